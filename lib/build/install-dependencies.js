@@ -1,0 +1,56 @@
+// Runs before `npm start`, `npm test` and the others, when the dependencies may not be there yet: plain JavaScript that
+// Node 20 reads. Installs what package-lock.json names, unless all of it is installed already.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const bundledNode = `${root}node_modules/.bin/node`;
+
+if (!isInstalled()) install();
+requireNode();
+
+/** Whether every package that this machine needs is there in the version that the lock file names. */
+function isInstalled() {
+  const installed = readPackages(`${root}node_modules/.package-lock.json`);
+  if (installed === undefined) return false;
+  const wanted = readPackages(`${root}package-lock.json`) ?? {};
+  return Object.entries(wanted).every(
+    // An optional package is another platform's, or is there because its version was installed with the rest.
+    ([path, { version, optional }]) =>
+      path === '' || (optional && !installed[path]) || installed[path]?.version === version,
+  );
+}
+
+/**
+ * @param {string} path
+ * @returns {Record<string, { version: string, optional?: boolean }> | undefined}
+ */
+function readPackages(path) {
+  return existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')).packages : undefined;
+}
+
+function install() {
+  console.log('Installing the dependencies (npm ci)…');
+  const npm = process.env.npm_execpath;
+  const [command, ...args] = npm?.endsWith('.js') ? [process.execPath, npm] : ['npm'];
+  // Whatever the machine's npm is set to leave out: the tools are development dependencies, Node 24 is an optional one.
+  const flags = ['ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund'];
+  const { status } = spawnSync(command, [...args, ...flags], { cwd: root, stdio: 'inherit' });
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+/** npm scripts find node_modules/.bin first, and there the Node that came with the dependencies, if this machine can run it. */
+function requireNode() {
+  if (existsSync(bundledNode)) {
+    if (spawnSync(bundledNode, ['--version']).status === 0) return;
+    // Made for glibc, and this is musl (Alpine).
+    rmSync(bundledNode);
+  }
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  if (major > 22 || (major === 22 && minor >= 18)) return;
+  console.error(
+    `There is no Node 24 package for ${process.platform} ${process.arch}: install Node 22.18 or later (this is ${process.version}).`,
+  );
+  process.exit(1);
+}

@@ -1,0 +1,76 @@
+/** What can become of an operation other than success, in the provisioner's words. lib/http makes an HTTP status of it. */
+export type Outcome =
+  | 'invalid-request'
+  | 'unsupported-media-type'
+  | 'body-too-large'
+  | 'unknown-path'
+  | 'method-not-allowed'
+  | 'moved'
+  | 'not-found'
+  | 'conflict'
+  | 'quota-exceeded'
+  | 'unavailable'
+  | 'deadline-exceeded'
+  | 'refused'
+  | 'failed'
+  | 'misconfigured';
+
+/** One thing that is wrong with a request, in the shape that FastAPI gave the original's callers. */
+export type RequestIssue = {
+  type: string;
+  loc: (string | number)[];
+  msg: string;
+  input: unknown;
+  ctx?: Record<string, unknown>;
+};
+
+type Extras = { cause?: unknown; headers?: Record<string, string> };
+
+/**
+ * An outcome that a caller is told of. `detail` is all that the caller sees: it is written here and never copied from
+ * what Kubernetes said; `cause` is for the log alone; `headers` go with the answer.
+ */
+export class ProvisionerError extends Error {
+  readonly outcome: Outcome;
+  readonly detail: string | RequestIssue[];
+  readonly headers: Record<string, string>;
+
+  constructor(outcome: Outcome, detail: string | RequestIssue[], { cause, headers = {} }: Extras = {}) {
+    super(typeof detail === 'string' ? detail : JSON.stringify(detail), { cause });
+    this.name = 'ProvisionerError';
+    this.outcome = outcome;
+    this.detail = detail;
+    this.headers = headers;
+  }
+}
+
+/** What the API server said with a refusal: the parts of its `Status` that decisions are made by. */
+export type KubernetesStatus = {
+  code: number;
+  /** Kubernetes' own word for it, `AlreadyExists` for one; empty when the answer was not a `Status`. */
+  reason: string;
+  message: string;
+  /** The kind of the object that the refusal is about, as Kubernetes spells it (`namespaces`). */
+  kind?: string;
+  /** The reasons of the causes, `NamespaceTerminating` for one. */
+  causes: string[];
+};
+
+/** A call to Kubernetes that did not succeed. `reason` is short and fit for a caller; `status` is there if it answered. */
+export class KubernetesError extends ProvisionerError {
+  readonly reason: string;
+  readonly status: KubernetesStatus | undefined;
+
+  constructor(outcome: Outcome, reason: string, extras: Extras & { status?: KubernetesStatus } = {}) {
+    super(outcome, reason, extras);
+    this.name = 'KubernetesError';
+    this.reason = reason;
+    this.status = extras.status;
+  }
+}
+
+/** Says what was being done when `error` happened: `Pod creation failed: Forbidden`. The outcome stays what it was. */
+export function describeFailure(what: string, error: unknown): unknown {
+  if (!(error instanceof KubernetesError)) return error;
+  return new ProvisionerError(error.outcome, `${what}: ${error.reason}`, { cause: error, headers: error.headers });
+}

@@ -1,0 +1,130 @@
+import middy, { type MiddlewareObj } from '@middy/core';
+import httpErrorHandler from '@middy/http-error-handler';
+import httpJsonBodyParser from '@middy/http-json-body-parser';
+import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
+import { type Outcome, ProvisionerError } from './errors.ts';
+import { log } from './log.ts';
+import { malformedBody } from './request.ts';
+
+/** The largest body that is read, in bytes. A request for a sandbox has some hundred. */
+export const maxBodyBytes = 65_536;
+
+/** The only place where an outcome becomes an HTTP status. */
+const statusCodes: Record<Outcome, number> = {
+  'invalid-request': 422,
+  'unsupported-media-type': 415,
+  'body-too-large': 413,
+  'unknown-path': 404,
+  'method-not-allowed': 405,
+  moved: 307,
+  'not-found': 404,
+  conflict: 409,
+  'quota-exceeded': 429,
+  unavailable: 503,
+  'deadline-exceeded': 504,
+  refused: 500,
+  failed: 500,
+  misconfigured: 500,
+};
+
+/** An event of an HTTP API (payload 2.0); `body` is what the JSON in it says, if the endpoint takes one. */
+export type HttpEvent = Omit<APIGatewayProxyEventV2, 'body'> & { body?: unknown };
+
+/** What an endpoint is called with beside its event. */
+export type Invocation = Readonly<{
+  /** Aborts at the endpoint's deadline, and shortly before Lambda would end the invocation. */
+  signal: AbortSignal;
+  now: () => Date;
+  requestId: string;
+}>;
+
+type Endpoint = (event: HttpEvent, invocation: Invocation) => Promise<APIGatewayProxyStructuredResultV2>;
+type Options = { deadlineSeconds: number; jsonBody?: boolean };
+
+/** What Lambda needs to send an answer after our own time is up, in milliseconds. */
+const reserveMs = 1000;
+
+/**
+ * Wraps an endpoint in what all endpoints wear: its deadline, the JSON body where it takes one, and JSON answers with
+ * `detail` for everything that is thrown. The handler it gives never throws.
+ */
+export function serve({ deadlineSeconds, jsonBody = false }: Options, endpoint: Endpoint) {
+  return middy(
+    (event: HttpEvent, context: Context, { signal }: { signal: AbortSignal }) => {
+      const deadline = AbortSignal.any([signal, AbortSignal.timeout(deadlineSeconds * 1000)]);
+      return endpoint(event, { signal: deadline, now: () => new Date(), requestId: context.awsRequestId });
+    },
+    {
+      timeoutEarlyInMillis: reserveMs,
+      timeoutEarlyResponse: () => {
+        throw new ProvisionerError('deadline-exceeded', 'The function had no time left');
+      },
+    },
+  )
+    .use(httpErrorHandler({ logger: false }))
+    .use(answerErrors())
+    .use(jsonBody ? [requireJson(), httpJsonBodyParser()] : []);
+}
+
+/** The answer 200 with this body. */
+export function json(body: unknown): APIGatewayProxyStructuredResultV2 {
+  return { statusCode: 200, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+}
+
+/** Runs before the parser: what is too large is not parsed, and a body whose type is not said is taken for JSON. */
+function requireJson(): MiddlewareObj<HttpEvent> {
+  return {
+    before({ event }) {
+      const { body, headers, isBase64Encoded } = event as APIGatewayProxyEventV2;
+      if (body !== undefined && Buffer.byteLength(body, isBase64Encoded ? 'base64' : 'utf8') > maxBodyBytes) {
+        throw new ProvisionerError('body-too-large', `The body is larger than ${maxBodyBytes} bytes`);
+      }
+      event.headers = { 'content-type': 'application/json', ...lowerCaseNames(headers) };
+    },
+  };
+}
+
+const lowerCaseNames = (headers: Record<string, string | undefined> = {}) =>
+  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+
+/**
+ * Gives what was thrown the form that http-error-handler answers as it stands: status, JSON, headers. Logs it once, with its
+ * cause, which no caller sees.
+ */
+function answerErrors(): MiddlewareObj<HttpEvent> {
+  return {
+    onError(request) {
+      const error = toProvisionerError(request.error, request.event);
+      const statusCode = statusCodes[error.outcome];
+      const { routeKey } = request.event;
+      const entry = { routeKey, statusCode, requestId: request.context.awsRequestId, cause: findCause(error) };
+      if (statusCode >= 500) log.error(error.message, entry);
+      else log.info(error.message, entry);
+      request.error = Object.assign(new Error(JSON.stringify({ detail: error.detail }), { cause: error }), {
+        statusCode,
+        expose: true,
+        headers: error.headers,
+      });
+    },
+  };
+}
+
+function toProvisionerError(error: unknown, event: HttpEvent): ProvisionerError {
+  if (error instanceof ProvisionerError) return error;
+  // What the parser throws bears a status; anything else with one (an error of a library's) must not choose ours.
+  const { statusCode, cause } = (error ?? {}) as { statusCode?: number; cause?: { package?: string } };
+  if (cause?.package === '@middy/http-json-body-parser') {
+    if (statusCode !== 415) return malformedBody(event.body as string | undefined, error);
+    return new ProvisionerError('unsupported-media-type', 'The content type must be application/json', {
+      cause: error,
+    });
+  }
+  return new ProvisionerError('failed', 'Internal Server Error', { cause: error });
+}
+
+/** Where an error began: what Kubernetes said, or what the system did. */
+function findCause(error: ProvisionerError): unknown {
+  let cause: unknown = error.cause;
+  while (cause instanceof ProvisionerError && cause.cause !== undefined) cause = cause.cause;
+  return cause instanceof Error ? { name: cause.name, message: cause.message, stack: cause.stack } : cause;
+}

@@ -1,0 +1,120 @@
+import { KubernetesError, type KubernetesStatus } from '../errors.ts';
+
+const defaultRetryAfterSeconds = '1';
+
+/** What an answer of the API server with a status from 400 up means. `body` is a `Status` if Kubernetes itself answered. */
+export function statusError(code: number, retryAfter: string | undefined, body: string): KubernetesError {
+  const status = readStatus(code, body);
+  const retry = { status, cause: status, headers: { 'retry-after': retryAfter ?? defaultRetryAfterSeconds } };
+  const extras = { status, cause: status };
+  if (status.causes.includes('NamespaceTerminating')) {
+    return new KubernetesError('unavailable', 'its namespace is being deleted', retry);
+  }
+  if (code === 403 && status.message.includes('exceeded quota')) {
+    return new KubernetesError('quota-exceeded', 'exceeded quota', extras);
+  }
+  // The Service registry's words when all NodePorts, or all addresses of Services, are taken.
+  if (/failed to allocate .*range is full/s.test(status.message)) {
+    return new KubernetesError('quota-exceeded', 'the cluster has no NodePort or Service address left', extras);
+  }
+  switch (code) {
+    case 401:
+      return new KubernetesError('refused', 'Kubernetes refused our credentials (401 Unauthorized)', extras);
+    case 403:
+      return new KubernetesError('refused', 'Kubernetes does not permit it (403 Forbidden)', extras);
+    case 404:
+      // A proxy's 404, or that of an unknown path, says nothing about any object.
+      if (status.reason === 'NotFound' && status.kind !== undefined)
+        return new KubernetesError('not-found', 'Not Found', extras);
+      return new KubernetesError('failed', 'what answered was not the Kubernetes API (404)', extras);
+    case 409:
+      return new KubernetesError('conflict', 'Conflict', extras);
+    case 429:
+    case 502:
+    case 503:
+    case 504:
+      return new KubernetesError('unavailable', `Kubernetes is overloaded or not ready (${code})`, retry);
+    default:
+      return new KubernetesError(
+        'failed',
+        status.reason === '' ? `HTTP ${code}` : `${status.reason} (${code})`,
+        extras,
+      );
+  }
+}
+
+/** What it means that there was no answer: the connection could not be made or trusted, or was cut. */
+export function networkError(error: unknown): KubernetesError {
+  if (error instanceof KubernetesError) return error;
+  const code = findCode(error);
+  if (/^(CERT_|ERR_TLS_|ERR_SSL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_)/.test(code)) {
+    return new KubernetesError('refused', `the certificate of the API server is not trusted (${code})`, {
+      cause: error,
+    });
+  }
+  if (code === '') return new KubernetesError('failed', 'the call could not be made', { cause: error });
+  return new KubernetesError('unavailable', `Kubernetes is unreachable (${code})`, {
+    cause: error,
+    headers: { 'retry-after': defaultRetryAfterSeconds },
+  });
+}
+
+/** What it means that the operation's time was over before the answer came. */
+export function deadlineError(signal: AbortSignal): KubernetesError {
+  return new KubernetesError('deadline-exceeded', 'Kubernetes did not answer in time', { cause: signal.reason });
+}
+
+/** Whether Kubernetes said that the object is not there. */
+export const isNotFound = (error: unknown): boolean => isOutcome(error, 'not-found');
+
+/** Whether a precondition did not hold: another UID, another resource version. */
+export const isConflict = (error: unknown): boolean => isOutcome(error, 'conflict');
+
+/** Whether an object of that name is already there, or still there: a Pod keeps its name while it terminates. */
+export const isAlreadyExists = (error: unknown): boolean =>
+  error instanceof KubernetesError && error.status?.reason === 'AlreadyExists';
+
+/** Whether an object could not be made because its namespace is not there. */
+export const isNamespaceMissing = (error: unknown): boolean =>
+  isNotFound(error) && error instanceof KubernetesError && error.status?.kind === 'namespaces';
+
+/** Whether an object could not be made because its namespace is being deleted. */
+export const isNamespaceTerminating = (error: unknown): boolean =>
+  error instanceof KubernetesError && (error.status?.causes.includes('NamespaceTerminating') ?? false);
+
+/** Whether a JSON patch was refused because one of its tests failed (RFC 6902; Kubernetes answers 422). */
+export const isTestFailed = (error: unknown): boolean => error instanceof KubernetesError && error.status?.code === 422;
+
+function isOutcome(error: unknown, outcome: KubernetesError['outcome']): boolean {
+  return error instanceof KubernetesError && error.outcome === outcome;
+}
+
+function readStatus(code: number, body: string): KubernetesStatus {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(body);
+  } catch {
+    parsed = undefined;
+  }
+  const status = (parsed ?? {}) as {
+    kind?: string;
+    reason?: string;
+    message?: string;
+    details?: { kind?: string; causes?: { reason?: string }[] };
+  };
+  if (status.kind !== 'Status') return { code, reason: '', message: body.slice(0, 1000), causes: [] };
+  return {
+    code,
+    reason: status.reason ?? '',
+    message: status.message ?? '',
+    ...(status.details?.kind !== undefined && { kind: status.details.kind }),
+    causes: (status.details?.causes ?? []).map((cause) => cause.reason ?? ''),
+  };
+}
+
+/** The system's or OpenSSL's code of an error; that of the first try where several addresses were tried. */
+function findCode(error: unknown): string {
+  const { code, errors } = error as { code?: unknown; errors?: unknown[] };
+  if (typeof code === 'string') return code;
+  return Array.isArray(errors) && errors.length > 0 ? findCode(errors[0]) : '';
+}

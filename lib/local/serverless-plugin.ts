@@ -1,0 +1,67 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { EmbeddedKubernetes } from './embedded-kubernetes.ts';
+
+type Environment = Record<string, string | null | undefined>;
+type Serverless = { service: { provider: { environment: Environment } } };
+type Utils = { log: { notice(message: string): void } };
+
+const defaultKubeconfigPath = '/root/.kube/config';
+
+/**
+ * The plug-in of Serverless that says which cluster the functions talk to under serverless-offline, and starts the embedded
+ * one where there is no other. It hooks into nothing but `serverless offline start`.
+ */
+export default class LocalClusterPlugin {
+  readonly hooks: Record<string, () => Promise<void>>;
+
+  constructor(serverless: Serverless, _options: unknown, { log }: Utils) {
+    const { environment } = serverless.service.provider;
+    let cluster: EmbeddedKubernetes | undefined;
+    let folder: string | undefined;
+
+    this.hooks = {
+      'before:offline:start:init': async () => {
+        // serverless-offline would hand an unset setting on as the text 'null'.
+        for (const [name, value] of Object.entries(environment)) if (value === null) delete environment[name];
+        if (!isEmbeddedWanted(process.env, existsSync)) {
+          log.notice(`Kubernetes: ${describeCluster(process.env)}`);
+          return;
+        }
+        // Only here: to package or deploy, it is not even loaded.
+        const { startEmbeddedKubernetes } = await import('./embedded-kubernetes.ts');
+        cluster = await startEmbeddedKubernetes();
+        folder = await mkdtemp(join(tmpdir(), 'embedded-kubernetes-'));
+        environment.KUBECONFIG_PATH = join(folder, 'kubeconfig');
+        environment.NODE_HOST = process.env.NODE_HOST ?? '127.0.0.1';
+        await writeFile(environment.KUBECONFIG_PATH, cluster.kubeconfig, { mode: 0o600 });
+        log.notice(`Kubernetes: embedded, at ${cluster.server} (kubeconfig ${environment.KUBECONFIG_PATH})`);
+        log.notice('Its sandboxes are stand-ins without any tools. For real ones, set KUBECONFIG_PATH.');
+      },
+      'offline:start:end': async () => {
+        await cluster?.close();
+        if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+      },
+    };
+  }
+}
+
+/**
+ * Whether the embedded Kubernetes is to be started: as EMBEDDED_KUBERNETES says, and where it says nothing, if there is no
+ * other cluster: no KUBECONFIG_PATH, no file at its default, and we are no Pod. Throws for any other value.
+ */
+export function isEmbeddedWanted(env: Environment, exists: (path: string) => boolean): boolean {
+  const wanted = env.EMBEDDED_KUBERNETES;
+  if (wanted === 'true') return true;
+  if (wanted === 'false') return false;
+  if (wanted !== undefined) throw new Error(`EMBEDDED_KUBERNETES must be 'true' or 'false', not '${wanted}'`);
+  return !env.KUBECONFIG_PATH && !exists(defaultKubeconfigPath) && !env.KUBERNETES_SERVICE_HOST;
+}
+
+function describeCluster(env: Environment): string {
+  const path = env.KUBECONFIG_PATH ?? defaultKubeconfigPath;
+  if (existsSync(path) || !env.KUBERNETES_SERVICE_HOST) return `the cluster of kubeconfig ${path}`;
+  return 'the cluster that this Pod runs in';
+}

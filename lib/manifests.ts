@@ -1,0 +1,110 @@
+import type { V1Namespace, V1Pod, V1Service } from '@kubernetes/client-node';
+import type { Config } from './config.ts';
+import {
+  lastUsedAtAnnotation,
+  lastUsedByAnnotation,
+  namespaceLabels,
+  podName,
+  sandboxIdLabel,
+  sandboxLabels,
+  serviceName,
+  threadIdAnnotation,
+} from './names.ts';
+import type { CreateSandboxRequest } from './request.ts';
+
+/** Who uses a sandbox now: the request's id and the time of it. */
+export type Use = Readonly<{ at: Date; requestId: string }>;
+
+/** The annotations that record a use. */
+export const useAnnotations = (use: Use): Record<string, string> => ({
+  [lastUsedAtAnnotation]: use.at.toISOString(),
+  [lastUsedByAnnotation]: use.requestId,
+});
+
+/** The namespace of all sandboxes. */
+export const buildNamespace = (config: Config): V1Namespace => ({
+  apiVersion: 'v1',
+  kind: 'Namespace',
+  metadata: { name: config.namespace, labels: { ...namespaceLabels } },
+});
+
+/** The Service of a sandbox: the original's, and beside it what this project remembers of the sandbox. */
+export const buildService = (request: CreateSandboxRequest, use: Use, config: Config): V1Service => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: {
+    name: serviceName(request.sandboxId),
+    namespace: config.namespace,
+    labels: sandboxLabels(request.sandboxId),
+    annotations: { [threadIdAnnotation]: request.threadId, ...useAnnotations(use) },
+  },
+  spec: {
+    type: 'NodePort',
+    ports: [{ name: 'http', port: 8080, targetPort: 8080, protocol: 'TCP' }],
+    selector: { [sandboxIdLabel]: request.sandboxId },
+  },
+});
+
+/**
+ * The Pod of a sandbox: the original's, owned by its Service, and without what a sandbox has no business with: a token for
+ * the Kubernetes API and the addresses of every other Service.
+ */
+export const buildPod = (request: CreateSandboxRequest, owner: V1Service, config: Config): V1Pod => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: {
+    name: podName(request.sandboxId),
+    namespace: config.namespace,
+    labels: sandboxLabels(request.sandboxId),
+    // Neither `controller` nor `blockOwnerDeletion`: the garbage collector needs neither, and the second asks for the
+    // right to update finalizers (OwnerReferencesPermissionEnforcement).
+    ownerReferences: [
+      { apiVersion: 'v1', kind: 'Service', name: owner.metadata?.name ?? '', uid: owner.metadata?.uid ?? '' },
+    ],
+  },
+  spec: {
+    automountServiceAccountToken: false,
+    enableServiceLinks: false,
+    restartPolicy: 'Always',
+    containers: [
+      {
+        name: 'sandbox',
+        image: config.sandboxImage,
+        imagePullPolicy: 'IfNotPresent',
+        ports: [{ name: 'http', containerPort: 8080, protocol: 'TCP' }],
+        readinessProbe: {
+          httpGet: probed,
+          initialDelaySeconds: 5,
+          periodSeconds: 5,
+          timeoutSeconds: 3,
+          failureThreshold: 3,
+        },
+        livenessProbe: {
+          httpGet: probed,
+          initialDelaySeconds: 10,
+          periodSeconds: 10,
+          timeoutSeconds: 3,
+          failureThreshold: 3,
+        },
+        resources: {
+          requests: { cpu: '100m', memory: '256Mi', 'ephemeral-storage': '500Mi' },
+          limits: { cpu: '1000m', memory: '1Gi', 'ephemeral-storage': '500Mi' },
+        },
+        volumeMounts: [
+          { name: 'skills', mountPath: '/mnt/skills', readOnly: true },
+          { name: 'user-data', mountPath: '/mnt/user-data', readOnly: false },
+        ],
+        securityContext: { privileged: false, allowPrivilegeEscalation: true },
+      },
+    ],
+    volumes: [
+      { name: 'skills', hostPath: { path: config.skillsHostPath, type: 'Directory' } },
+      {
+        name: 'user-data',
+        hostPath: { path: `${config.threadsHostPath}/${request.threadId}/user-data`, type: 'DirectoryOrCreate' },
+      },
+    ],
+  },
+});
+
+const probed = { path: '/v1/sandbox', port: 8080 };

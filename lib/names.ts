@@ -1,0 +1,45 @@
+/**
+ * What a `sandbox_id` may be: 1 to 51 of `a-z`, `0-9` and `-`, the first and the last no `-`. With `sandbox-` before it and
+ * `-svc` behind it, it is then a legal Service name (RFC 1035 label, at most 63), Pod name and label value.
+ */
+export const sandboxIdPattern = /^[a-z0-9](?:[a-z0-9-]{0,49}[a-z0-9])?$/;
+
+/** What a `thread_id` may be: it becomes one folder of a path on the node, so nothing that could leave that folder. */
+export const threadIdPattern = /^[A-Za-z0-9_-]{1,64}$/;
+
+/** The name of the Pod of a sandbox. */
+export const podName = (sandboxId: string): string => `sandbox-${sandboxId}`;
+
+/** The name of the Service of a sandbox. */
+export const serviceName = (sandboxId: string): string => `sandbox-${sandboxId}-svc`;
+
+/** The label that bears a sandbox's id, on its Pod and its Service; the Service selects its Pod by it. */
+export const sandboxIdLabel = 'sandbox-id';
+
+/** Selects every Pod and Service that belongs to a sandbox, the original provisioner's too. */
+export const sandboxSelector = 'app=deer-flow-sandbox';
+
+/** The labels of the namespace, as the original sets them. */
+export const namespaceLabels = {
+  'app.kubernetes.io/name': 'deer-flow',
+  'app.kubernetes.io/component': 'sandbox',
+} as const;
+
+/** The four labels of a sandbox's Pod and Service, as the original sets them. */
+export const sandboxLabels = (sandboxId: string): Record<string, string> => ({
+  app: 'deer-flow-sandbox',
+  [sandboxIdLabel]: sandboxId,
+  ...namespaceLabels,
+});
+
+/** The thread that a sandbox was made for. On its Service; absent from one that the original provisioner made. */
+export const threadIdAnnotation = 'sandbox-provisioner/thread-id';
+
+/** When a sandbox was last asked for (RFC 3339). On its Service. */
+export const lastUsedAtAnnotation = 'sandbox-provisioner/last-used-at';
+
+/**
+ * The id of the request that last asked for a sandbox. On its Service. Kubernetes does not change an object's resource
+ * version when a patch changes nothing, so two uses within one millisecond would look like one; this tells them apart.
+ */
+export const lastUsedByAnnotation = 'sandbox-provisioner/last-used-by';

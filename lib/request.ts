@@ -1,0 +1,81 @@
+import * as z from 'zod/mini';
+import { ProvisionerError, type RequestIssue } from './errors.ts';
+import { sandboxIdPattern, threadIdPattern } from './names.ts';
+
+/** A validated request for a sandbox. */
+export type CreateSandboxRequest = Readonly<{ sandboxId: string; threadId: string }>;
+
+const sandboxId = z.string().check(z.regex(sandboxIdPattern));
+const createBody = z.object({
+  sandbox_id: sandboxId,
+  thread_id: z.optional(z.nullable(z.string().check(z.regex(threadIdPattern)))),
+});
+
+/**
+ * The body of `POST /api/sandboxes`. A `thread_id` that is null or absent is the `sandbox_id`, as DeerFlow's client means it;
+ * unknown fields are ignored. Throws `invalid-request` with every issue.
+ */
+export function parseCreateRequest(body: unknown): CreateSandboxRequest {
+  const parsed = createBody.safeParse(body);
+  if (!parsed.success) throw invalidRequest('body', body, parsed.error.issues);
+  const { sandbox_id, thread_id } = parsed.data;
+  return { sandboxId: sandbox_id, threadId: thread_id ?? sandbox_id };
+}
+
+/** The `sandbox_id` of a path. Throws `invalid-request` for one that no sandbox can have. */
+export function parseSandboxId(pathParameters: Readonly<Record<string, string | undefined>> | undefined): string {
+  const path = { sandbox_id: pathParameters?.sandbox_id };
+  const parsed = z.object({ sandbox_id: sandboxId }).safeParse(path);
+  if (!parsed.success) throw invalidRequest('path', path, parsed.error.issues);
+  return parsed.data.sandbox_id;
+}
+
+/** A body that is there but is no JSON, or is not there at all (`body` undefined). */
+export function malformedBody(body: string | undefined, cause: unknown): ProvisionerError {
+  const issue: RequestIssue =
+    body === undefined || body === ''
+      ? { type: 'missing', loc: ['body'], msg: 'Field required', input: null }
+      : {
+          type: 'json_invalid',
+          loc: ['body', 0],
+          msg: 'JSON decode error',
+          input: {},
+          ctx: { error: 'Not valid JSON' },
+        };
+  return new ProvisionerError('invalid-request', [issue], { cause });
+}
+
+function invalidRequest(where: 'body' | 'path', value: unknown, issues: readonly z.core.$ZodIssue[]): ProvisionerError {
+  return new ProvisionerError(
+    'invalid-request',
+    issues.map((issue) => describeIssue(where, value, issue)),
+  );
+}
+
+/** A zod issue in the words of FastAPI (pydantic 2), which the original's callers and operators know. */
+function describeIssue(where: 'body' | 'path', value: unknown, issue: z.core.$ZodIssue): RequestIssue {
+  const loc = [where, ...issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))];
+  const input = issue.path.reduce<unknown>((part, key) => (part as Record<PropertyKey, unknown>)[key], value);
+  if (issue.path.length === 0) {
+    const msg = 'Input should be a valid dictionary or object to extract fields from';
+    return { type: 'model_attributes_type', loc, msg, input: excerpt(input) };
+  }
+  if (input === undefined) return { type: 'missing', loc, msg: 'Field required', input: excerpt(value) };
+  if (typeof input !== 'string') {
+    return { type: 'string_type', loc, msg: 'Input should be a valid string', input: excerpt(input) };
+  }
+  const pattern = issue.code === 'invalid_format' && 'pattern' in issue ? String(issue.pattern).slice(1, -1) : '';
+  return {
+    type: 'string_pattern_mismatch',
+    loc,
+    msg: `String should match pattern '${pattern}'`,
+    input: excerpt(input),
+    ctx: { pattern },
+  };
+}
+
+/** What a caller sent, but no more of it than helps to see what was wrong. */
+function excerpt(input: unknown): unknown {
+  const text = JSON.stringify(input) ?? 'null';
+  return text.length <= 256 ? input : `${text.slice(0, 256)}…`;
+}

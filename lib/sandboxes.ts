@@ -1,0 +1,310 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import type { V1Pod, V1Service } from '@kubernetes/client-node';
+import type { Config } from './config.ts';
+import { describeFailure, KubernetesError, ProvisionerError } from './errors.ts';
+import {
+  isAlreadyExists,
+  isConflict,
+  isNamespaceMissing,
+  isNamespaceTerminating,
+  isNotFound,
+  isTestFailed,
+  type JsonPatchOperation,
+  type Kubernetes,
+} from './kubernetes.ts';
+import { log } from './log.ts';
+import { buildNamespace, buildPod, buildService, useAnnotations } from './manifests.ts';
+import { podName, sandboxIdLabel, serviceName, threadIdAnnotation } from './names.ts';
+import type { CreateSandboxRequest } from './request.ts';
+import { findNodePort, findThreadId, isServing, type SandboxView, viewSandbox } from './status.ts';
+
+/** What an operation on sandboxes works with. Everything it does in Kubernetes ends with `signal`, its deadline. */
+export type Operation = Readonly<{
+  kubernetes: Kubernetes;
+  config: Config;
+  /** The clock. */
+  now: () => Date;
+  signal: AbortSignal;
+  /** Tells this request from every other. */
+  requestId: string;
+}>;
+
+/** How long a Service may be without a NodePort, in milliseconds: as long as the original waits. */
+const nodePortPatienceMs = 10_000;
+
+/** What a roll-back may take beyond the operation's deadline, in milliseconds. */
+const rollBackMs = 3_000;
+
+/**
+ * Makes the sandbox, or finds it and mends it: afterwards there is one Service and one Pod behind it that will serve. The
+ * Service comes first, because its name is what concurrent requests meet at, its URL is what callers keep, and it owns the
+ * Pod. A use is written on the Service before anything else is done to a sandbox that exists, so that whoever wants to take
+ * it away, with the resource version that they saw as precondition, cannot.
+ *
+ * Two round trips in a row, for a new sandbox and for one that runs; the view may still be `Pending`.
+ * Throws `conflict` if the sandbox is another thread's, `quota-exceeded`, and what calls to Kubernetes throw; then nothing
+ * that this request made is left behind, unless another request uses it by now.
+ */
+export async function createSandbox(request: CreateSandboxRequest, operation: Operation): Promise<SandboxView> {
+  const { kubernetes, config, signal } = operation;
+  for (let attempt = 0; ; attempt += 1) {
+    const reading = settle(kubernetes.readPod(podName(request.sandboxId), signal));
+    const claim = await claimService(request, operation);
+    const pod = await reading;
+    if ('service' in claim) {
+      try {
+        const service = await awaitNodePort(claim.service, operation);
+        const serving = await ensurePod(request, service, pod, claim.isNew, operation);
+        return present(request.sandboxId, service, serving, config);
+      } catch (error) {
+        if (claim.isNew) await rollBack(claim.service, operation);
+        throw error;
+      }
+    }
+    await pause(attempt, claim.obstacle, signal);
+  }
+}
+
+/** The sandbox as it is now: one round trip. Throws `not-found` only when Kubernetes says that its Service is not there. */
+export async function getSandbox(sandboxId: string, { kubernetes, config, signal }: Operation): Promise<SandboxView> {
+  const [service, pod] = await Promise.all([
+    settle(kubernetes.readService(serviceName(sandboxId), signal)),
+    settle(kubernetes.readPod(podName(sandboxId), signal)),
+  ]);
+  const found = unwrap('Service lookup failed', service);
+  if (found === undefined) throw new ProvisionerError('not-found', `Sandbox '${sandboxId}' not found`);
+  return present(sandboxId, found, unwrap('Pod lookup failed', pod), config);
+}
+
+/** Every sandbox of the namespace that has a NodePort: one round trip, whatever their number. */
+export async function listSandboxes({ kubernetes, config, signal }: Operation): Promise<SandboxView[]> {
+  const [services, pods] = await Promise.all([
+    settle(kubernetes.listServices(signal)),
+    settle(kubernetes.listPods(signal)),
+  ]);
+  const found = unwrap('Failed to list services', services);
+  const podOf = new Map(unwrap('Failed to list pods', pods).map((pod) => [pod.metadata?.name, pod]));
+  return found.flatMap((service) => {
+    const sandboxId = service.metadata?.labels?.[sandboxIdLabel];
+    if (sandboxId === undefined) return [];
+    return viewSandbox(sandboxId, service, podOf.get(podName(sandboxId)), config.nodeHost) ?? [];
+  });
+}
+
+/**
+ * Removes the sandbox, its Service and its Pod: one round trip. One that is not there, or only half, is no error; the Pod
+ * gets its grace period. Throws with all that could not be removed.
+ */
+export async function destroySandbox(sandboxId: string, { kubernetes, signal }: Operation): Promise<void> {
+  const [service, pod] = await Promise.all([
+    settle(kubernetes.deleteService(serviceName(sandboxId), undefined, signal)),
+    settle(kubernetes.deletePod(podName(sandboxId), signal)),
+  ]);
+  const failures = [
+    ...('error' in service ? [{ what: 'service', error: service.error }] : []),
+    ...('error' in pod ? [{ what: 'pod', error: pod.error }] : []),
+  ];
+  const first = failures[0]?.error;
+  if (first === undefined) return;
+  if (!(first instanceof KubernetesError)) throw first;
+  const reasons = failures.map(
+    ({ what, error }) => `${what}: ${error instanceof KubernetesError ? error.reason : error}`,
+  );
+  throw new ProvisionerError(first.outcome, `Partial cleanup: ${reasons.join(', ')}`, {
+    cause: first,
+    headers: first.headers,
+  });
+}
+
+/** A Service that this request may build on, or what stood in the way so that it must begin again. */
+type Claim = { service: V1Service; isNew: boolean } | { obstacle: string };
+
+/**
+ * Creates the sandbox's Service, or writes a use on the one that is there. Creating is tried first: that is what makes a new
+ * sandbox cost two round trips, and whatever Kubernetes says to it (a name that is taken, a full quota, nothing), only a
+ * Service that is not there makes it a failure.
+ */
+async function claimService(request: CreateSandboxRequest, operation: Operation): Promise<Claim> {
+  const { kubernetes, config, now, signal, requestId } = operation;
+  try {
+    const service = buildService(request, { at: now(), requestId }, config);
+    return { service: await kubernetes.createService(service, signal), isNew: true };
+  } catch (failure) {
+    if (signal.aborted) throw describeFailure('Service creation failed', failure);
+    if (isNamespaceMissing(failure)) return createNamespace(operation);
+    if (isNamespaceTerminating(failure)) return { obstacle: 'its namespace is being deleted' };
+    const service = await useService(request, operation).catch((error) => {
+      // That it could not be used is only worth telling when it is known to be there.
+      throw isAlreadyExists(failure) || !(error instanceof KubernetesError)
+        ? describeFailure('Service update failed', error)
+        : describeFailure('Service creation failed', failure);
+    });
+    if (service !== undefined) return { service, isNew: false };
+    if (isAlreadyExists(failure)) return { obstacle: 'its Service is being removed' };
+    throw describeFailure('Service creation failed', failure);
+  }
+}
+
+/** Makes the namespace that turned out to be missing; a request beside this one may have been faster. */
+async function createNamespace({ kubernetes, config, signal }: Operation): Promise<Claim> {
+  try {
+    await kubernetes.createNamespace(buildNamespace(config), signal);
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw describeFailure('Namespace creation failed', error);
+  }
+  return { obstacle: 'its namespace is not there yet' };
+}
+
+/**
+ * Writes a use on the sandbox's Service and gives the Service; undefined if it is not there. One call, if the Service
+ * remembers this request's thread. Throws `conflict` if it is another thread's, and has then changed nothing.
+ */
+async function useService(request: CreateSandboxRequest, operation: Operation): Promise<V1Service | undefined> {
+  const { kubernetes, now, signal, requestId } = operation;
+  const uses = Object.entries(useAnnotations({ at: now(), requestId }));
+  const patch: JsonPatchOperation[] = [
+    { op: 'test', path: annotationPath(threadIdAnnotation), value: request.threadId },
+    ...uses.map(([name, value]) => ({ op: 'add' as const, path: annotationPath(name), value })),
+  ];
+  try {
+    return await kubernetes.patchService(serviceName(request.sandboxId), patch, signal);
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    if (!isTestFailed(error)) throw error;
+    return adoptService(request, operation);
+  }
+}
+
+/**
+ * For a Service that does not remember this request's thread: another thread's, or one that the original provisioner made.
+ * That one is taken over, if its Pod does not tell that it is another thread's. Undefined if it changed meanwhile.
+ */
+async function adoptService(request: CreateSandboxRequest, operation: Operation): Promise<V1Service | undefined> {
+  const { kubernetes, now, signal, requestId } = operation;
+  const [service, pod] = await Promise.all([
+    kubernetes.readService(serviceName(request.sandboxId), signal),
+    kubernetes.readPod(podName(request.sandboxId), signal),
+  ]);
+  if (service === undefined) return undefined;
+  requireThread(request, findThreadId(service, pod));
+  const annotations = { [threadIdAnnotation]: request.threadId, ...useAnnotations({ at: now(), requestId }) };
+  // With the resource version that was judged: of two threads that both find no trace of another, one gets it.
+  const patch = { metadata: { resourceVersion: service.metadata?.resourceVersion, annotations } };
+  try {
+    return await kubernetes.patchService(serviceName(request.sandboxId), patch, signal);
+  } catch (error) {
+    if (isNotFound(error) || isConflict(error)) return undefined;
+    throw error;
+  }
+}
+
+function requireThread(request: CreateSandboxRequest, threadId: string | undefined): void {
+  if (threadId === undefined || threadId === request.threadId) return;
+  throw new ProvisionerError('conflict', `Sandbox '${request.sandboxId}' belongs to another thread`);
+}
+
+/** A Pod that only bears the name of a sandbox's is not to be touched, and no Service leads to it. */
+function requireSandboxPod(request: CreateSandboxRequest, pod: V1Pod): void {
+  if (pod.metadata?.labels?.[sandboxIdLabel] === request.sandboxId) return;
+  throw new ProvisionerError('conflict', `Pod ${podName(request.sandboxId)} is there, but is no sandbox`);
+}
+
+/** The Service with its NodePort: Kubernetes answers a creation with it, so this hardly ever has to look again. */
+async function awaitNodePort(service: V1Service, { kubernetes, signal }: Operation): Promise<V1Service> {
+  const end = performance.now() + nodePortPatienceMs;
+  let current: V1Service | undefined = service;
+  for (let attempt = 0; current !== undefined; attempt += 1) {
+    if (findNodePort(current) !== undefined) return current;
+    if (performance.now() > end) break;
+    await pause(attempt, 'its NodePort is not allocated', signal);
+    current = await kubernetes.readService(service.metadata?.name ?? '', signal).catch((error) => {
+      throw describeFailure('Service lookup failed', error);
+    });
+  }
+  throw new ProvisionerError('failed', 'NodePort was not allocated in time');
+}
+
+/**
+ * A Pod that serves behind this Service: the one that was read, one that another request made, or a new one. A Pod that
+ * terminates, has ended or is another Service's stands in the way, and is taken away at once, by its UID.
+ */
+async function ensurePod(
+  request: CreateSandboxRequest,
+  service: V1Service,
+  read: Settled<V1Pod | undefined>,
+  isNew: boolean,
+  { kubernetes, config, signal }: Operation,
+): Promise<V1Pod> {
+  const name = podName(request.sandboxId);
+  // For a new sandbox it does not matter that the Pod could not be read: creating it will tell.
+  let pod = isNew && 'error' in read ? undefined : unwrap('Pod lookup failed', read);
+  for (let attempt = 0; ; attempt += 1) {
+    if (pod !== undefined) requireSandboxPod(request, pod);
+    if (pod !== undefined && isServing(pod, service)) {
+      // One that the original provisioner made, and whose Service was deleted, may be another thread's.
+      requireThread(request, findThreadId(undefined, pod));
+      return pod;
+    }
+    try {
+      if (pod !== undefined) await kubernetes.evictPod(name, pod.metadata?.uid ?? '', signal);
+      return await kubernetes.createPod(buildPod(request, service, config), signal);
+    } catch (failure) {
+      if (signal.aborted) throw describeFailure('Pod creation failed', failure);
+      pod = await kubernetes.readPod(name, signal).catch((error) => {
+        throw describeFailure('Pod creation failed', isAlreadyExists(failure) ? error : failure);
+      });
+      // Whatever Kubernetes says to the creation: if a request beside this one made the Pod, the sandbox is there.
+      const made = pod !== undefined && isServing(pod, service);
+      if (!made && !isAlreadyExists(failure)) throw describeFailure('Pod creation failed', failure);
+    }
+    if (attempt > 0) await pause(attempt - 1, 'its old Pod is still there', signal);
+  }
+}
+
+/**
+ * Takes away a Service that this request made, if nobody has used it since: every use changes its resource version. Its
+ * Pod, should there be one after all, goes with it (garbage collection). Never throws: what cannot be rolled back is mended
+ * by the next create.
+ */
+async function rollBack(service: V1Service, { kubernetes }: Operation): Promise<void> {
+  const { name = '', uid = '', resourceVersion = '' } = service.metadata ?? {};
+  try {
+    await kubernetes.deleteService(name, { uid, resourceVersion }, AbortSignal.timeout(rollBackMs));
+  } catch (error) {
+    log.warn('Could not roll back a Service', { service: name, error: error as Error });
+  }
+}
+
+function present(sandboxId: string, service: V1Service, pod: V1Pod | undefined, config: Config): SandboxView {
+  const view = viewSandbox(sandboxId, service, pod, config.nodeHost);
+  if (view !== undefined) return view;
+  throw new ProvisionerError('unavailable', `Sandbox '${sandboxId}' has no NodePort yet`, {
+    headers: { 'retry-after': '1' },
+  });
+}
+
+/** Waits before the next attempt: 25 ms, 50 ms, … up to 1 s. Throws `deadline-exceeded`, with the obstacle, when time is over. */
+async function pause(attempt: number, obstacle: string, signal: AbortSignal): Promise<void> {
+  try {
+    await wait(Math.min(1000, 25 * 2 ** attempt), undefined, { signal });
+  } catch (cause) {
+    throw new ProvisionerError('deadline-exceeded', `Sandbox could not be created in time: ${obstacle}`, { cause });
+  }
+}
+
+const annotationPath = (name: string): string =>
+  `/metadata/annotations/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+
+type Settled<T> = { value: T } | { error: unknown };
+
+/** Lets a call run beside others without its failure going unhandled before anybody looks at it. */
+const settle = <T>(call: Promise<T>): Promise<Settled<T>> =>
+  call.then(
+    (value) => ({ value }),
+    (error) => ({ error }),
+  );
+
+function unwrap<T>(what: string, settled: Settled<T>): T {
+  if ('error' in settled) throw describeFailure(what, settled.error);
+  return settled.value;
+}
