@@ -54,7 +54,11 @@ let connected: Kubernetes | undefined;
  * remembered, so a kubeconfig that was missing is looked for again. Throws as `loadClusterAccess` does.
  */
 export async function connectToKubernetes(config: Config, signal: AbortSignal): Promise<Kubernetes> {
-  connected ??= await openKubernetes(config, signal);
+  if (connected === undefined) {
+    const opened = await openKubernetes(config, signal);
+    // Of requests that began side by side, the first one's connections are kept.
+    connected ??= opened;
+  }
   return connected;
 }
 
