@@ -15,6 +15,7 @@ import {
 import { log } from './log.ts';
 import { buildNamespace, buildPod, buildService, useAnnotations } from './manifests.ts';
 import { podName, sandboxIdLabel, serviceName, threadIdAnnotation } from './names.ts';
+import { createRecentIds } from './recent-ids.ts';
 import type { CreateSandboxRequest } from './request.ts';
 import { findNodePort, findThreadId, isServing, type SandboxView, viewSandbox } from './status.ts';
 
@@ -36,12 +37,19 @@ const nodePortPatienceMs = 10_000;
 const rollBackMs = 3_000;
 
 /**
+ * The sandboxes that this process has seen alive. A hint, never the truth: it decides which call goes first. Kubernetes
+ * charges a creation that fails because the name is taken to the namespace's quota all the same, and corrects that only
+ * when it recounts, every five minutes: a caller who creates its sandbox at every turn would use up everybody's quota.
+ */
+const seenAlive = createRecentIds(5 * 60_000, 10_000);
+
+/**
  * Makes the sandbox, or finds it and mends it: afterwards there is one Service and one Pod behind it that will serve. The
  * Service comes first, because its name is what concurrent requests meet at, its URL is what callers keep, and it owns the
  * Pod. A use is written on the Service before anything else is done to a sandbox that exists, so that whoever wants to take
  * it away, with the resource version that they saw as precondition, cannot.
  *
- * Two round trips in a row, for a new sandbox and for one that runs; the view may still be `Pending`.
+ * Two round trips in a row for a new sandbox, two or one for one that is there; the view may still be `Pending`.
  * Throws `conflict` if the sandbox is another thread's, `quota-exceeded`, and what calls to Kubernetes throw; then nothing
  * that this request made is left behind, unless another request uses it by now.
  */
@@ -55,6 +63,7 @@ export async function createSandbox(request: CreateSandboxRequest, operation: Op
       try {
         const service = await awaitNodePort(claim.service, operation);
         const serving = await ensurePod(request, service, pod, claim.isNew, operation);
+        seenAlive.add(request.sandboxId, operation.now());
         return present(request.sandboxId, service, serving, config);
       } catch (error) {
         if (claim.isNew) await rollBack(claim.service, operation);
@@ -66,14 +75,10 @@ export async function createSandbox(request: CreateSandboxRequest, operation: Op
 }
 
 /** The sandbox as it is now: one round trip. Throws `not-found` only when Kubernetes says that its Service is not there. */
-export async function getSandbox(sandboxId: string, { kubernetes, config, signal }: Operation): Promise<SandboxView> {
-  const [service, pod] = await Promise.all([
-    settle(kubernetes.readService(serviceName(sandboxId), signal)),
-    settle(kubernetes.readPod(podName(sandboxId), signal)),
-  ]);
-  const found = unwrap('Service lookup failed', service);
-  if (found === undefined) throw new ProvisionerError('not-found', `Sandbox '${sandboxId}' not found`);
-  return present(sandboxId, found, unwrap('Pod lookup failed', pod), config);
+export async function getSandbox(sandboxId: string, operation: Operation): Promise<SandboxView> {
+  const { service, pod } = await readSandbox(sandboxId, operation);
+  if (service === undefined) throw new ProvisionerError('not-found', `Sandbox '${sandboxId}' not found`);
+  return present(sandboxId, service, pod, operation.config);
 }
 
 /** Every sandbox of the namespace that has a NodePort: one round trip, whatever their number. */
@@ -96,6 +101,7 @@ export async function listSandboxes({ kubernetes, config, signal }: Operation): 
  * gets its grace period. Throws with all that could not be removed.
  */
 export async function destroySandbox(sandboxId: string, { kubernetes, signal }: Operation): Promise<void> {
+  seenAlive.remove(sandboxId);
   const [service, pod] = await Promise.all([
     settle(kubernetes.deleteService(serviceName(sandboxId), undefined, signal)),
     settle(kubernetes.deletePod(podName(sandboxId), signal)),
@@ -120,28 +126,32 @@ export async function destroySandbox(sandboxId: string, { kubernetes, signal }: 
 type Claim = { service: V1Service; isNew: boolean } | { obstacle: string };
 
 /**
- * Creates the sandbox's Service, or writes a use on the one that is there. Creating is tried first: that is what makes a new
- * sandbox cost two round trips, and whatever Kubernetes says to it (a name that is taken, a full quota, nothing), only a
- * Service that is not there makes it a failure.
+ * Creates the sandbox's Service, or writes a use on the one that is there. For a sandbox that was not seen lately, creating
+ * is tried first: that is what makes a new one cost two round trips. Whatever Kubernetes says to it (a name that is taken,
+ * a full quota, nothing at all), only a Service that is not there makes it a failure.
  */
 async function claimService(request: CreateSandboxRequest, operation: Operation): Promise<Claim> {
   const { kubernetes, config, now, signal, requestId } = operation;
+  if (seenAlive.has(request.sandboxId, now())) {
+    const service = await useService(request, operation);
+    if (service !== undefined) return { service, isNew: false };
+  }
   try {
     const service = buildService(request, { at: now(), requestId }, config);
     return { service: await kubernetes.createService(service, signal), isNew: true };
   } catch (failure) {
-    if (signal.aborted) throw describeFailure('Service creation failed', failure);
+    const refusal = describeFailure('Service creation failed', failure);
+    if (signal.aborted) throw refusal;
     if (isNamespaceMissing(failure)) return createNamespace(operation);
     if (isNamespaceTerminating(failure)) return { obstacle: 'its namespace is being deleted' };
+    const taken = isAlreadyExists(failure);
     const service = await useService(request, operation).catch((error) => {
-      // That it could not be used is only worth telling when it is known to be there.
-      throw isAlreadyExists(failure) || !(error instanceof KubernetesError)
-        ? describeFailure('Service update failed', error)
-        : describeFailure('Service creation failed', failure);
+      // That a Service could not be used is only worth telling if there is one; another thread's is one.
+      throw taken || error.outcome === 'conflict' ? error : refusal;
     });
     if (service !== undefined) return { service, isNew: false };
-    if (isAlreadyExists(failure)) return { obstacle: 'its Service is being removed' };
-    throw describeFailure('Service creation failed', failure);
+    if (taken) return { obstacle: 'its Service is being removed' };
+    throw refusal;
   }
 }
 
@@ -170,7 +180,7 @@ async function useService(request: CreateSandboxRequest, operation: Operation): 
     return await kubernetes.patchService(serviceName(request.sandboxId), patch, signal);
   } catch (error) {
     if (isNotFound(error)) return undefined;
-    if (!isTestFailed(error)) throw error;
+    if (!isTestFailed(error)) throw describeFailure('Service update failed', error);
     return adoptService(request, operation);
   }
 }
@@ -181,10 +191,7 @@ async function useService(request: CreateSandboxRequest, operation: Operation): 
  */
 async function adoptService(request: CreateSandboxRequest, operation: Operation): Promise<V1Service | undefined> {
   const { kubernetes, now, signal, requestId } = operation;
-  const [service, pod] = await Promise.all([
-    kubernetes.readService(serviceName(request.sandboxId), signal),
-    kubernetes.readPod(podName(request.sandboxId), signal),
-  ]);
+  const { service, pod } = await readSandbox(request.sandboxId, operation);
   if (service === undefined) return undefined;
   requireThread(request, findThreadId(service, pod));
   const annotations = { [threadIdAnnotation]: request.threadId, ...useAnnotations({ at: now(), requestId }) };
@@ -194,8 +201,18 @@ async function adoptService(request: CreateSandboxRequest, operation: Operation)
     return await kubernetes.patchService(serviceName(request.sandboxId), patch, signal);
   } catch (error) {
     if (isNotFound(error) || isConflict(error)) return undefined;
-    throw error;
+    throw describeFailure('Service update failed', error);
   }
+}
+
+/** The sandbox's Service and Pod, read side by side. Where there is no Service, the Pod does not matter. */
+async function readSandbox(sandboxId: string, { kubernetes, signal }: Operation) {
+  const [service, pod] = await Promise.all([
+    settle(kubernetes.readService(serviceName(sandboxId), signal)),
+    settle(kubernetes.readPod(podName(sandboxId), signal)),
+  ]);
+  const found = unwrap('Service lookup failed', service);
+  return { service: found, pod: found && unwrap('Pod lookup failed', pod) };
 }
 
 function requireThread(request: CreateSandboxRequest, threadId: string | undefined): void {
