@@ -15,7 +15,9 @@ export type Config = Readonly<{
   skipTlsVerify: boolean;
 }>;
 
-const filled = z.string().check(z.minLength(1, 'must not be empty; leave it unset for the default'));
+const filled = z
+  .string()
+  .check(z.minLength(1, { error: 'must not be empty; leave it unset for the default', abort: true }));
 const matching = (pattern: RegExp, message: string) => filled.check(z.regex(pattern, message));
 const withDefault = (schema: typeof filled, value: string) => z._default(schema, value);
 
@@ -23,6 +25,13 @@ const withDefault = (schema: typeof filled, value: string) => z._default(schema,
 const hostPath = filled.check(
   z.refine((path) => path.startsWith('/'), 'must be an absolute path'),
   z.refine((path) => !path.split('/').includes('..'), "must not contain '..'"),
+);
+
+const nodeHost = filled.check(
+  z.refine(
+    (host) => isIPv6(host) || /^[A-Za-z0-9._-]+$/.test(host),
+    'must be a host name or an IP address, without scheme, port or slash',
+  ),
 );
 
 const httpUrl = filled.check(
@@ -45,10 +54,7 @@ const settings = z.object({
   THREADS_HOST_PATH: withDefault(hostPath, '/.deer-flow/threads'),
   KUBECONFIG_PATH: withDefault(filled, '/root/.kube/config'),
   KUBECONFIG_WAIT_SECONDS: z.optional(matching(/^\d{1,4}$/, 'must be a whole number of seconds from 0 to 9999')),
-  NODE_HOST: withDefault(
-    matching(/^[A-Za-z0-9.:_-]+$/, 'must be a host name or an IP address, without scheme, port or slash'),
-    'host.docker.internal',
-  ),
+  NODE_HOST: withDefault(nodeHost, 'host.docker.internal'),
   K8S_API_SERVER: z.optional(httpUrl),
   K8S_TLS_SKIP_VERIFY: withDefault(matching(/^(true|false)$/, "must be 'true' or 'false'"), 'false'),
 });

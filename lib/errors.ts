@@ -1,6 +1,7 @@
 /** What can become of an operation other than success, in the provisioner's words. lib/http makes an HTTP status of it. */
 export type Outcome =
   | 'invalid-request'
+  | 'foreign-origin'
   | 'unsupported-media-type'
   | 'body-too-large'
   | 'unknown-path'

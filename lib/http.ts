@@ -12,6 +12,7 @@ export const maxBodyBytes = 65_536;
 /** The only place where an outcome becomes an HTTP status. */
 const statusCodes: Record<Outcome, number> = {
   'invalid-request': 422,
+  'foreign-origin': 403,
   'unsupported-media-type': 415,
   'body-too-large': 413,
   'unknown-path': 404,
@@ -63,6 +64,7 @@ export function serve({ deadlineSeconds, jsonBody = false }: Options, endpoint: 
   )
     .use(httpErrorHandler({ logger: false }))
     .use(answerErrors())
+    .use(refuseForeignPages())
     .use(jsonBody ? [requireJson(), httpJsonBodyParser()] : []);
 }
 
@@ -71,12 +73,28 @@ export function json(body: unknown): APIGatewayProxyStructuredResultV2 {
   return { statusCode: 200, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
 }
 
+/**
+ * A web page can make its visitor's browser call any address, localhost too, and serverless-offline lets every page read the
+ * answers. Browsers say where a page is from; other callers do not send the header at all.
+ */
+function refuseForeignPages(): MiddlewareObj<HttpEvent> {
+  return {
+    before({ event }) {
+      const { origin, host } = lowerCaseNames(event.headers);
+      if (origin === undefined || (URL.canParse(origin) && new URL(origin).host === host)) return;
+      throw new ProvisionerError('foreign-origin', 'Calls from web pages of another origin are refused');
+    },
+  };
+}
+
 /** Runs before the parser: what is too large is not parsed, and a body whose type is not said is taken for JSON. */
 function requireJson(): MiddlewareObj<HttpEvent> {
   return {
     before({ event }) {
       const { body, headers, isBase64Encoded } = event as APIGatewayProxyEventV2;
-      if (body !== undefined && Buffer.byteLength(body, isBase64Encoded ? 'base64' : 'utf8') > maxBodyBytes) {
+      // serverless-offline says null for a body that is empty, API Gateway leaves it out.
+      if (typeof body !== 'string') delete event.body;
+      else if (Buffer.byteLength(body, isBase64Encoded ? 'base64' : 'utf8') > maxBodyBytes) {
         throw new ProvisionerError('body-too-large', `The body is larger than ${maxBodyBytes} bytes`);
       }
       event.headers = { 'content-type': 'application/json', ...lowerCaseNames(headers) };
@@ -84,8 +102,10 @@ function requireJson(): MiddlewareObj<HttpEvent> {
   };
 }
 
-const lowerCaseNames = (headers: Record<string, string | undefined> = {}) =>
-  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+const lowerCaseNames = (
+  headers: Record<string, string | undefined> | null | undefined,
+): APIGatewayProxyEventV2['headers'] =>
+  Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name.toLowerCase(), value]));
 
 /**
  * Gives what was thrown the form that http-error-handler answers as it stands: status, JSON, headers. Logs it once, with its

@@ -20,6 +20,7 @@ export {
   isNamespaceTerminating,
   isNotFound,
   isTestFailed,
+  isUncertain,
 } from './kubernetes/outcomes.ts';
 
 /** One operation of a JSON patch (RFC 6902). */

@@ -22,7 +22,7 @@ export function refuse(method: string, rawPath: string, stage: string): Provisio
     return new ProvisionerError('method-not-allowed', 'Method Not Allowed', { headers: { allow: methods.join(', ') } });
   }
   // rawPath has been decoded: it may hold anything, and must not become a header as it is.
-  const location = prefix + trimmed.split('/').map(encodeURIComponent).join('/');
+  const location = prefix + trimmed.toWellFormed().split('/').map(encodeURIComponent).join('/');
   return new ProvisionerError('moved', `The path is ${location}`, { headers: { location } });
 }
 

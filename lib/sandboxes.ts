@@ -9,12 +9,13 @@ import {
   isNamespaceTerminating,
   isNotFound,
   isTestFailed,
+  isUncertain,
   type JsonPatchOperation,
   type Kubernetes,
 } from './kubernetes.ts';
 import { log } from './log.ts';
 import { buildNamespace, buildPod, buildService, useAnnotations } from './manifests.ts';
-import { podName, sandboxIdLabel, serviceName, threadIdAnnotation } from './names.ts';
+import { lastUsedByAnnotation, podName, sandboxIdLabel, serviceName, threadIdAnnotation } from './names.ts';
 import { createRecentIds } from './recent-ids.ts';
 import type { CreateSandboxRequest } from './request.ts';
 import { findNodePort, findThreadId, isServing, type SandboxView, viewSandbox } from './status.ts';
@@ -33,8 +34,8 @@ export type Operation = Readonly<{
 /** How long a Service may be without a NodePort, in milliseconds: as long as the original waits. */
 const nodePortPatienceMs = 10_000;
 
-/** What a roll-back may take beyond the operation's deadline, in milliseconds. */
-const rollBackMs = 3_000;
+/** What a call that cleans up after the operation's deadline may take, in milliseconds: at most two come in a row. */
+const afterwardsMs = 1_500;
 
 /**
  * The sandboxes that this process has seen alive. A hint, never the truth: it decides which call goes first. Kubernetes
@@ -141,6 +142,11 @@ async function claimService(request: CreateSandboxRequest, operation: Operation)
     return { service: await kubernetes.createService(service, signal), isNew: true };
   } catch (failure) {
     const refusal = describeFailure('Service creation failed', failure);
+    if (isUncertain(failure)) {
+      const made = await findOwnService(request, operation);
+      if (made !== undefined && !signal.aborted) return { service: made, isNew: true };
+      if (made !== undefined) await rollBack(made, operation);
+    }
     if (signal.aborted) throw refusal;
     if (isNamespaceMissing(failure)) return createNamespace(operation);
     if (isNamespaceTerminating(failure)) return { obstacle: 'its namespace is being deleted' };
@@ -153,6 +159,15 @@ async function claimService(request: CreateSandboxRequest, operation: Operation)
     if (taken) return { obstacle: 'its Service is being removed' };
     throw refusal;
   }
+}
+
+/** The Service, if this very request made it and nobody has used it since. Undefined also where that cannot be seen. */
+async function findOwnService(request: CreateSandboxRequest, operation: Operation): Promise<V1Service | undefined> {
+  const { kubernetes, requestId } = operation;
+  const found = await kubernetes
+    .readService(serviceName(request.sandboxId), AbortSignal.timeout(afterwardsMs))
+    .catch(() => undefined);
+  return found?.metadata?.annotations?.[lastUsedByAnnotation] === requestId ? found : undefined;
 }
 
 /** Makes the namespace that turned out to be missing; a request beside this one may have been faster. */
@@ -176,12 +191,16 @@ async function useService(request: CreateSandboxRequest, operation: Operation): 
     { op: 'test', path: annotationPath(threadIdAnnotation), value: request.threadId },
     ...uses.map(([name, value]) => ({ op: 'add' as const, path: annotationPath(name), value })),
   ];
-  try {
-    return await kubernetes.patchService(serviceName(request.sandboxId), patch, signal);
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    if (!isTestFailed(error)) throw describeFailure('Service update failed', error);
-    return adoptService(request, operation);
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await kubernetes.patchService(serviceName(request.sandboxId), patch, signal);
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      if (isTestFailed(error)) return adoptService(request, operation);
+      // Older versions (1.20) let patches of a Service that come at the same moment conflict, though none has a precondition.
+      if (!isConflict(error)) throw describeFailure('Service update failed', error);
+    }
+    await pause(attempt, 'its Service is being changed all the time', signal);
   }
 }
 
@@ -286,7 +305,7 @@ async function ensurePod(
 async function rollBack(service: V1Service, { kubernetes }: Operation): Promise<void> {
   const { name = '', uid = '', resourceVersion = '' } = service.metadata ?? {};
   try {
-    await kubernetes.deleteService(name, { uid, resourceVersion }, AbortSignal.timeout(rollBackMs));
+    await kubernetes.deleteService(name, { uid, resourceVersion }, AbortSignal.timeout(afterwardsMs));
   } catch (error) {
     log.warn('Could not roll back a Service', { service: name, error: error as Error });
   }
@@ -300,10 +319,14 @@ function present(sandboxId: string, service: V1Service, pod: V1Pod | undefined, 
   });
 }
 
-/** Waits before the next attempt: 25 ms, 50 ms, … up to 1 s. Throws `deadline-exceeded`, with the obstacle, when time is over. */
+/**
+ * Waits before the next attempt: about 25 ms, 50 ms, … up to 1 s, and not as long as others who wait for the same. Throws
+ * `deadline-exceeded`, with the obstacle, when time is over.
+ */
 async function pause(attempt: number, obstacle: string, signal: AbortSignal): Promise<void> {
+  const longest = Math.min(1000, 25 * 2 ** attempt);
   try {
-    await wait(Math.min(1000, 25 * 2 ** attempt), undefined, { signal });
+    await wait(longest * (0.5 + Math.random() / 2), undefined, { signal });
   } catch (cause) {
     throw new ProvisionerError('deadline-exceeded', `Sandbox could not be created in time: ${obstacle}`, { cause });
   }

@@ -44,8 +44,9 @@ async function writeZip(zip: string, entries: { file: string; path: string }[]):
   await mkdir(dirname(zip), { recursive: true });
   const archive = new yazl.ZipFile();
   for (const { file, path } of entries) {
-    // A zip keeps local times: a fixed one keeps the bytes, and so a deployment, the same.
-    archive.addFile(file, path, { mtime: new Date(2000, 0, 1), mode: 0o100644 });
+    // A fixed local time, and nothing but it, keeps the bytes the same on every machine: without the DOS timestamp alone,
+    // the zip would hold the same moment in UTC as well.
+    archive.addFile(file, path, { mtime: new Date(2000, 0, 1), forceDosTimestamp: true, mode: 0o100644 });
   }
   archive.end();
   await pipeline(archive.outputStream, createWriteStream(zip));

@@ -26,7 +26,8 @@ export async function loadClusterAccess(config: Config, signal: AbortSignal): Pr
     try {
       kubeconfig.loadFromFile(path);
     } catch (cause) {
-      throw new ProvisionerError('misconfigured', `Failed to load kubeconfig from ${path}: it is not valid`, { cause });
+      const why = (cause as NodeJS.ErrnoException).code ?? 'it is not valid';
+      throw new ProvisionerError('misconfigured', `Failed to load kubeconfig from ${path}: ${why}`, { cause });
     }
     return findAccess(kubeconfig, `kubeconfig ${path}`, config);
   }
@@ -55,16 +56,13 @@ function findAccess(kubeconfig: KubeConfig, source: string, config: Config): Clu
   if (!URL.canParse(cluster.server)) {
     throw new ProvisionerError('misconfigured', `The ${source} names no valid server: '${cluster.server}'`);
   }
-  // Over plain HTTP (kubectl proxy, the embedded Kubernetes) there is no certificate to check, but the client refuses to
-  // make its agent unless the check is off.
-  if (cluster.server.startsWith('http:')) Object.assign(cluster, { skipTLSVerify: true });
   // A rewritten address keeps the check of the certificate, against the name that the kubeconfig knew the server by.
   const originalHost = config.apiServer === undefined ? undefined : new URL(cluster.server).hostname;
-  return {
-    kubeconfig,
-    server: (config.apiServer ?? cluster.server).replace(/\/+$/, ''),
-    certificateHost: cluster.tlsServerName ?? originalHost?.replace(/^\[|\]$/g, ''),
-  };
+  const server = (config.apiServer ?? cluster.server).replace(/\/+$/, '');
+  // Over plain HTTP (kubectl proxy, the embedded Kubernetes) there is no certificate to check, but the client refuses to
+  // make its agent unless the check is off. What it makes it for is the server that is really called.
+  Object.assign(cluster, { server, ...(server.startsWith('http:') && { skipTLSVerify: true }) });
+  return { kubeconfig, server, certificateHost: cluster.tlsServerName ?? originalHost?.replace(/^\[|\]$/g, '') };
 }
 
 /** True as soon as the file is there, false if it is not after the wait. */

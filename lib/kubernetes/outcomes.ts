@@ -26,7 +26,7 @@ export function statusError(code: number, retryAfter: string | undefined, body: 
       // A proxy's 404, or that of an unknown path, says nothing about any object.
       if (status.reason === 'NotFound' && status.kind !== undefined)
         return new KubernetesError('not-found', 'Not Found', extras);
-      return new KubernetesError('failed', 'what answered was not the Kubernetes API (404)', extras);
+      return foreignAnswerError(code, status);
     case 409:
       return new KubernetesError('conflict', 'Conflict', extras);
     case 429:
@@ -43,15 +43,36 @@ export function statusError(code: number, retryAfter: string | undefined, body: 
   }
 }
 
+/** What answered was something else: a proxy, a login page, another path of the server. */
+export function foreignAnswerError(code: number, status?: KubernetesStatus): KubernetesError {
+  const extras = status && { status, cause: status };
+  return new KubernetesError('failed', `what answered was not the Kubernetes API (${code})`, extras);
+}
+
+/** What the kubeconfig's user is to show could not be read or made: a file or a plug-in is missing, a plug-in failed. */
+export function credentialsError(error: unknown): KubernetesError {
+  const code = findCode(error);
+  const why = code === '' ? '' : ` (${code})`;
+  return new KubernetesError('misconfigured', `the credentials of the kubeconfig cannot be had${why}`, {
+    cause: error,
+  });
+}
+
+/** OpenSSL's and Node's codes for a certificate that was not accepted, and for a handshake that failed. */
+const certificateCodes =
+  /^(CERT_|ERR_TLS_|ERR_SSL_|ERR_OSSL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_|HOSTNAME_)/;
+
 /** What it means that there was no answer: the connection could not be made or trusted, or was cut. */
 export function networkError(error: unknown): KubernetesError {
   if (error instanceof KubernetesError) return error;
   const code = findCode(error);
-  if (/^(CERT_|ERR_TLS_|ERR_SSL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_)/.test(code)) {
+  if (certificateCodes.test(code)) {
     return new KubernetesError('refused', `the certificate of the API server is not trusted (${code})`, {
       cause: error,
     });
   }
+  // A token with a line break, for one.
+  if (code.startsWith('ERR_INVALID_')) return credentialsError(error);
   if (code === '') return new KubernetesError('failed', 'the call could not be made', { cause: error });
   return new KubernetesError('unavailable', `Kubernetes is unreachable (${code})`, {
     cause: error,
@@ -82,6 +103,10 @@ export const isNamespaceMissing = (error: unknown): boolean =>
 export const isNamespaceTerminating = (error: unknown): boolean =>
   error instanceof KubernetesError && (error.status?.causes.includes('NamespaceTerminating') ?? false);
 
+/** Whether the call may have taken effect all the same: there was no answer, or one that something went wrong. */
+export const isUncertain = (error: unknown): boolean =>
+  error instanceof KubernetesError && (error.status === undefined || error.status.code >= 500);
+
 /** Whether a JSON patch was refused because one of its tests failed (RFC 6902; Kubernetes answers 422). */
 export const isTestFailed = (error: unknown): boolean => error instanceof KubernetesError && error.status?.code === 422;
 
@@ -96,25 +121,23 @@ function readStatus(code: number, body: string): KubernetesStatus {
   } catch {
     parsed = undefined;
   }
-  const status = (parsed ?? {}) as {
-    kind?: string;
-    reason?: string;
-    message?: string;
-    details?: { kind?: string; causes?: { reason?: string }[] };
-  };
+  const status = (parsed ?? {}) as { kind?: unknown; reason?: unknown; message?: unknown; details?: Details };
   if (status.kind !== 'Status') return { code, reason: '', message: body.slice(0, 1000), causes: [] };
+  const { kind, causes } = status.details ?? {};
   return {
     code,
-    reason: status.reason ?? '',
-    message: status.message ?? '',
-    ...(status.details?.kind !== undefined && { kind: status.details.kind }),
-    causes: (status.details?.causes ?? []).map((cause) => cause.reason ?? ''),
+    reason: String(status.reason ?? ''),
+    message: String(status.message ?? ''),
+    ...(typeof kind === 'string' && { kind }),
+    causes: Array.isArray(causes) ? causes.map((cause) => String(cause?.reason ?? '')) : [],
   };
 }
 
+type Details = { kind?: unknown; causes?: ({ reason?: unknown } | null)[] } | null;
+
 /** The system's or OpenSSL's code of an error; that of the first try where several addresses were tried. */
 function findCode(error: unknown): string {
-  const { code, errors } = error as { code?: unknown; errors?: unknown[] };
+  const { code, errors } = (error ?? {}) as { code?: unknown; errors?: unknown[] };
   if (typeof code === 'string') return code;
   return Array.isArray(errors) && errors.length > 0 ? findCode(errors[0]) : '';
 }

@@ -4,7 +4,7 @@ import { isIP } from 'node:net';
 import { checkServerIdentity } from 'node:tls';
 import { type HttpLibrary, type RequestContext, ResponseContext, wrapHttpLibrary } from '@kubernetes/client-node';
 import type { ClusterAccess } from './kubeconfig.ts';
-import { deadlineError, networkError, statusError } from './outcomes.ts';
+import { credentialsError, deadlineError, foreignAnswerError, networkError, statusError } from './outcomes.ts';
 
 type Answer = { code: number; headers: http.IncomingHttpHeaders; text: string };
 
@@ -21,16 +21,15 @@ export function createTransport(access: ClusterAccess, skipTlsVerify: boolean): 
     async send(request: RequestContext) {
       request.setSignal(signal);
       for (const [name, value] of Object.entries(headers)) request.setHeaderParam(name, value);
+      const credentials = await readCredentials(access, signal);
       let answer: Answer;
       try {
-        // Read at each call: tokens and certificates are rotated under us, and plug-ins renew them.
-        const credentials: https.RequestOptions = { headers: {} };
-        await access.kubeconfig.applyToHTTPSOptions(credentials);
         answer = await exchange(request, credentials, findAgent(credentials));
       } catch (error) {
         throw signal.aborted ? deadlineError(signal) : networkError(error);
       }
       if (answer.code >= 400) throw statusError(answer.code, answer.headers['retry-after'], answer.text);
+      if (!isKubernetesAnswer(answer)) throw foreignAnswerError(answer.code);
       return new ResponseContext(answer.code, flatten(answer.headers), {
         text: async () => answer.text,
         binary: async () => Buffer.from(answer.text),
@@ -39,6 +38,31 @@ export function createTransport(access: ClusterAccess, skipTlsVerify: boolean): 
     },
   });
   return (signal, headers) => wrapHttpLibrary(send(signal, headers));
+}
+
+/**
+ * What the kubeconfig's user shows: read at each call, because tokens and certificates are rotated under us and plug-ins
+ * renew them. A plug-in that hangs is not waited for beyond the signal.
+ */
+async function readCredentials(access: ClusterAccess, signal: AbortSignal): Promise<https.RequestOptions> {
+  const credentials: https.RequestOptions = { headers: {} };
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  signal.addEventListener('abort', abort);
+  try {
+    await Promise.race([access.kubeconfig.applyToHTTPSOptions(credentials), aborted.promise]);
+    return credentials;
+  } catch (error) {
+    throw signal.aborted ? deadlineError(signal) : credentialsError(error);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+/** A login page or another service behind the address may say 200 as well, and must not be taken for the API's yes. */
+function isKubernetesAnswer({ code, headers, text }: Answer): boolean {
+  const isJson = headers['content-type']?.startsWith('application/json') ?? false;
+  return code >= 200 && code < 300 && isJson && text.includes('"kind"');
 }
 
 /**
@@ -107,7 +131,7 @@ function keepAgent(access: ClusterAccess, skipTlsVerify: boolean) {
     const { ca, cert, key, pfx, passphrase, rejectUnauthorized } = credentials;
     const material = [ca, cert, key, pfx, passphrase, rejectUnauthorized].map(String).join('\0');
     if (kept?.material === material) return kept.agent;
-    kept?.agent.destroy();
+    if (kept !== undefined) retire(kept.agent);
     const options: https.AgentOptions = { keepAlive: true, scheduling: 'lifo' };
     Object.assign(options, { ca, cert, key, pfx, passphrase, rejectUnauthorized });
     if (skipTlsVerify) options.rejectUnauthorized = false;
@@ -120,6 +144,12 @@ function keepAgent(access: ClusterAccess, skipTlsVerify: boolean) {
     kept = { material, agent };
     return agent;
   };
+}
+
+/** Calls under way keep their connections; those at rest are closed, and the others as they come to rest. */
+function retire(agent: http.Agent | https.Agent): void {
+  Object.assign(agent, { keepAlive: false });
+  for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
 }
 
 function flatten(headers: http.IncomingHttpHeaders): Record<string, string> {

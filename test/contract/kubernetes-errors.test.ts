@@ -1,0 +1,180 @@
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+
+import { expectError, expectUnavailable } from '../support/answers.ts';
+import type { HttpAnswer } from '../support/http-call.ts';
+import type { KubernetesAnswer } from '../support/kubernetes-client.ts';
+import { type FaultAction, isFor, type KubernetesCall, kubernetesStatus } from '../support/kubernetes-proxy.ts';
+import type { SandboxNames } from '../support/original.ts';
+import { newSandboxId, newThreadId, type SandboxView, useWorld } from '../support/world.ts';
+
+const world = useWorld();
+
+let given: SandboxNames & { view: SandboxView };
+
+beforeAll(async () => {
+  given = await world.givenRunningSandbox();
+});
+
+afterEach(() => world.proxy.reset());
+
+const gatewayPage = '<html><body><h1>502 Bad Gateway</h1></body></html>';
+
+/** What Kubernetes, or what stands in front of it, says when it does not do as it is asked; and what the caller hears. */
+const refusals: [string, FaultAction, 'failed' | 'unavailable'][] = [
+  ['401', { answer: kubernetesStatus(401, 'Unauthorized', 'Unauthorized') }, 'failed'],
+  ['403', { answer: forbidden() }, 'failed'],
+  [
+    '500',
+    { answer: kubernetesStatus(500, 'InternalError', 'Internal error occurred: etcdserver: no leader') },
+    'failed',
+  ],
+  ['429', { answer: tooManyRequests() }, 'unavailable'],
+  [
+    '503',
+    { answer: kubernetesStatus(503, 'ServiceUnavailable', 'the server is currently unable to handle') },
+    'unavailable',
+  ],
+  ['a cut connection', { cut: 'before' }, 'unavailable'],
+];
+
+function forbidden(): KubernetesAnswer {
+  const message = 'services "sandbox" is forbidden: User "someone" cannot do that in API group "" in the namespace';
+  return kubernetesStatus(403, 'Forbidden', message, { name: 'sandbox', kind: 'services' });
+}
+
+function tooManyRequests(): KubernetesAnswer {
+  const answer = kubernetesStatus(429, 'TooManyRequests', 'The apiserver is overloaded, please try again later.');
+  return { ...answer, headers: { ...answer.headers, 'retry-after': '1' } };
+}
+
+function expectRefusal(answer: HttpAnswer, outcome: 'failed' | 'unavailable', detail?: RegExp): void {
+  // 404 would be a sandbox to forget, and 200 with NotFound one to kill: the original answered the one or the other.
+  if (outcome === 'failed') expectError(answer, 500, detail);
+  else expectUnavailable(answer, detail);
+}
+
+const reading = (resource: 'pods' | 'services') => (call: KubernetesCall) =>
+  call.method === 'GET' && isFor(call, resource);
+const writing = (method: string, resource: 'pods' | 'services') => (call: KubernetesCall) =>
+  call.method === method && isFor(call, resource);
+
+describe.each(refusals)('when Kubernetes answers with %s', (_what, action, outcome) => {
+  it.each(['services', 'pods'] as const)('to the reading of %s, a get says so', async (resource) => {
+    world.proxy.injectFault({ when: reading(resource), action });
+    expectRefusal(await world.get(given.sandboxId), outcome);
+  });
+
+  it('to the listing of Services, a list says so', async () => {
+    world.proxy.injectFault({ when: reading('services'), action });
+    expectRefusal(await world.list(), outcome, /^Failed to list services: \S/);
+  });
+
+  it('to the listing of Pods, a list says so', async () => {
+    world.proxy.injectFault({ when: reading('pods'), action });
+    expectRefusal(await world.list(), outcome);
+  });
+
+  it('to the making of a Service, a create says so', async () => {
+    const id = newSandboxId();
+    world.proxy.injectFault({ when: writing('POST', 'services'), action });
+    const answer = await world.create({ sandbox_id: id, thread_id: newThreadId() });
+    expectRefusal(answer, outcome, /^Service creation failed: \S/);
+    expect(await world.servicesOf(id)).toEqual([]);
+    expect(await world.podsOf(id)).toEqual([]);
+  });
+
+  it('to the making of a Pod, a create says so', async () => {
+    const id = newSandboxId();
+    world.proxy.injectFault({ when: writing('POST', 'pods'), action });
+    const answer = await world.create({ sandbox_id: id, thread_id: newThreadId() });
+    expectRefusal(answer, outcome, /^Pod creation failed: \S/);
+    expect(await world.servicesOf(id)).toEqual([]);
+    expect(await world.podsOf(id)).toEqual([]);
+  });
+
+  it('to all but the writing of a sandbox that exists, a create says so', async () => {
+    const uid = (await world.findPod(given.sandboxId))?.metadata.uid;
+    world.proxy.injectFault({ when: (call) => call.method === 'GET', action });
+    const answer = await world.create({ sandbox_id: given.sandboxId, thread_id: given.threadId });
+    // It may know the Pod by another way than reading it, but not by guessing.
+    if (answer.status === 200) expect(answer.body).toEqual({ ...given.view, status: 'Running' });
+    else expectRefusal(answer, outcome);
+    expect((await world.findPod(given.sandboxId))?.metadata.uid).toBe(uid);
+  });
+
+  it('to everything, a create of a sandbox that exists says so', async () => {
+    world.proxy.injectFault({ when: () => true, action });
+    expectRefusal(await world.create({ sandbox_id: given.sandboxId, thread_id: given.threadId }), outcome);
+  });
+
+  it('to the deletion of the Service, a delete says so, and has removed the Pod', async () => {
+    const { sandboxId } = await world.givenSandbox();
+    world.proxy.injectFault({ when: writing('DELETE', 'services'), action });
+    expectRefusal(await world.destroy(sandboxId), outcome, /^Partial cleanup: service: [^,]+$/);
+    const pod = await world.findPod(sandboxId);
+    expect(pod === undefined || pod.metadata.deletionTimestamp !== undefined).toBe(true);
+  });
+
+  it('to the deletion of the Pod, a delete says so, and has removed the Service', async () => {
+    const { sandboxId } = await world.givenSandbox();
+    world.proxy.injectFault({ when: writing('DELETE', 'pods'), action });
+    expectRefusal(await world.destroy(sandboxId), outcome, /^Partial cleanup: pod: [^,]+$/);
+    expect(await world.servicesOf(sandboxId)).toEqual([]);
+  });
+
+  it('to both deletions, a delete names both', async () => {
+    const { sandboxId } = await world.givenSandbox();
+    world.proxy.injectFault({ when: ({ method }) => method === 'DELETE', action });
+    expectRefusal(await world.destroy(sandboxId), outcome, /^Partial cleanup: service: [^,]+, pod: [^,]+$/);
+    expect((await world.get(sandboxId)).status).toBe(200);
+  });
+
+  it('to everything, health is well', async () => {
+    world.proxy.injectFault({ when: () => true, action });
+    expect(await world.call('GET', '/health')).toMatchObject({ status: 200, body: { status: 'ok' } });
+    expect(world.proxy.calls).toEqual([]);
+  });
+});
+
+describe('what is no answer of Kubernetes at all', () => {
+  it.each<[string, KubernetesAnswer]>([
+    ['a page of a gateway', { status: 502, headers: { 'content-type': 'text/html' }, text: gatewayPage }],
+    ['a log-in page', { status: 200, headers: { 'content-type': 'text/html' }, text: '<html>Who are you?</html>' }],
+    ['a redirect', { status: 302, headers: { location: 'https://login.example/' }, text: '' }],
+    ['half a document', { status: 200, headers: { 'content-type': 'application/json' }, text: '{"kind":"Serv' }],
+    ['an empty body', { status: 200, headers: { 'content-type': 'application/json' }, text: '' }],
+    ['null', { status: 200, headers: { 'content-type': 'application/json' }, text: 'null' }],
+    // It says nothing about any sandbox: the address is wrong.
+    [
+      'a page that is not found',
+      { status: 404, headers: { 'content-type': 'text/plain' }, text: '404 page not found' },
+    ],
+    ['a path that is not found', kubernetesStatus(404, 'NotFound', 'the server could not find the requested resource')],
+    ['a status without a body', { status: 500, headers: {}, text: '' }],
+  ])('is an error for every endpoint: %s', async (_what, answer) => {
+    world.proxy.injectFault({ when: () => true, action: { answer } });
+    expectError(await world.get(given.sandboxId), [500, 503]);
+    expectError(await world.list(), [500, 503]);
+    expectError(await world.create({ sandbox_id: given.sandboxId, thread_id: given.threadId }), [500, 503]);
+    const unread = answer.status === 200;
+    // A deletion that was answered with a 2xx was done, whatever else was said.
+    if (!unread) expectError(await world.destroy(given.sandboxId), [500, 503], /^Partial cleanup: /);
+  });
+});
+
+describe('what Kubernetes said', () => {
+  it('is not passed on: no message, no header, no name of a user', async () => {
+    const secret = 'system:serviceaccount:kube-system:deployer';
+    const message = `services is forbidden: User "${secret}" cannot list resource "services"`;
+    const answer = kubernetesStatus(403, 'Forbidden', message);
+    const action = { answer: { ...answer, headers: { ...answer.headers, 'audit-id': 'b7e2b7b1' } } };
+    world.proxy.injectFault({ when: () => true, action });
+    const answers = [
+      await world.get(given.sandboxId),
+      await world.list(),
+      await world.destroy(given.sandboxId),
+      await world.create({ sandbox_id: newSandboxId(), thread_id: newThreadId() }),
+    ];
+    for (const { text } of answers) expect(text).not.toMatch(/deployer|b7e2b7b1|cannot list/);
+  });
+});

@@ -1,0 +1,470 @@
+import { afterEach, describe, expect, it } from 'vitest';
+
+import { expectError } from '../support/answers.ts';
+import { removeNamespace } from '../support/cluster.ts';
+import { eventually } from '../support/eventually.ts';
+import type { KubernetesObject } from '../support/kubernetes-client.ts';
+import { isAbout, isFor, kubernetesStatus, writesAmong } from '../support/kubernetes-proxy.ts';
+import { originalPod, originalService } from '../support/original.ts';
+import { newSandboxId, newThreadId, useWorld } from '../support/world.ts';
+
+const world = useWorld();
+
+afterEach(async () => {
+  world.proxy.reset();
+  await world.clear();
+});
+
+const internalError = kubernetesStatus(500, 'InternalError', 'an error on the server has prevented the request');
+
+const creationOf = (resource: 'pods' | 'services', sandboxId: string) => ({
+  when: (call: Parameters<typeof isAbout>[0]) =>
+    call.method === 'POST' && isFor(call, resource) && isAbout(call, sandboxId),
+});
+
+/** One Pod, one Service, the one owned by the other, running, and open at its URL. */
+async function expectWholeSandbox(sandboxId: string): Promise<{ pod: KubernetesObject; service: KubernetesObject }> {
+  const view = await world.untilRunning(sandboxId);
+  await world.untilOpen(view);
+  const [pods, services] = [await world.podsOf(sandboxId), await world.servicesOf(sandboxId)];
+  expect({ pods: pods.length, services: services.length }).toEqual({ pods: 1, services: 1 });
+  const [pod, service] = [pods[0] as KubernetesObject, services[0] as KubernetesObject];
+  expect(pod.metadata.deletionTimestamp).toBeUndefined();
+  expect(pod.metadata.ownerReferences?.map(({ uid }) => uid)).toEqual([service.metadata.uid]);
+  return { pod, service };
+}
+
+describe('a sandbox that is removed and asked for again at once', () => {
+  it('lives, though its old Pod takes 30 s to end', async () => {
+    // The original put a new Service in front of the dying Pod and answered 200 with NotFound for ever after.
+    const { sandboxId, threadId } = await world.givenRunningSandbox();
+    const oldPod = await world.findPod(sandboxId);
+    expect((await world.destroy(sandboxId)).status).toBe(200);
+    const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
+    expect(answer.status, answer.text).toBe(200);
+    expect(answer.body.status).toBeOneOf(['Pending', 'Running']);
+    const { pod } = await expectWholeSandbox(sandboxId);
+    expect(pod.metadata.uid).not.toBe(oldPod?.metadata.uid);
+  });
+
+  it('lives when it is removed and made five times over', async () => {
+    const { sandboxId, threadId } = await world.givenRunningSandbox();
+    for (let round = 0; round < 5; round += 1) {
+      expect((await world.destroy(sandboxId)).status).toBe(200);
+      const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
+      expect(answer.status, answer.text).toBe(200);
+    }
+    await expectWholeSandbox(sandboxId);
+  });
+
+  it('goes to another thread, if that is who asks: the id is free again', async () => {
+    const { sandboxId } = await world.givenRunningSandbox();
+    expect((await world.destroy(sandboxId)).status).toBe(200);
+    const threadId = newThreadId();
+    const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
+    expect(answer.status, answer.text).toBe(200);
+    const { pod } = await expectWholeSandbox(sandboxId);
+    expect(JSON.stringify(pod.spec.volumes)).toContain(`${world.settings.THREADS_HOST_PATH}/${threadId}/user-data`);
+  });
+});
+
+describe('a sandbox whose Pod is not there', () => {
+  // The original answered 200 with NotFound to every POST and made nothing again.
+  it('gets it back at the next POST, behind the same URL, when it was deleted by hand', async () => {
+    const { sandboxId, threadId, view } = await world.givenRunningSandbox();
+    await world.kubernetes.remove('pods', `sandbox-${sandboxId}`, 0);
+    expect((await world.get(sandboxId)).body).toEqual({ ...view, status: 'NotFound' });
+    const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
+    expect(answer).toMatchObject({ status: 200, body: { sandbox_id: sandboxId, sandbox_url: view.sandbox_url } });
+    expect(answer.body.status).toBeOneOf(['Pending', 'Running']);
+    const { service } = await expectWholeSandbox(sandboxId);
+    expect((await world.get(sandboxId)).body.sandbox_url).toBe(view.sandbox_url);
+    expect(service.metadata.annotations?.['sandbox-provisioner/thread-id']).toBe(threadId);
+  });
+
+  it('gets a new one while the one deleted by hand still ends', async () => {
+    const { sandboxId, threadId, view } = await world.givenRunningSandbox();
+    const oldPod = await world.findPod(sandboxId);
+    await world.kubernetes.remove('pods', `sandbox-${sandboxId}`);
+    // It is `Running` for up to 30 s more, but nobody should begin to use it.
+    expect((await world.findPod(sandboxId))?.metadata.deletionTimestamp).toEqual(expect.any(String));
+    expect((await world.get(sandboxId)).body).toEqual({ ...view, status: 'NotFound' });
+    expect((await world.list()).body).toEqual({ sandboxes: [{ ...view, status: 'NotFound' }], count: 1 });
+    const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
+    expect(answer).toMatchObject({ status: 200, body: { sandbox_url: view.sandbox_url } });
+    const { pod } = await expectWholeSandbox(sandboxId);
+    expect(pod.metadata.uid).not.toBe(oldPod?.metadata.uid);
+  });
+
+  it.each(['Failed', 'Succeeded'])('gets a new one for one that has ended: %s', async (phase) => {
+    const { sandboxId, threadId } = await world.givenOriginalSandbox({}, { withPod: false });
+    await givenEndedPod({ sandboxId, threadId }, phase);
+    expect((await world.get(sandboxId)).body).toMatchObject({ sandbox_id: sandboxId, status: phase });
+    const endedPod = await world.findPod(sandboxId);
+    const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
+    expect(answer.status, answer.text).toBe(200);
+    expect(answer.body.status).toBeOneOf(['Pending', 'Running']);
+    const { pod } = await expectWholeSandbox(sandboxId);
+    expect(pod.metadata.uid).not.toBe(endedPod?.metadata.uid);
+  });
+
+  it('counts a Pod that another Service owns as none, and gets its own', async () => {
+    // Kubernetes removes it as soon as that Service goes; it is the one from before a DELETE and a POST.
+    const other = await world.givenOriginalSandbox({}, { withPod: false });
+    const owner = await world.findService(other.sandboxId);
+    const { sandboxId, threadId } = await world.givenOriginalSandbox({}, { withPod: false });
+    const pod = originalPod({ sandboxId, threadId }, world.settings) as { metadata: object };
+    const ownerReferences = [
+      { apiVersion: 'v1', kind: 'Service', name: owner?.metadata.name, uid: owner?.metadata.uid },
+    ];
+    await world.kubernetes.create('pods', { ...pod, metadata: { ...pod.metadata, ownerReferences } });
+    await eventually(
+      'running: a Pod of another Service',
+      () => world.findPod(sandboxId),
+      (found) => found?.status.phase === 'Running',
+    );
+    expect((await world.get(sandboxId)).body.status).toBe('NotFound');
+    expect((await world.create({ sandbox_id: sandboxId, thread_id: threadId })).status).toBe(200);
+    await expectWholeSandbox(sandboxId);
+  });
+});
+
+describe('the garbage collector of Kubernetes', () => {
+  it('removes the Pod of a Service that was deleted by hand', async () => {
+    const { sandboxId } = await world.givenRunningSandbox();
+    await world.kubernetes.remove('services', `sandbox-${sandboxId}-svc`);
+    await eventually(
+      'terminating or gone: the Pod of a Service that is gone',
+      () => world.findPod(sandboxId),
+      (pod) => pod === undefined || pod.metadata.deletionTimestamp !== undefined,
+    );
+  });
+});
+
+describe('eight creates of one sandbox at once', () => {
+  const eight = Array.from({ length: 8 });
+
+  it('make one Pod and one Service, and agree', async () => {
+    const body = { sandbox_id: newSandboxId(), thread_id: newThreadId() };
+    const answers = await Promise.all(eight.map(() => world.create(body)));
+    expect(answers.map(({ status }) => status)).toEqual(eight.map(() => 200));
+    expect(new Set(answers.map((answer) => answer.body.sandbox_url)).size).toBe(1);
+    for (const answer of answers) {
+      const { sandbox_id, sandbox_url } = answers[0]?.body ?? {};
+      expect(answer.body).toEqual({ sandbox_id, sandbox_url, status: expect.toBeOneOf(['Pending', 'Running']) });
+    }
+    await expectWholeSandbox(body.sandbox_id);
+  });
+
+  it('make one each after a removal, while the old Pod still ends', async () => {
+    const { sandboxId, threadId } = await world.givenRunningSandbox();
+    await world.destroy(sandboxId);
+    const body = { sandbox_id: sandboxId, thread_id: threadId };
+    const answers = await Promise.all(eight.map(() => world.create(body)));
+    expect(answers.map(({ status }) => status)).toEqual(eight.map(() => 200));
+    expect(new Set(answers.map((answer) => answer.body.sandbox_url)).size).toBe(1);
+    await expectWholeSandbox(sandboxId);
+  });
+
+  it('are all served, though their notes of use meet on the Service', async () => {
+    // Kubernetes tries a patch five times against others, and then gives up with 409: eight at once were enough for it.
+    const { sandboxId, threadId } = await world.givenSandbox();
+    const message = `Operation cannot be fulfilled on services "sandbox-${sandboxId}-svc": the object has been modified`;
+    world.proxy.injectFault({
+      when: (call) => ['PATCH', 'PUT'].includes(call.method) && isFor(call, 'services') && isAbout(call, sandboxId),
+      action: { answer: kubernetesStatus(409, 'Conflict', message, { name: sandboxId, kind: 'services' }) },
+      times: 4,
+    });
+    const body = { sandbox_id: sandboxId, thread_id: threadId };
+    const answers = await Promise.all(eight.map(() => world.create(body)));
+    expect(answers.map(({ status }) => status)).toEqual(eight.map(() => 200));
+    await expectWholeSandbox(sandboxId);
+  });
+
+  it('lose nothing when one of them fails at its Pod, after it made the Service', async () => {
+    // The original's roll-back deleted the Pod that the others had been told of.
+    const body = { sandbox_id: newSandboxId(), thread_id: newThreadId() };
+    let release: () => void = () => {};
+    const hold = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const fault = world.proxy.injectFault({
+      ...creationOf('pods', body.sandbox_id),
+      action: { hold, afterwards: { answer: internalError } },
+      times: 1,
+    });
+    const first = world.create(body);
+    await Promise.race([fault.firstHit(), first]);
+    const others = await Promise.all(eight.slice(1).map(() => world.create(body)));
+    release();
+    const answer = await first;
+    expect(others.map(({ status }) => status)).toEqual(eight.slice(1).map(() => 200));
+    // It may say that it failed, or that the sandbox is there; it may not take it away.
+    if (answer.status === 200) expect(answer.body.sandbox_url).toBe(others[0]?.body.sandbox_url);
+    else expectError(answer, 500, /^Pod creation failed: \S/);
+    const { service } = await expectWholeSandbox(body.sandbox_id);
+    for (const other of others) expect(other.body.sandbox_url).toContain(`:${service.spec.ports[0].nodePort}`);
+  });
+
+  it.each(['pods', 'services'] as const)('come to one sandbox when the first to make %s fails', async (resource) => {
+    const body = { sandbox_id: newSandboxId(), thread_id: newThreadId() };
+    const fault = world.proxy.injectFault({
+      ...creationOf(resource, body.sandbox_id),
+      action: { answer: internalError },
+      times: 1,
+    });
+    const answers = await Promise.all(eight.map(() => world.create(body)));
+    expect(fault.hits.length).toBe(1);
+    const succeeded = answers.filter(({ status }) => status === 200);
+    for (const failed of answers.filter(({ status }) => status !== 200)) expectError(failed, 500);
+    expect(succeeded.length).toBeGreaterThanOrEqual(7);
+    expect(new Set(succeeded.map((answer) => answer.body.sandbox_url)).size).toBe(1);
+    const { service } = await expectWholeSandbox(body.sandbox_id);
+    expect(succeeded[0]?.body.sandbox_url).toContain(`:${service.spec.ports[0].nodePort}`);
+  });
+});
+
+describe('a create and a delete at the same moment', () => {
+  it('are both answered, ten times over; one more create makes the sandbox whole', async () => {
+    const body = { sandbox_id: newSandboxId(), thread_id: newThreadId() };
+    for (let round = 0; round < 10; round += 1) {
+      const pair = [() => world.create(body), () => world.destroy(body.sandbox_id)];
+      const answers = await Promise.all((round % 2 === 0 ? pair : pair.toReversed()).map((send) => send()));
+      expect(answers.map(({ status, text }) => (status === 200 ? status : text))).toEqual([200, 200]);
+    }
+    expect((await world.create(body)).status).toBe(200);
+    await expectWholeSandbox(body.sandbox_id);
+  });
+
+  it('of two deletes, both are answered', async () => {
+    const { sandboxId } = await world.givenSandbox();
+    const answers = await Promise.all([world.destroy(sandboxId), world.destroy(sandboxId)]);
+    for (const answer of answers)
+      expect(answer).toMatchObject({ status: 200, body: { ok: true, sandbox_id: sandboxId } });
+    expect(await world.servicesOf(sandboxId)).toEqual([]);
+  });
+});
+
+describe('a create that fails', () => {
+  it.each([
+    ['pods', 'Pod creation failed'],
+    ['services', 'Service creation failed'],
+  ] as const)('at its %s leaves nothing behind', async (resource, detail) => {
+    const body = { sandbox_id: newSandboxId(), thread_id: newThreadId() };
+    world.proxy.injectFault({ ...creationOf(resource, body.sandbox_id), action: { answer: internalError } });
+    expectError(await world.create(body), 500, new RegExp(`^${detail}: \\S`));
+    expect(await world.servicesOf(body.sandbox_id)).toEqual([]);
+    expect(await world.podsOf(body.sandbox_id)).toEqual([]);
+  });
+
+  it('leaves a Service that was there before it, with its URL', async () => {
+    const { sandboxId, threadId, view } = await world.givenRunningSandbox();
+    await world.kubernetes.remove('pods', `sandbox-${sandboxId}`, 0);
+    const body = { sandbox_id: sandboxId, thread_id: threadId };
+    const fault = world.proxy.injectFault({ ...creationOf('pods', sandboxId), action: { answer: internalError } });
+    expectError(await world.create(body), 500, /^Pod creation failed: \S/);
+    expect((await world.get(sandboxId)).body).toEqual({ ...view, status: 'NotFound' });
+    fault.remove();
+    expect(await world.create(body)).toMatchObject({ status: 200, body: { sandbox_url: view.sandbox_url } });
+    await expectWholeSandbox(sandboxId);
+  });
+
+  it.each([
+    ['Service', 'services', 'after'],
+    ['Service', 'services', 'before'],
+    ['Pod', 'pods', 'after'],
+    ['Pod', 'pods', 'before'],
+  ] as const)(
+    'because the connection broke at its %s (%s, cut %s it took effect) is mended by the next',
+    async (...row) => {
+      const [, resource, cut] = row;
+      const body = { sandbox_id: newSandboxId(), thread_id: newThreadId() };
+      const fault = world.proxy.injectFault({ ...creationOf(resource, body.sandbox_id), action: { cut }, times: 1 });
+      const answer = await world.create(body);
+      expect(fault.hits.length).toBe(1);
+      if (answer.status !== 200) expectError(answer, [500, 503]);
+      const again = await world.create(body);
+      expect(again.status, again.text).toBe(200);
+      if (answer.status === 200) expect(again.body.sandbox_url).toBe(answer.body.sandbox_url);
+      await expectWholeSandbox(body.sandbox_id);
+    },
+  );
+
+  it('does not take away a sandbox that somebody else made meanwhile', async () => {
+    // The original deleted the Pod of the other whenever its own Service could not be made.
+    const names = { sandboxId: newSandboxId(), threadId: newThreadId() };
+    await world.givenSandbox();
+    let release: () => void = () => {};
+    const hold = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const fault = world.proxy.injectFault({
+      ...creationOf('services', names.sandboxId),
+      action: { hold, afterwards: { answer: internalError } },
+      times: 1,
+    });
+    const first = world.create({ sandbox_id: names.sandboxId, thread_id: names.threadId });
+    await Promise.race([fault.firstHit(), first]);
+    await world.kubernetes.create('services', originalService(names));
+    await world.kubernetes.create('pods', originalPod(names, world.settings));
+    const service = await world.findService(names.sandboxId);
+    const pod = await world.findPod(names.sandboxId);
+    release();
+    const answer = await first;
+    if (answer.status !== 200) expectError(answer, 500, /^Service creation failed: \S/);
+    expect((await world.findService(names.sandboxId))?.metadata.uid).toBe(service?.metadata.uid);
+    expect((await world.findPod(names.sandboxId))?.metadata).toMatchObject({ uid: pod?.metadata.uid });
+    expect((await world.findPod(names.sandboxId))?.metadata.deletionTimestamp).toBeUndefined();
+  });
+});
+
+describe('a NodePort that is never allocated', () => {
+  it('fails the create, which leaves nothing behind', async () => {
+    // The original left the Pod and the Service.
+    const body = { sandbox_id: newSandboxId(), thread_id: newThreadId() };
+    world.proxy.injectFault({
+      when: (call) => isFor(call, 'services') && isAbout(call, body.sandbox_id),
+      action: { rewrite: (answer) => ({ ...answer, text: answer.text.replaceAll(/,?"nodePort":\d+/g, '') }) },
+    });
+    expectError(await world.create(body), 500, 'NodePort was not allocated in time');
+    expect(await world.servicesOf(body.sandbox_id)).toEqual([]);
+    await eventually(
+      'terminating or gone: the Pod of a create that failed',
+      () => world.findPod(body.sandbox_id),
+      (pod) => pod === undefined || pod.metadata.deletionTimestamp !== undefined,
+    );
+  });
+});
+
+describe('a quota that is full', () => {
+  afterEach(async () => {
+    // Clearing has removed the quota; the API server may go by the one it remembers for a moment.
+    await eventually(
+      'allowed again: a sandbox, without a quota',
+      async () => {
+        await world.clear();
+        return world.create({ sandbox_id: newSandboxId(), thread_id: newThreadId() });
+      },
+      ({ status }) => status === 200,
+    );
+    await world.clear();
+  });
+
+  it.each(['services', 'pods'] as const)(
+    'of %s: a sandbox that exists is answered, a new one gets 429',
+    async (what) => {
+      const { sandboxId, threadId, view } = await world.givenRunningSandbox();
+      await givenFullQuota(what);
+      // The original answered 500 to the repeated create too.
+      expect(await world.create({ sandbox_id: sandboxId, thread_id: threadId })).toMatchObject({
+        status: 200,
+        body: view,
+      });
+      expect(await world.get(sandboxId)).toMatchObject({ status: 200, body: view });
+
+      const refused = newSandboxId();
+      expectError(await world.create({ sandbox_id: refused, thread_id: newThreadId() }), 429, /exceeded quota/i);
+      expect(await world.servicesOf(refused)).toEqual([]);
+      expect(await world.podsOf(refused)).toEqual([]);
+      expect((await world.list()).body).toEqual({ sandboxes: [view], count: 1 });
+      expect((await world.destroy(sandboxId)).status).toBe(200);
+    },
+  );
+});
+
+describe('a namespace', () => {
+  it('that was deleted under a warm function is made again, with its labels', async () => {
+    await world.givenSandbox();
+    await removeNamespace(world.kubernetes);
+    expect(await world.list()).toMatchObject({ status: 200, body: { sandboxes: [], count: 0 } });
+    const missing = newSandboxId();
+    expectError(await world.get(missing), 404, `Sandbox '${missing}' not found`);
+    expect(await world.destroy(missing)).toMatchObject({ status: 200, body: { ok: true, sandbox_id: missing } });
+
+    const { sandboxId } = await world.givenSandbox();
+    expect((await world.kubernetes.getNamespace())?.metadata.labels).toMatchObject({
+      'app.kubernetes.io/name': 'deer-flow',
+      'app.kubernetes.io/component': 'sandbox',
+    });
+    await expectWholeSandbox(sandboxId);
+  });
+
+  it('that was deleted under eight creates at once is made again for them all', async () => {
+    await world.givenSandbox();
+    await removeNamespace(world.kubernetes);
+    const body = { sandbox_id: newSandboxId(), thread_id: newThreadId() };
+    const answers = await Promise.all(Array.from({ length: 8 }, () => world.create(body)));
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+    await expectWholeSandbox(body.sandbox_id);
+  });
+
+  it('that has gone since the last request is no sandbox, and no error', async () => {
+    const { sandboxId } = await world.givenSandbox();
+    await removeNamespace(world.kubernetes);
+    expectError(await world.get(sandboxId), 404, `Sandbox '${sandboxId}' not found`);
+    expect(await world.destroy(sandboxId)).toMatchObject({ status: 200, body: { ok: true, sandbox_id: sandboxId } });
+    expect((await world.list()).body).toEqual({ sandboxes: [], count: 0 });
+  });
+
+  it('that was made by somebody else keeps what it has', async () => {
+    await removeNamespace(world.kubernetes);
+    await world.kubernetes.createNamespace();
+    const before = await world.kubernetes.getNamespace();
+    const calls = await world.callsOf(() => world.givenSandbox());
+    expect(writesAmong(calls).filter((call) => isFor(call, 'namespaces'))).toEqual([]);
+    expect((await world.kubernetes.getNamespace())?.metadata.uid).toBe(before?.metadata.uid);
+  });
+
+  it('that is being deleted is waited for, and made again', async () => {
+    // Its Pod holds it in this state, in which Kubernetes takes nothing new, for as long as it has grace.
+    await world.givenRunningSandbox();
+    await world.kubernetes.deleteNamespace();
+    const body = { sandbox_id: newSandboxId(), thread_id: newThreadId() };
+    const [answer] = await Promise.all([world.create(body), removeNamespaceOnce()]);
+    expect(answer.status, answer.text).toBe(200);
+    await expectWholeSandbox(body.sandbox_id);
+  });
+});
+
+/** Lets a namespace that is being deleted go, and no other that is made in its place. */
+async function removeNamespaceOnce(): Promise<void> {
+  const uid = (await world.kubernetes.getNamespace())?.metadata.uid;
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  if ((await world.kubernetes.getNamespace())?.metadata.uid === uid) await world.clear();
+}
+
+async function givenEndedPod(names: { sandboxId: string; threadId: string }, phase: string): Promise<void> {
+  const pod = originalPod(names, world.settings) as { spec: object };
+  // No node takes it, so no kubelet says otherwise.
+  await world.kubernetes.create('pods', { ...pod, spec: { ...pod.spec, nodeSelector: { 'no-such': 'node' } } });
+  await world.kubernetes.patch('pods', `sandbox-${names.sandboxId}`, { status: { phase } }, 'status');
+}
+
+async function givenFullQuota(what: 'pods' | 'services'): Promise<void> {
+  await world.kubernetes.create('resourcequotas', {
+    apiVersion: 'v1',
+    kind: 'ResourceQuota',
+    metadata: { name: 'full' },
+    spec: { hard: { [what]: '1' } },
+  });
+  await eventually(
+    'counted: what there is, against the quota',
+    () => world.kubernetes.find('resourcequotas', 'full'),
+    (quota) => quota?.status?.used?.[what] === '1',
+  );
+  // The API server learns of it a moment after it can be read.
+  const probe = newSandboxId();
+  const object =
+    what === 'pods'
+      ? originalPod({ sandboxId: probe, threadId: probe }, world.settings)
+      : originalService({ sandboxId: probe });
+  await eventually(
+    'enforced: the quota',
+    async () => {
+      const answer = await world.kubernetes.request('POST', `/api/v1/namespaces/${world.namespace}/${what}`, object);
+      if (answer.status < 300) await world.kubernetes.remove(what, String(answer.body.metadata.name), 0);
+      return answer.status;
+    },
+    (status) => status === 403,
+  );
+}

@@ -1,0 +1,69 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+
+import { isEmbeddedCluster } from '../support/cluster.ts';
+import { eventually } from '../support/eventually.ts';
+import { isListening } from '../support/free-ports.ts';
+import { callHttp, type HttpAnswer } from '../support/http-call.ts';
+import { type Provisioner, startProvisioner } from '../support/provisioner.ts';
+
+let provisioner: Provisioner | undefined;
+const temporary = mkdtempSync(path.join(tmpdir(), 'local-start-'));
+
+afterEach(async () => {
+  await provisioner?.stop();
+  provisioner = undefined;
+});
+
+afterAll(() => rmSync(temporary, { recursive: true, force: true }));
+
+const ask = (method: string, route: string, body?: unknown): Promise<HttpAnswer> =>
+  callHttp({ method, url: `${provisioner?.url}${route}`, body });
+
+// Where a real cluster is named, this is about another one.
+describe.skipIf(!isEmbeddedCluster)('npm start on a machine without Kubernetes', () => {
+  it('makes a sandbox, opens it, removes it; and Ctrl-C leaves no process and no port', async () => {
+    provisioner = await startProvisioner({ EMBEDDED_KUBERNETES: 'true', TMPDIR: temporary });
+    expect(provisioner.output()).toMatch(/Kubernetes.*embedded/i);
+
+    const body = { sandbox_id: 'my-first', thread_id: 'my-thread' };
+    const created = await ask('POST', '/api/sandboxes', body);
+    expect(created.status, created.text).toBe(200);
+    const url: string = created.body.sandbox_url;
+    expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
+    await eventually(
+      'Running: the first sandbox',
+      () => ask('GET', '/api/sandboxes/my-first'),
+      (answer) => answer.body?.status === 'Running',
+    );
+    const opened = await eventually(
+      'open: the first sandbox',
+      () => callHttp({ method: 'GET', url: `${url}/v1/sandbox` }).catch(() => undefined),
+      (answer) => answer?.status === 200,
+    );
+    // Nobody should take it for the real thing.
+    expect(opened?.text).toMatch(/stand-in/i);
+    const view = { ...created.body, status: 'Running' };
+    expect(await ask('POST', '/api/sandboxes', body)).toMatchObject({ status: 200, body: view });
+    expect((await ask('GET', '/api/sandboxes')).body).toEqual({ sandboxes: [view], count: 1 });
+
+    const second = await ask('POST', '/api/sandboxes', { sandbox_id: 'my-second' });
+    expect((await ask('DELETE', '/api/sandboxes/my-first')).body).toEqual({ ok: true, sandbox_id: 'my-first' });
+    expect((await ask('GET', '/api/sandboxes/my-first')).status).toBe(404);
+
+    const left = Number(new URL(second.body.sandbox_url).port);
+    await eventually(
+      'open: the second sandbox',
+      () => isListening(left),
+      (isOpen) => isOpen,
+    );
+    // Throws where the process or one of its own ports is left.
+    await provisioner.stop();
+    provisioner = undefined;
+    expect(await isListening(left)).toBe(false);
+    expect(await isListening(Number(new URL(url).port))).toBe(false);
+  });
+});

@@ -1,0 +1,110 @@
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+
+import { type KubernetesCall, roundTripsInARow } from '../support/kubernetes-proxy.ts';
+import { originalPod, originalService } from '../support/original.ts';
+import { newSandboxId, newThreadId, useWorld } from '../support/world.ts';
+
+const world = useWorld();
+
+// Warm: whatever is made once per cold start is made before.
+beforeAll(async () => {
+  const { sandboxId } = await world.givenSandbox();
+  await world.get(sandboxId);
+  await world.list();
+  await world.destroy(sandboxId);
+});
+
+// Long enough that calls side by side overlap for certain, and calls in a row do not.
+beforeEach(() => world.proxy.delayEachCall(50));
+
+afterEach(async () => {
+  world.proxy.reset();
+  await world.clear();
+});
+
+describe('round trips to Kubernetes in a row, warm', () => {
+  it('a fresh create: two', async () => {
+    const body = { sandbox_id: newSandboxId(), thread_id: newThreadId() };
+    const calls = await world.callsOf(async () => expect((await world.create(body)).status).toBe(200));
+    expect(roundTripsInARow(calls), describeCalls(calls)).toBe(2);
+  });
+
+  it('a repeated create: at most two', async () => {
+    const { sandboxId, threadId } = await world.givenSandbox();
+    const body = { sandbox_id: sandboxId, thread_id: threadId };
+    const calls = await world.callsOf(async () => expect((await world.create(body)).status).toBe(200));
+    expect(roundTripsInARow(calls), describeCalls(calls)).toBeLessThanOrEqual(2);
+  });
+
+  it('a get: one, for a sandbox that is there and for one that is not', async () => {
+    const { sandboxId } = await world.givenSandbox();
+    const calls = await world.callsOf(async () => expect((await world.get(sandboxId)).status).toBe(200));
+    expect(roundTripsInARow(calls), describeCalls(calls)).toBe(1);
+    const others = await world.callsOf(async () => expect((await world.get(newSandboxId())).status).toBe(404));
+    expect(roundTripsInARow(others), describeCalls(others)).toBe(1);
+  });
+
+  it('a delete: one, for a sandbox that is there and for one that is not', async () => {
+    const { sandboxId } = await world.givenSandbox();
+    const calls = await world.callsOf(async () => expect((await world.destroy(sandboxId)).status).toBe(200));
+    expect(roundTripsInARow(calls), describeCalls(calls)).toBe(1);
+    const others = await world.callsOf(async () => expect((await world.destroy(newSandboxId())).status).toBe(200));
+    expect(roundTripsInARow(others), describeCalls(others)).toBe(1);
+  });
+
+  it.each([1, 30])('a list of %i: one, in two calls', async (count) => {
+    // The original read the Pods one by one.
+    await Promise.all(
+      Array.from({ length: count }, async () => {
+        const names = { sandboxId: newSandboxId(), threadId: newThreadId() };
+        const pod = structuredClone(originalPod(names, world.settings)) as { spec: object };
+        await world.kubernetes.create('services', originalService(names));
+        // They need not run, so no node takes them.
+        await world.kubernetes.create('pods', { ...pod, spec: { ...pod.spec, nodeSelector: { 'no-such': 'node' } } });
+      }),
+    );
+    const calls = await world.callsOf(async () => {
+      const answer = await world.list();
+      expect(answer.body).toMatchObject({ count });
+      for (const { status } of answer.body.sandboxes) expect(status).not.toBe('NotFound');
+    });
+    expect(roundTripsInARow(calls), describeCalls(calls)).toBe(1);
+    expect(calls.length, describeCalls(calls)).toBe(2);
+  });
+
+  it('health: none', async () => {
+    expect(await world.callsOf(() => world.call('GET', '/health'))).toEqual([]);
+  });
+});
+
+describe('the count itself', () => {
+  const call = (startedAt: number, endedAt?: number): KubernetesCall => ({
+    method: 'GET',
+    path: '/',
+    query: '',
+    body: '',
+    startedAt,
+    ...(endedAt === undefined ? {} : { endedAt }),
+  });
+
+  it.each<[string, number, KubernetesCall[]]>([
+    ['no call', 0, []],
+    ['one', 1, [call(0, 10)]],
+    ['two side by side', 1, [call(0, 10), call(1, 11)]],
+    ['two in a row', 2, [call(0, 10), call(10, 20)]],
+    ['two in a row beside a long one', 2, [call(0, 10), call(0, 100), call(12, 20)]],
+    ['one in a row behind the shorter of two', 2, [call(0, 50), call(0, 10), call(20, 40)]],
+    ['one that is still running', 1, [call(0, 10), call(12)]],
+  ])('%s: %i', (_what, count, calls) => {
+    expect(roundTripsInARow(calls)).toBe(count);
+  });
+});
+
+function describeCalls(calls: readonly KubernetesCall[]): string {
+  return calls
+    .map(({ method, path, startedAt, endedAt, status }) => {
+      const [from, to] = [startedAt, endedAt].map((time) => time?.toFixed(0));
+      return `${from} to ${to}: ${method} ${path} ${status}`;
+    })
+    .join('\n');
+}

@@ -1,0 +1,397 @@
+import { afterEach, describe, expect, it } from 'vitest';
+
+import { expectError } from '../support/answers.ts';
+import { eventually } from '../support/eventually.ts';
+import type { KubernetesObject } from '../support/kubernetes-client.ts';
+import { isAbout, isFor, writesAmong } from '../support/kubernetes-proxy.ts';
+import { comparable, originalPod, originalService } from '../support/original.ts';
+import { newSandboxId, newThreadId, type SandboxView, useWorld } from '../support/world.ts';
+
+const world = useWorld();
+
+afterEach(async () => {
+  world.proxy.reset();
+  await world.clear();
+});
+
+const statuses = ['Pending', 'Running', 'Succeeded', 'Failed', 'Unknown', 'NotFound'];
+
+/** The whole answer about a sandbox, its status one that a sandbox with a Pod has. */
+const aView = (sandboxId: string, status: unknown = expect.toBeOneOf(statuses)) => ({
+  sandbox_id: sandboxId,
+  sandbox_url: expect.stringMatching(new RegExp(`^http://${world.settings.NODE_HOST}:[1-9]\\d{3,4}$`)),
+  status,
+});
+
+describe('GET /health', () => {
+  it('says ok, without a call to Kubernetes', async () => {
+    const answer = await world.call('GET', '/health');
+    expect(answer).toMatchObject({ status: 200, body: { status: 'ok' } });
+    expect(answer.headers['content-type']).toMatch(/^application\/json/);
+    expect(world.proxy.calls).toEqual([]);
+  });
+});
+
+describe('POST /api/sandboxes', () => {
+  it('makes a sandbox, before anything else was made: the namespace too, with its two labels', async () => {
+    const id = newSandboxId();
+    const answer = await world.create({ sandbox_id: id, thread_id: newThreadId() });
+    expect(answer.status, answer.text).toBe(200);
+    expect(answer.headers['content-type']).toMatch(/^application\/json/);
+    expect(answer.body).toEqual(aView(id, expect.toBeOneOf(['Pending', 'Running'])));
+    const namespace = await world.kubernetes.getNamespace();
+    expect(namespace?.metadata.labels).toMatchObject({
+      'app.kubernetes.io/name': 'deer-flow',
+      'app.kubernetes.io/component': 'sandbox',
+    });
+  });
+
+  it('gives a URL that opens as soon as the sandbox runs', async () => {
+    const { sandboxId, view } = await world.givenRunningSandbox();
+    const answer = await world.untilOpen(view);
+    expect(answer.status).toBe(200);
+    expect((await world.get(sandboxId)).body).toEqual({ ...view, status: 'Running' });
+  });
+
+  it('answers the same sandbox again and again, and makes nothing more', async () => {
+    const { sandboxId, threadId, view } = await world.givenRunningSandbox();
+    const pod = await world.findPod(sandboxId);
+    const service = await world.findService(sandboxId);
+    for (let time = 0; time < 3; time += 1) {
+      const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
+      expect(answer).toMatchObject({ status: 200, body: { ...view, status: 'Running' } });
+      expect(Object.keys(answer.body).sort()).toEqual(['sandbox_id', 'sandbox_url', 'status']);
+    }
+    expect(uidsOf(await world.podsOf(sandboxId))).toEqual([pod?.metadata.uid]);
+    expect(uidsOf(await world.servicesOf(sandboxId))).toEqual([service?.metadata.uid]);
+  });
+
+  it('notes every use on the Service, with its time, so that whoever wants to remove the sandbox sees it', async () => {
+    const { sandboxId, threadId } = await world.givenSandbox();
+    const first = await world.findService(sandboxId);
+    await world.create({ sandbox_id: sandboxId, thread_id: threadId });
+    const second = await world.findService(sandboxId);
+    expect(second?.metadata.resourceVersion).not.toBe(first?.metadata.resourceVersion);
+    expect(second?.metadata.annotations).toMatchObject({
+      'sandbox-provisioner/thread-id': threadId,
+      'sandbox-provisioner/last-used-at': expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/),
+      'sandbox-provisioner/last-used-by': expect.stringMatching(/\S/),
+    });
+    const usedAt = (service: KubernetesObject | undefined) =>
+      Date.parse(service?.metadata.annotations?.['sandbox-provisioner/last-used-at'] ?? '');
+    expect(usedAt(second)).toBeGreaterThanOrEqual(usedAt(first));
+  });
+
+  it.each([
+    ['null', { thread_id: null }],
+    ['absent', {}],
+  ])('takes the sandbox_id for the thread_id that is %s', async (_what, thread) => {
+    const id = newSandboxId();
+    const answer = await world.create({ sandbox_id: id, ...thread });
+    expect(answer.status, answer.text).toBe(200);
+    expect(answer.body).toEqual(aView(id));
+    expect(userDataOf(await world.findPod(id))).toBe(`${world.settings.THREADS_HOST_PATH}/${id}/user-data`);
+    // The same caller may send it in any of the three ways.
+    expect((await world.create({ sandbox_id: id, thread_id: id })).status).toBe(200);
+    expect((await world.create({ sandbox_id: id, thread_id: null })).status).toBe(200);
+    expect((await world.create({ sandbox_id: id })).status).toBe(200);
+  });
+
+  it('ignores fields that it does not know', async () => {
+    const id = newSandboxId();
+    const answer = await world.create({
+      sandbox_id: id,
+      thread_id: newThreadId(),
+      user_id: 'someone',
+      image: { any: 1 },
+    });
+    expect(answer.status, answer.text).toBe(200);
+    expect((await world.podsOf(id)).length).toBe(1);
+  });
+
+  it.each([
+    ['one character', 'a', 't'],
+    ['8 hex digits, as older clients send', '0a1b2c3d', newThreadId()],
+    ['51 characters, the most', `a${'-'.repeat(49)}9`, 'T'.repeat(64)],
+    ['a thread of every kind of character', '0', 'aZ09_-'],
+  ])('takes ids at the edge of what is legal: %s', async (_what, sandboxId, threadId) => {
+    const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
+    expect(answer.status, answer.text).toBe(200);
+    expect(answer.body).toEqual(aView(sandboxId));
+    expect(await world.get(sandboxId)).toMatchObject({ status: 200, body: { sandbox_id: sandboxId } });
+    expect(await world.destroy(sandboxId)).toMatchObject({ status: 200, body: { ok: true, sandbox_id: sandboxId } });
+  });
+});
+
+describe('the Pod and the Service', () => {
+  it('are what the original makes, field by field', async () => {
+    // Both through the same API server, so that both have its defaults.
+    const names = { sandboxId: newSandboxId(), threadId: newThreadId() };
+    const original = await world.givenOriginalSandbox();
+    await world.givenSandbox(names);
+    const rename = (object: KubernetesObject | undefined): KubernetesObject =>
+      JSON.parse(
+        JSON.stringify(object)
+          .replaceAll(original.sandboxId, names.sandboxId)
+          .replaceAll(original.threadId, names.threadId),
+      );
+    const pod = rename(await world.findPod(names.sandboxId));
+    const service = rename(await world.findService(names.sandboxId));
+    expect(comparable(pod)).toEqual(comparable(rename(await world.findPod(original.sandboxId))));
+    expect(comparable(service)).toEqual(comparable(rename(await world.findService(original.sandboxId))));
+  });
+
+  it('are sent as the original sends them, and with the allowed additions alone', async () => {
+    const names = { sandboxId: newSandboxId(), threadId: newThreadId() };
+    await world.givenSandbox(names);
+    const sent = (resource: 'pods' | 'services') => {
+      const calls = world.proxy.calls.filter((call) => call.method === 'POST' && isFor(call, resource));
+      const { metadata, spec, ...rest } = JSON.parse(calls.at(-1)?.body ?? '{}');
+      const { namespace = world.namespace, annotations: _annotations, ownerReferences: _owners, ...others } = metadata;
+      const { automountServiceAccountToken: _token, enableServiceLinks: _links, ...fields } = spec;
+      expect(namespace).toBe(world.namespace);
+      return { ...rest, metadata: others, spec: fields };
+    };
+    expect(sent('pods')).toEqual(originalPod(names, world.settings));
+    expect(sent('services')).toEqual(originalService(names));
+  });
+
+  it('differ from it in what a sandbox cannot notice: the Service owns the Pod', async () => {
+    const { sandboxId } = await world.givenSandbox();
+    const pod = await world.findPod(sandboxId);
+    const service = await world.findService(sandboxId);
+    // No `controller` and no `blockOwnerDeletion`: those ask for more rights.
+    expect(pod?.metadata.ownerReferences).toEqual([
+      { apiVersion: 'v1', kind: 'Service', name: service?.metadata.name, uid: service?.metadata.uid },
+    ]);
+  });
+
+  it('give the sandbox no token for the Kubernetes API and no variable for every Service', async () => {
+    // The original gave it both.
+    const { sandboxId } = await world.givenSandbox();
+    const pod = await world.findPod(sandboxId);
+    expect(pod?.spec).toMatchObject({ automountServiceAccountToken: false, enableServiceLinks: false });
+    expect(pod?.spec.volumes.map(({ name }: { name: string }) => name)).toEqual(['skills', 'user-data']);
+  });
+});
+
+describe('two threads whose sandbox ids collide', () => {
+  // 8 hex digits did, in production; the second user then worked with the first one's files.
+  it('do not share a sandbox: the second gets 409, and nothing changes', async () => {
+    const { sandboxId, view } = await world.givenRunningSandbox();
+    const pod = await world.findPod(sandboxId);
+    const service = await world.findService(sandboxId);
+    const calls = await world.callsOf(async () => {
+      expectError(await world.create({ sandbox_id: sandboxId, thread_id: newThreadId() }), 409);
+      expectError(await world.create({ sandbox_id: sandboxId }), 409);
+    });
+    expect(writesAmong(calls)).toEqual([]);
+    expect((await world.findService(sandboxId))?.metadata.resourceVersion).toBe(service?.metadata.resourceVersion);
+    expect((await world.findPod(sandboxId))?.metadata.uid).toBe(pod?.metadata.uid);
+    expect((await world.get(sandboxId)).body).toEqual({ ...view, status: 'Running' });
+  });
+
+  it('do not share one without a Pod either', async () => {
+    const { sandboxId } = await world.givenSandbox();
+    await world.kubernetes.remove('pods', `sandbox-${sandboxId}`, 0);
+    const service = await world.findService(sandboxId);
+    expectError(await world.create({ sandbox_id: sandboxId, thread_id: newThreadId() }), 409);
+    expect((await world.findService(sandboxId))?.metadata.resourceVersion).toBe(service?.metadata.resourceVersion);
+    expect(await world.podsOf(sandboxId)).toEqual([]);
+  });
+
+  it('get one winner when they come at once', async () => {
+    const id = newSandboxId();
+    const threads = [newThreadId(), newThreadId()];
+    const answers = await Promise.all(threads.map((thread_id) => world.create({ sandbox_id: id, thread_id })));
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 409]);
+    const winner = threads[answers.findIndex(({ status }) => status === 200)];
+    expect((await world.findService(id))?.metadata.annotations?.['sandbox-provisioner/thread-id']).toBe(winner);
+    expect(userDataOf(await world.findPod(id))).toBe(`${world.settings.THREADS_HOST_PATH}/${winner}/user-data`);
+  });
+});
+
+describe('a sandbox that the original made', () => {
+  it('is found, listed and answered to its own thread, with its URL and its Pod', async () => {
+    const { sandboxId, threadId } = await world.givenOriginalSandbox();
+    const pod = await world.findPod(sandboxId);
+    const service = await world.findService(sandboxId);
+    const url = `http://${world.settings.NODE_HOST}:${service?.spec.ports[0].nodePort}`;
+    const view = { sandbox_id: sandboxId, sandbox_url: url, status: 'Running' };
+    expect((await world.get(sandboxId)).body).toEqual(view);
+    expect((await world.list()).body).toEqual({ sandboxes: [view], count: 1 });
+    expect(await world.create({ sandbox_id: sandboxId, thread_id: threadId })).toMatchObject({
+      status: 200,
+      body: view,
+    });
+    expect(uidsOf(await world.podsOf(sandboxId))).toEqual([pod?.metadata.uid]);
+    expect(uidsOf(await world.servicesOf(sandboxId))).toEqual([service?.metadata.uid]);
+  });
+
+  it('is not given to another thread: its Pod tells whose it is', async () => {
+    const { sandboxId } = await world.givenOriginalSandbox();
+    const service = await world.findService(sandboxId);
+    const pod = await world.findPod(sandboxId);
+    const calls = await world.callsOf(async () => {
+      expectError(await world.create({ sandbox_id: sandboxId, thread_id: newThreadId() }), 409);
+    });
+    expect(writesAmong(calls)).toEqual([]);
+    expect((await world.findService(sandboxId))?.metadata.resourceVersion).toBe(service?.metadata.resourceVersion);
+    expect((await world.findPod(sandboxId))?.metadata.uid).toBe(pod?.metadata.uid);
+  });
+
+  it('remembers its thread from the first use on, without its Pod too', async () => {
+    const { sandboxId, threadId } = await world.givenOriginalSandbox();
+    expect((await world.create({ sandbox_id: sandboxId, thread_id: threadId })).status).toBe(200);
+    await world.kubernetes.remove('pods', `sandbox-${sandboxId}`, 0);
+    expectError(await world.create({ sandbox_id: sandboxId, thread_id: newThreadId() }), 409);
+    expect((await world.create({ sandbox_id: sandboxId, thread_id: threadId })).status).toBe(200);
+  });
+
+  it('comes back behind its URL when its Pod is gone', async () => {
+    const { sandboxId, threadId } = await world.givenOriginalSandbox({}, { withPod: false });
+    const service = await world.findService(sandboxId);
+    expect((await world.get(sandboxId)).body).toMatchObject({ status: 'NotFound' });
+    const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
+    expect(answer.status, answer.text).toBe(200);
+    expect(answer.body.sandbox_url).toBe(`http://${world.settings.NODE_HOST}:${service?.spec.ports[0].nodePort}`);
+    await world.untilRunning(sandboxId);
+  });
+
+  it('is removed like any other', async () => {
+    const { sandboxId } = await world.givenOriginalSandbox();
+    expect(await world.destroy(sandboxId)).toMatchObject({ status: 200, body: { ok: true, sandbox_id: sandboxId } });
+    expect(await world.servicesOf(sandboxId)).toEqual([]);
+    const pod = await world.findPod(sandboxId);
+    expect(pod === undefined || pod.metadata.deletionTimestamp !== undefined).toBe(true);
+  });
+});
+
+describe('GET /api/sandboxes/{sandbox_id}', () => {
+  it('tells of a sandbox as the create did', async () => {
+    const { sandboxId, view } = await world.givenSandbox();
+    const answer = await world.get(sandboxId);
+    expect(answer.status).toBe(200);
+    expect(answer.body).toEqual({ ...view, status: expect.toBeOneOf(['Pending', 'Running']) });
+  });
+
+  it.each(['Pending', 'Running', 'Succeeded', 'Failed', 'Unknown'])('tells the phase of the Pod: %s', async (phase) => {
+    const names = await world.givenOriginalSandbox({}, { withPod: false });
+    const pod = originalPod(names, world.settings) as { spec: object };
+    // No node takes it, so no kubelet says otherwise.
+    await world.kubernetes.create('pods', { ...pod, spec: { ...pod.spec, nodeSelector: { 'no-such': 'node' } } });
+    await world.kubernetes.patch('pods', `sandbox-${names.sandboxId}`, { status: { phase } }, 'status');
+    const view = aView(names.sandboxId, phase);
+    expect((await world.get(names.sandboxId)).body).toEqual(view);
+    expect((await world.list()).body).toEqual({ sandboxes: [view], count: 1 });
+  });
+
+  it('answers 404 for a sandbox that is not there', async () => {
+    const id = newSandboxId();
+    const answer = await world.get(id);
+    expect(answer).toMatchObject({ status: 404, body: { detail: `Sandbox '${id}' not found` } });
+    expectError(answer, 404, `Sandbox '${id}' not found`);
+  });
+
+  it('answers 404 for a Pod without a Service: nobody could reach it', async () => {
+    const { sandboxId } = await world.givenOriginalSandbox();
+    await world.kubernetes.remove('services', `sandbox-${sandboxId}-svc`);
+    expectError(await world.get(sandboxId), 404, `Sandbox '${sandboxId}' not found`);
+  });
+
+  it('changes nothing', async () => {
+    const { sandboxId } = await world.givenSandbox();
+    const calls = await world.callsOf(() => world.get(sandboxId));
+    expect([...new Set(calls.map(({ method }) => method))]).toEqual(['GET']);
+  });
+});
+
+describe('GET /api/sandboxes', () => {
+  it('is empty where there is no sandbox', async () => {
+    expect(await world.list()).toMatchObject({ status: 200, body: { sandboxes: [], count: 0 } });
+  });
+
+  it('tells of every sandbox, and of no other Service', async () => {
+    const given = [await world.givenRunningSandbox(), await world.givenRunningSandbox()];
+    const withoutPod = await world.givenOriginalSandbox({}, { withPod: false });
+    await world.kubernetes.create('services', {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'a-service-of-somebody-else', labels: { app: 'else', 'sandbox-id': 'else' } },
+      spec: { type: 'NodePort', ports: [{ name: 'http', port: 8080 }], selector: { app: 'else' } },
+    });
+    const answer = await world.list();
+    expect(answer.status, answer.text).toBe(200);
+    expect(answer.body).toEqual({ sandboxes: expect.any(Array), count: 3 });
+    const bySandboxId = (one: SandboxView, other: SandboxView) => one.sandbox_id.localeCompare(other.sandbox_id);
+    expect(answer.body.sandboxes.toSorted(bySandboxId)).toEqual(
+      [
+        ...given.map(({ view }) => ({ ...view, status: 'Running' })),
+        aView(withoutPod.sandboxId, 'NotFound') as SandboxView,
+      ].toSorted(bySandboxId),
+    );
+  });
+
+  it('changes nothing', async () => {
+    await world.givenSandbox();
+    const calls = await world.callsOf(() => world.list());
+    expect([...new Set(calls.map(({ method }) => method))]).toEqual(['GET']);
+  });
+});
+
+describe('DELETE /api/sandboxes/{sandbox_id}', () => {
+  it('removes the Service at once and the Pod with its grace', async () => {
+    const { sandboxId, view } = await world.givenRunningSandbox();
+    const answer = await world.destroy(sandboxId);
+    expect(answer).toMatchObject({ status: 200, body: { ok: true, sandbox_id: sandboxId } });
+    expect(await world.servicesOf(sandboxId)).toEqual([]);
+    const pod = await world.findPod(sandboxId);
+    expect(pod === undefined || pod.metadata.deletionTimestamp !== undefined).toBe(true);
+    expectError(await world.get(sandboxId), 404, `Sandbox '${sandboxId}' not found`);
+    expect((await world.list()).body).toEqual({ sandboxes: [], count: 0 });
+    await eventually(
+      'closed: the URL of a sandbox that was removed',
+      () =>
+        world
+          .call('GET', '/v1/sandbox', { url: `${view.sandbox_url}/v1/sandbox`, timeoutMs: 1_000 })
+          .catch(() => 'closed'),
+      (found) => found === 'closed',
+    );
+  });
+
+  it('answers 200 for a sandbox that is not there, and for one that was removed before', async () => {
+    const id = newSandboxId();
+    const answer = { status: 200, body: { ok: true, sandbox_id: id } };
+    expect(await world.destroy(id)).toMatchObject(answer);
+    await world.givenSandbox({ sandboxId: id });
+    expect(await world.destroy(id)).toMatchObject(answer);
+    expect(await world.destroy(id)).toMatchObject(answer);
+  });
+
+  it('removes a Pod whose Service is gone, and a Service whose Pod is gone', async () => {
+    const one = await world.givenOriginalSandbox();
+    await world.kubernetes.remove('services', `sandbox-${one.sandboxId}-svc`);
+    const other = await world.givenOriginalSandbox({}, { withPod: false });
+    expect((await world.destroy(one.sandboxId)).status).toBe(200);
+    expect((await world.destroy(other.sandboxId)).status).toBe(200);
+    expect(await world.servicesOf(other.sandboxId)).toEqual([]);
+    const pod = await world.findPod(one.sandboxId);
+    expect(pod === undefined || pod.metadata.deletionTimestamp !== undefined).toBe(true);
+  });
+
+  it('leaves every other sandbox alone', async () => {
+    const kept = await world.givenRunningSandbox();
+    const removed = await world.givenSandbox();
+    const calls = await world.callsOf(() => world.destroy(removed.sandboxId));
+    expect(calls.filter((call) => isAbout(call, kept.sandboxId))).toEqual([]);
+    expect((await world.get(kept.sandboxId)).body).toEqual(kept.view);
+  });
+});
+
+function uidsOf(objects: KubernetesObject[]): string[] {
+  return objects.map(({ metadata }) => metadata.uid);
+}
+
+function userDataOf(pod: KubernetesObject | undefined): string | undefined {
+  return pod?.spec.volumes.find(({ name }: { name: string }) => name === 'user-data')?.hostPath.path;
+}

@@ -1,0 +1,86 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { expectError, expectUnavailable } from '../support/answers.ts';
+import { answerOf, type Outcome, outcomeOf, patience } from '../support/callers.ts';
+import type { SandboxNames } from '../support/original.ts';
+import { newSandboxId, newThreadId, type SandboxView, useWorld } from '../support/world.ts';
+
+const world = useWorld();
+
+type Given = SandboxNames & { view: SandboxView };
+
+describe('while Kubernetes takes 10 s for every call', () => {
+  let given: Given;
+  let destroyed: Given;
+  let pending: Record<'get' | 'list' | 'destroy' | 'create' | 'health', Outcome>;
+
+  beforeAll(async () => {
+    given = await world.givenSandbox();
+    destroyed = await world.givenSandbox();
+    world.proxy.reset();
+    world.proxy.delayEachCall(10_000);
+    pending = {
+      get: outcomeOf(world.get(given.sandboxId, patience.read)),
+      list: outcomeOf(world.list(patience.read)),
+      destroy: outcomeOf(world.destroy(destroyed.sandboxId, patience.destroy)),
+      create: outcomeOf(world.create({ sandbox_id: given.sandboxId, thread_id: given.threadId }, patience.create)),
+      health: outcomeOf(world.call('GET', '/health', { timeoutMs: 5_000 })),
+    };
+  });
+
+  it('health is well', async () => {
+    expect(await answerOf(pending.health)).toMatchObject({ status: 200, body: { status: 'ok' } });
+  });
+
+  it.each(['get', 'list'] as const)('a %s says so in time', async (operation) => {
+    expectError(await answerOf(pending[operation]), [503, 504]);
+  });
+
+  it('a delete succeeds or says so in time', async () => {
+    const answer = await answerOf(pending.destroy);
+    if (answer.status === 200) expect(answer.body).toEqual({ ok: true, sandbox_id: destroyed.sandboxId });
+    else expectError(answer, [503, 504]);
+  });
+
+  it('a repeated create succeeds or says so in time', async () => {
+    const answer = await answerOf(pending.create);
+    if (answer.status === 200)
+      expect(answer.body).toEqual({ ...given.view, status: expect.not.stringMatching('NotFound') });
+    else expectError(answer, [503, 504]);
+  });
+
+  afterAll(() => world.proxy.reset());
+});
+
+describe('while nothing answers at the address of Kubernetes', () => {
+  it('every caller is told to come again, in time, and health is well; then all goes on', async () => {
+    const { sandboxId, threadId, view } = await world.givenRunningSandbox();
+    const other = newSandboxId();
+    await world.proxy.refuseConnections();
+    try {
+      const [health, get, list, destroy, repeatedCreate, create] = await Promise.all([
+        world.call('GET', '/health', { timeoutMs: 5_000 }),
+        world.get(sandboxId, patience.read),
+        world.list(patience.read),
+        world.destroy(sandboxId, patience.destroy),
+        world.create({ sandbox_id: sandboxId, thread_id: threadId }, patience.create),
+        world.create({ sandbox_id: other, thread_id: newThreadId() }, patience.create),
+      ]);
+      expect(health).toMatchObject({ status: 200, body: { status: 'ok' } });
+      expectUnavailable(get);
+      expectUnavailable(list, /^Failed to list services: \S/);
+      expectUnavailable(destroy, /^Partial cleanup: service: [^,]+, pod: [^,]+$/);
+      expectUnavailable(repeatedCreate);
+      expectUnavailable(create);
+    } finally {
+      await world.proxy.acceptConnections();
+    }
+    expect(await world.get(sandboxId)).toMatchObject({ status: 200, body: view });
+    expect(await world.create({ sandbox_id: sandboxId, thread_id: threadId })).toMatchObject({
+      status: 200,
+      body: view,
+    });
+    expect((await world.get(other)).status).toBe(404);
+    expect((await world.destroy(sandboxId)).status).toBe(200);
+  });
+});

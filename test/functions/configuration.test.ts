@@ -1,0 +1,111 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { answerJson, kubeconfigText, startApiServer, temporaryFolder, writeKubeconfig } from '../unit/api-server.ts';
+import { askingFunctions, call, create, get, list, startCold } from './handlers.ts';
+
+const json = { 'content-type': 'application/json' };
+const empty = { kind: 'ServiceList', apiVersion: 'v1', metadata: {}, items: [] };
+const noSandboxes = { status: 200, headers: json, body: { sandboxes: [], count: 0 } };
+
+afterEach(() => vi.unstubAllEnvs());
+
+describe('a function that is misconfigured', () => {
+  it.each(askingFunctions)('says which variables are wrong: %s', async (_name, callIt) => {
+    startCold({ K8S_NAMESPACE: 'Not_Legal', NODE_HOST: '', K8S_TLS_SKIP_VERIFY: 'maybe' });
+    const { status, headers, body } = await callIt();
+    expect({ status, headers }).toEqual({ status: 500, headers: json });
+    const { detail } = body as { detail: string };
+    expect(detail).toMatch(/^Misconfigured: K8S_NAMESPACE .*; NODE_HOST .*; K8S_TLS_SKIP_VERIFY [^;]*$/);
+    expect(detail).not.toMatch(/Not_Legal|maybe/);
+  });
+
+  it('still tells its caller what is wrong with the request', async () => {
+    startCold({ K8S_NAMESPACE: '' });
+    expect(await create({})).toMatchObject({ status: 422 });
+    expect(await get('A')).toMatchObject({ status: 422 });
+  });
+
+  it('answers GET /health and unknown paths all the same', async () => {
+    startCold({ K8S_NAMESPACE: '', KUBECONFIG_PATH: '/', K8S_API_SERVER: 'x', KUBECONFIG_WAIT_SECONDS: 'x' });
+    expect(await call('health', { method: 'GET', path: '/health' })).toEqual({
+      status: 200,
+      headers: json,
+      body: { status: 'ok' },
+    });
+    expect(await call('fallback', { method: 'GET', path: '/x', routeKey: '$default' })).toEqual({
+      status: 404,
+      headers: json,
+      body: { detail: 'Not Found' },
+    });
+  });
+
+  it('reads the environment again at the next request: only success is remembered', async () => {
+    const api = await startApiServer((_request, response) => answerJson(response, empty));
+    startCold({ KUBECONFIG_PATH: await writeKubeconfig({ server: api.url }), NODE_HOST: '' });
+    expect(await list()).toMatchObject({ status: 500 });
+    vi.stubEnv('NODE_HOST', 'node.example');
+    expect(await list()).toEqual(noSandboxes);
+    vi.stubEnv('NODE_HOST', '');
+    expect(await list()).toEqual(noSandboxes);
+  });
+});
+
+describe('a kubeconfig', () => {
+  it.each(askingFunctions)('that is missing makes it unavailable: %s', async (_name, callIt) => {
+    const path = join(await temporaryFolder(), 'kubeconfig');
+    startCold({ KUBECONFIG_PATH: path });
+    expect(await callIt()).toEqual({
+      status: 503,
+      headers: { ...json, 'retry-after': '5' },
+      body: {
+        detail: `No kubeconfig at ${path}, and in-cluster config is unavailable: this is not a Pod with a service account`,
+      },
+    });
+  });
+
+  it('that was missing is found at the next request, and then kept with its connection', async () => {
+    const api = await startApiServer((_request, response) => answerJson(response, empty));
+    const path = join(await temporaryFolder(), 'kubeconfig');
+    startCold({ KUBECONFIG_PATH: path });
+    expect(await list()).toMatchObject({ status: 503 });
+    expect(await list()).toMatchObject({ status: 503 });
+    await writeFile(path, kubeconfigText({ server: api.url }));
+    expect(await list()).toEqual(noSandboxes);
+    // From here on nobody looks at the file.
+    await writeFile(path, 'no kubeconfig any more');
+    for (let request = 0; request < 5; request += 1) expect(await list()).toEqual(noSandboxes);
+    expect(api.requests).toHaveLength(12);
+    expect(api.connections()).toBe(2);
+  });
+
+  it('that does not parse is told by its path, without what is in it', async () => {
+    const path = join(await temporaryFolder(), 'kubeconfig');
+    await writeFile(path, 'users: [ {token: top-secret');
+    startCold({ KUBECONFIG_PATH: path });
+    expect(await list()).toEqual({
+      status: 500,
+      headers: json,
+      body: { detail: `Failed to load kubeconfig from ${path}: it is not valid` },
+    });
+  });
+
+  it('that is a folder is told by its path', async () => {
+    const path = await temporaryFolder();
+    startCold({ KUBECONFIG_PATH: path, KUBECONFIG_WAIT_SECONDS: '30' });
+    expect(await list()).toEqual({
+      status: 500,
+      headers: json,
+      body: { detail: `Kubeconfig path is a directory, expected a file: ${path}` },
+    });
+  });
+
+  it('that is not there is waited for no longer than the function has time', async () => {
+    startCold({ KUBECONFIG_PATH: join(await temporaryFolder(), 'kubeconfig'), KUBECONFIG_WAIT_SECONDS: '30' });
+    const { lambdaContext } = await import('../support/events.ts');
+    const start = performance.now();
+    const answer = await list(lambdaContext('list-sandboxes', 1500));
+    expect([503, 504]).toContain(answer.status);
+    expect(performance.now() - start).toBeLessThan(1400);
+  });
+});

@@ -1,0 +1,153 @@
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { lambdaContext } from '../support/events.ts';
+import { type ApiServer, answerStatus, startApiServer, writeKubeconfig } from '../unit/api-server.ts';
+import { askingFunctions, type FunctionName, get, startCold } from './handlers.ts';
+
+const json = { 'content-type': 'application/json' };
+const again = { ...json, 'retry-after': '1' };
+
+async function startWith(answer: Parameters<typeof startApiServer>[0], settings = {}): Promise<ApiServer> {
+  const api = await startApiServer(answer);
+  startCold({ KUBECONFIG_PATH: await writeKubeconfig({ server: api.url }), ...settings });
+  return api;
+}
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+  vi.restoreAllMocks();
+});
+
+/** What each function says it could not do. */
+const sentences: Record<string, (reason: string) => string> = {
+  'create-sandbox': (reason) => `Service creation failed: ${reason}`,
+  'get-sandbox': (reason) => `Service lookup failed: ${reason}`,
+  'list-sandboxes': (reason) => `Failed to list services: ${reason}`,
+  'destroy-sandbox': (reason) => `Partial cleanup: service: ${reason}, pod: ${reason}`,
+};
+const says = (name: FunctionName, reason: string) => ({ detail: sentences[name]?.(reason) });
+
+describe.each(askingFunctions)('%s, where Kubernetes', (name, callIt) => {
+  it.each([
+    ['does not permit it', 403, 'Forbidden', 500, json, 'Kubernetes does not permit it (403 Forbidden)'],
+    [
+      'refuses the credentials',
+      401,
+      'Unauthorized',
+      500,
+      json,
+      'Kubernetes refused our credentials (401 Unauthorized)',
+    ],
+    ['fails', 500, 'InternalError', 500, json, 'InternalError (500)'],
+    ['is overloaded', 429, 'TooManyRequests', 503, again, 'Kubernetes is overloaded or not ready (429)'],
+    ['is not ready', 503, 'ServiceUnavailable', 503, again, 'Kubernetes is overloaded or not ready (503)'],
+  ])(
+    '%s: says so, and not in the words of Kubernetes',
+    async (_what, code, kubernetesReason, status, headers, reason) => {
+      await startWith((_request, response) => answerStatus(response, code, kubernetesReason));
+      const answer = await callIt();
+      expect(answer).toEqual({ status, headers, body: says(name, reason) });
+      expect(JSON.stringify(answer)).not.toContain('secret');
+    },
+  );
+
+  it('is not what answers, with a 404 in HTML: that does not make the sandbox one that is not there', async () => {
+    await startWith((_request, response) => {
+      response.writeHead(404, { 'content-type': 'text/html' });
+      response.end('<html>secret</html>');
+    });
+    expect(await callIt()).toEqual({
+      status: 500,
+      headers: json,
+      body: says(name, 'what answered was not the Kubernetes API (404)'),
+    });
+  });
+
+  // A proxy's page once passed for an empty Service, and a deletion that it answered for done.
+  it.each([
+    ['HTML', 'text/html', '<html>secret: sign in</html>'],
+    ['JSON of its own', 'application/json', '{"message":"secret: sign in"}'],
+  ])(
+    'is not what answers, with 200 and %s: that is no sandbox, and nothing has been done',
+    async (_what, type, text) => {
+      await startWith((_request, response) => {
+        response.writeHead(200, { 'content-type': type });
+        response.end(text);
+      });
+      const start = performance.now();
+      const answer = await callIt();
+      expect(performance.now() - start).toBeLessThan(2000);
+      expect(answer).toMatchObject({ headers: json, body: { detail: expect.any(String) } });
+      expect(answer.status).toBeGreaterThanOrEqual(500);
+      expect(JSON.stringify(answer)).not.toContain('secret');
+    },
+  );
+
+  it('cuts the connection: says so', async () => {
+    await startWith((_request, response) => response.destroy());
+    expect(await callIt()).toEqual({
+      status: 503,
+      headers: again,
+      body: says(name, 'Kubernetes is unreachable (ECONNRESET)'),
+    });
+  });
+
+  it('has the certificate of another: says so', async () => {
+    const { makeCertificate } = await import('../support/certificate.ts');
+    const api = await startApiServer(undefined, makeCertificate('kube.example'));
+    startCold({ KUBECONFIG_PATH: await writeKubeconfig({ server: api.url }) });
+    const reason = 'the certificate of the API server is not trusted (DEPTH_ZERO_SELF_SIGNED_CERT)';
+    expect(await callIt()).toEqual({ status: 500, headers: json, body: says(name, reason) });
+  });
+
+  it('does not answer before Lambda would end the function: answers 504 in time', async () => {
+    await startWith(() => {});
+    const start = performance.now();
+    const answer = await callIt(lambdaContext(name, 1500));
+    expect(answer).toEqual({ status: 504, headers: json, body: { detail: expect.stringMatching(/time/) } });
+    expect(performance.now() - start).toBeGreaterThan(300);
+    expect(performance.now() - start).toBeLessThan(1400);
+  });
+
+  it('would have to be asked with no time left at all: answers 504 at once', async () => {
+    await startWith(() => {});
+    const start = performance.now();
+    expect(await callIt(lambdaContext(name, 200))).toMatchObject({ status: 504, headers: json });
+    expect(performance.now() - start).toBeLessThan(1000);
+  });
+});
+
+describe('a sandbox that is not there', () => {
+  it('is 404 for a look-up, in the words of the original', async () => {
+    await startWith((_request, response) => answerStatus(response, 404, 'NotFound', { kind: 'services' }));
+    expect(await get('a1b2c3d4')).toEqual({
+      status: 404,
+      headers: json,
+      body: { detail: "Sandbox 'a1b2c3d4' not found" },
+    });
+  });
+});
+
+describe('a failure', () => {
+  it('is logged once, with its cause and the id of the request', async () => {
+    await startWith((_request, response) => answerStatus(response, 403, 'Forbidden'), { LOG_LEVEL: 'INFO' });
+    const written: string[] = [];
+    const keep = (text: string | Uint8Array) => {
+      written.push(String(text));
+      return true;
+    };
+    vi.spyOn(process.stdout, 'write').mockImplementation(keep);
+    vi.spyOn(process.stderr, 'write').mockImplementation(keep);
+    await get('a1b2c3d4');
+    vi.restoreAllMocks();
+    const entries = written.filter((line) => line.includes('"level"')).map((line) => JSON.parse(line));
+    expect(entries).toHaveLength(1);
+    expect(entries[0]).toMatchObject({
+      level: 'ERROR',
+      message: 'Service lookup failed: Kubernetes does not permit it (403 Forbidden)',
+      routeKey: 'GET /api/sandboxes/{sandbox_id}',
+      statusCode: 500,
+      requestId: '8f507cfc-xmpl-4697-b07a-ac58fc914c95',
+      cause: { code: 403, reason: 'Forbidden', message: 'secret words: Forbidden' },
+    });
+  });
+});

@@ -1,0 +1,93 @@
+import type { Context } from 'aws-lambda';
+import { vi } from 'vitest';
+import type { HttpEvent } from '../../lib/http.ts';
+import { type HttpRequest, httpEvent, lambdaContext } from '../support/events.ts';
+
+const modules = {
+  'create-sandbox': () => import('../../functions/create-sandbox.ts'),
+  'get-sandbox': () => import('../../functions/get-sandbox.ts'),
+  'list-sandboxes': () => import('../../functions/list-sandboxes.ts'),
+  'destroy-sandbox': () => import('../../functions/destroy-sandbox.ts'),
+  health: () => import('../../functions/health.ts'),
+  fallback: () => import('../../functions/fallback.ts'),
+};
+
+/** The names of the functions, those of serverless.yml. */
+export type FunctionName = keyof typeof modules;
+
+/** An answer of a function; the names of its headers in lower case, its body parsed. */
+export type Answer = { status: number; headers: Record<string, unknown>; body: unknown };
+
+/** Every variable that the functions read, or that would make them find another cluster. */
+const variables = [
+  'K8S_NAMESPACE',
+  'SANDBOX_IMAGE',
+  'SKILLS_HOST_PATH',
+  'THREADS_HOST_PATH',
+  'KUBECONFIG_PATH',
+  'KUBECONFIG_WAIT_SECONDS',
+  'NODE_HOST',
+  'K8S_API_SERVER',
+  'K8S_TLS_SKIP_VERIFY',
+  'KUBERNETES_SERVICE_HOST',
+  'KUBERNETES_SERVICE_PORT',
+  'AWS_LAMBDA_FUNCTION_NAME',
+  'IS_OFFLINE',
+];
+
+/**
+ * A cold start: modules that remember nothing, with these settings and no others. Nothing is logged unless LOG_LEVEL says so.
+ */
+export function startCold(settings: Record<string, string> = {}): void {
+  vi.resetModules();
+  for (const name of variables) vi.stubEnv(name, undefined);
+  const environment = { KUBECONFIG_WAIT_SECONDS: '0', LOG_LEVEL: 'SILENT', ...settings };
+  for (const [name, value] of Object.entries(environment)) vi.stubEnv(name, value);
+}
+
+/** Calls a function with an event as API Gateway makes it. */
+export function call(name: FunctionName, request: HttpRequest, context = lambdaContext(name)): Promise<Answer> {
+  return callWith(name, httpEvent(request) as HttpEvent, context);
+}
+
+/** Calls a function with any event. */
+export async function callWith(name: FunctionName, event: HttpEvent, context: Context): Promise<Answer> {
+  const { handler } = await modules[name]();
+  const { statusCode = 0, headers = {}, body = '' } = await handler(event, context);
+  return {
+    status: statusCode,
+    headers: Object.fromEntries(Object.entries(headers).map(([header, value]) => [header.toLowerCase(), value])),
+    body: JSON.parse(body),
+  };
+}
+
+/** `POST /api/sandboxes`; what is no text is sent as JSON. */
+export const create = (body: unknown, rest: Partial<HttpRequest> = {}, context?: Context): Promise<Answer> =>
+  call('create-sandbox', { method: 'POST', path: '/api/sandboxes', body, ...rest }, context);
+
+const one = (method: string, sandboxId: string): HttpRequest => ({
+  method,
+  path: `/api/sandboxes/${sandboxId}`,
+  routeKey: `${method} /api/sandboxes/{sandbox_id}`,
+  pathParameters: { sandbox_id: sandboxId },
+});
+
+/** `GET /api/sandboxes/{sandbox_id}` */
+export const get = (sandboxId: string, context?: Context): Promise<Answer> =>
+  call('get-sandbox', one('GET', sandboxId), context);
+
+/** `DELETE /api/sandboxes/{sandbox_id}` */
+export const destroy = (sandboxId: string, context?: Context): Promise<Answer> =>
+  call('destroy-sandbox', one('DELETE', sandboxId), context);
+
+/** `GET /api/sandboxes` */
+export const list = (context?: Context): Promise<Answer> =>
+  call('list-sandboxes', { method: 'GET', path: '/api/sandboxes' }, context);
+
+/** The four functions that ask Kubernetes, each called with what would do. */
+export const askingFunctions: [FunctionName, (context?: Context) => Promise<Answer>][] = [
+  ['create-sandbox', (context) => create({ sandbox_id: 'a1b2c3d4' }, {}, context)],
+  ['get-sandbox', (context) => get('a1b2c3d4', context)],
+  ['list-sandboxes', list],
+  ['destroy-sandbox', (context) => destroy('a1b2c3d4', context)],
+];

@@ -1,0 +1,29 @@
+import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+
+import { isEmbeddedCluster, removeNamespace, testNamespacePrefix } from './cluster.ts';
+import { type KubernetesObject, openKubernetesClient, readKubeconfig } from './kubernetes-client.ts';
+
+/** Names the run, before the contract suite; gives what runs after it. Interrupted or not, it leaves nothing on a real cluster. */
+export function setup(): () => Promise<void> {
+  process.env.SANDBOX_TEST_RUN = randomBytes(2).toString('hex');
+  if (isEmbeddedCluster) return async () => {};
+  // Vitest ends at once when it is interrupted: no hook runs, and there is no time for anything but another process.
+  const removeInOtherProcess = () => spawnSync(process.execPath, [fileURLToPath(import.meta.url)], { timeout: 60_000 });
+  process.once('exit', removeInOtherProcess);
+  return async () => {
+    await removeNamespacesOfRun();
+    process.removeListener('exit', removeInOtherProcess);
+  };
+}
+
+async function removeNamespacesOfRun(): Promise<void> {
+  const address = await readKubeconfig(process.env.KUBECONFIG_PATH as string);
+  const all = await openKubernetesClient(address, 'default').request('GET', '/api/v1/namespaces');
+  const names = (all.body.items as KubernetesObject[]).map(({ metadata }) => metadata.name);
+  const left = names.filter((name) => name.startsWith(testNamespacePrefix()));
+  await Promise.all(left.map((name) => removeNamespace(openKubernetesClient(address, name))));
+}
+
+if (import.meta.main) await removeNamespacesOfRun();

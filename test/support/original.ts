@@ -1,0 +1,93 @@
+import type { SandboxSettings } from './cluster.ts';
+import type { KubernetesObject } from './kubernetes-client.ts';
+
+/** Whose sandbox it is. */
+export interface SandboxNames {
+  readonly sandboxId: string;
+  readonly threadId: string;
+}
+
+function originalLabels(sandboxId: string): Record<string, string> {
+  return {
+    app: 'deer-flow-sandbox',
+    'sandbox-id': sandboxId,
+    'app.kubernetes.io/name': 'deer-flow',
+    'app.kubernetes.io/component': 'sandbox',
+  };
+}
+
+/** The Pod that the original provisioner makes, field by field. */
+export function originalPod({ sandboxId, threadId }: SandboxNames, settings: SandboxSettings): object {
+  const probe = { httpGet: { path: '/v1/sandbox', port: 8080 }, timeoutSeconds: 3, failureThreshold: 3 };
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: `sandbox-${sandboxId}`, labels: originalLabels(sandboxId) },
+    spec: {
+      containers: [
+        {
+          name: 'sandbox',
+          image: settings.SANDBOX_IMAGE,
+          imagePullPolicy: 'IfNotPresent',
+          ports: [{ name: 'http', containerPort: 8080, protocol: 'TCP' }],
+          readinessProbe: { ...probe, initialDelaySeconds: 5, periodSeconds: 5 },
+          livenessProbe: { ...probe, initialDelaySeconds: 10, periodSeconds: 10 },
+          resources: {
+            requests: { cpu: '100m', memory: '256Mi', 'ephemeral-storage': '500Mi' },
+            limits: { cpu: '1000m', memory: '1Gi', 'ephemeral-storage': '500Mi' },
+          },
+          volumeMounts: [
+            { name: 'skills', mountPath: '/mnt/skills', readOnly: true },
+            { name: 'user-data', mountPath: '/mnt/user-data', readOnly: false },
+          ],
+          securityContext: { privileged: false, allowPrivilegeEscalation: true },
+        },
+      ],
+      volumes: [
+        { name: 'skills', hostPath: { path: settings.SKILLS_HOST_PATH, type: 'Directory' } },
+        {
+          name: 'user-data',
+          hostPath: { path: `${settings.THREADS_HOST_PATH}/${threadId}/user-data`, type: 'DirectoryOrCreate' },
+        },
+      ],
+      restartPolicy: 'Always',
+    },
+  };
+}
+
+/** The Service that the original provisioner makes, field by field. */
+export function originalService({ sandboxId }: Pick<SandboxNames, 'sandboxId'>): object {
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: `sandbox-${sandboxId}-svc`, labels: originalLabels(sandboxId) },
+    spec: {
+      type: 'NodePort',
+      ports: [{ name: 'http', port: 8080, targetPort: 8080, protocol: 'TCP' }],
+      selector: { 'sandbox-id': sandboxId },
+    },
+  };
+}
+
+const TOKEN_PATH = '/var/run/secrets/kubernetes.io/serviceaccount';
+
+/**
+ * What there is to compare in a Pod or Service: name, labels and spec, without what differs from one object to the next
+ * (addresses, ports, the node) and without what the contract allows to be added (the Pod's token, which the original
+ * did not turn off, and the two switches that this project sets).
+ */
+export function comparable(object: KubernetesObject): object {
+  const { name, labels } = object.metadata;
+  const spec = structuredClone(object.spec);
+  for (const field of ['automountServiceAccountToken', 'enableServiceLinks', 'nodeName', 'clusterIP', 'clusterIPs']) {
+    delete spec[field];
+  }
+  for (const port of spec.ports ?? []) delete port.nodePort;
+  const tokens = new Set<string>();
+  for (const container of spec.containers ?? []) {
+    for (const mount of container.volumeMounts) if (mount.mountPath === TOKEN_PATH) tokens.add(mount.name);
+    container.volumeMounts = container.volumeMounts.filter(({ name }: { name: string }) => !tokens.has(name));
+  }
+  if (spec.volumes) spec.volumes = spec.volumes.filter(({ name }: { name: string }) => !tokens.has(name));
+  return { name, labels, spec };
+}

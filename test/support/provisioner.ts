@@ -1,0 +1,95 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { eventually } from './eventually.ts';
+import { findFreePorts, isListening } from './free-ports.ts';
+import { callHttp } from './http-call.ts';
+
+/** The provisioner as `npm start` runs it. */
+export interface Provisioner {
+  readonly url: string;
+  /** The ports it was told to listen on. */
+  readonly ports: readonly number[];
+  /** What it has printed so far. */
+  output(): string;
+  /** Ctrl-C. Throws where the process or one of its ports outlives it by 15 s. */
+  stop(): Promise<void>;
+}
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const BIN = path.join(ROOT, 'node_modules', '.bin');
+
+// Loaded into the provisioner: Ctrl-C when its standard input ends, which it does however the tests' own process ends.
+const END_WITH_TESTS = `data:text/javascript,${encodeURIComponent(
+  `process.stdin.on('end', () => process.kill(process.pid, 'SIGINT')).resume().unref();`,
+)}`;
+
+/** Starts the functions under serverless-offline on free ports, with these settings and no others; waits until they answer. */
+export async function startProvisioner(settings: Record<string, string>): Promise<Provisioner> {
+  const ports = await findFreePorts(2);
+  const [port, lambdaPort] = ports as [number, number];
+  const inherited = Object.fromEntries(
+    ['PATH', 'HOME', 'TMPDIR', 'LANG', 'SYSTEMROOT'].flatMap((name) => {
+      const value = process.env[name];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+  const command = ['--import', END_WITH_TESTS, path.join(BIN, 'serverless'), 'offline', 'start', '--noSponsor'];
+  const child = spawn(process.execPath, command, {
+    cwd: ROOT,
+    env: {
+      ...inherited,
+      PATH: [BIN, process.env.PATH].join(path.delimiter),
+      HOST: '127.0.0.1',
+      PORT: String(port),
+      LAMBDA_PORT: String(lambdaPort),
+      ...settings,
+    },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  const exited = once(child, 'exit');
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8');
+    stream.on('data', (text: string) => {
+      output += text;
+    });
+  }
+
+  async function stop(): Promise<void> {
+    const hasExited = () => child.exitCode !== null || child.signalCode !== null;
+    if (hasExited()) {
+      throw new Error(`the provisioner had ended by itself: ${child.signalCode ?? child.exitCode}\n${output}`);
+    }
+    child.kill('SIGINT');
+    const timer = setTimeout(() => child.kill('SIGKILL'), 15_000);
+    await exited;
+    clearTimeout(timer);
+    if (child.signalCode === 'SIGKILL') throw new Error(`the provisioner ignored Ctrl-C\n${output}`);
+    for (const used of ports) {
+      if (await isListening(used)) throw new Error(`port ${used} is still open after Ctrl-C`);
+    }
+  }
+
+  const url = `http://127.0.0.1:${port}`;
+  try {
+    await eventually(
+      'answering GET /health',
+      async () => {
+        if (child.exitCode !== null) throw new Error(`the provisioner ended with exit code ${child.exitCode}`);
+        return callHttp({ method: 'GET', url: `${url}/health`, timeoutMs: 10_000 }).then(
+          ({ status }) => status,
+          (error: NodeJS.ErrnoException) => error.code,
+        );
+      },
+      (answer) => answer === 200,
+      60_000,
+    );
+  } catch (cause) {
+    child.kill('SIGKILL');
+    throw new Error(`the provisioner did not start\n${output}`, { cause });
+  }
+  return { url, ports, output: () => output, stop };
+}

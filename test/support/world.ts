@@ -1,0 +1,199 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+
+import { afterAll, beforeAll } from 'vitest';
+
+import {
+  isEmbeddedCluster,
+  openTestCluster,
+  removeSandboxObjects,
+  type SandboxSettings,
+  type TestCluster,
+} from './cluster.ts';
+import { eventually } from './eventually.ts';
+import { callHttp, type HttpAnswer, type HttpCall } from './http-call.ts';
+import type { KubernetesClient, KubernetesObject } from './kubernetes-client.ts';
+import { type KubernetesCall, type KubernetesProxy, startKubernetesProxy } from './kubernetes-proxy.ts';
+import { originalPod, originalService, type SandboxNames } from './original.ts';
+import { type Provisioner, startProvisioner } from './provisioner.ts';
+
+/** A sandbox as the API tells of it. */
+export interface SandboxView {
+  readonly sandbox_id: string;
+  readonly sandbox_url: string;
+  readonly status: string;
+}
+
+/** The provisioner over HTTP, in front of a cluster, with a proxy between them. */
+export interface World {
+  readonly isEmbedded: boolean;
+  readonly settings: SandboxSettings;
+  readonly namespace: string;
+  readonly proxy: KubernetesProxy;
+  readonly provisioner: Provisioner;
+  /** The tests' own client, which does not go through the proxy. */
+  readonly kubernetes: KubernetesClient;
+
+  call(method: string, path: string, rest?: Partial<HttpCall>): Promise<HttpAnswer>;
+  create(body: unknown, rest?: Partial<HttpCall>): Promise<HttpAnswer>;
+  get(sandboxId: string, rest?: Partial<HttpCall>): Promise<HttpAnswer>;
+  list(rest?: Partial<HttpCall>): Promise<HttpAnswer>;
+  destroy(sandboxId: string, rest?: Partial<HttpCall>): Promise<HttpAnswer>;
+  /** The calls to Kubernetes that were made until the answer came; those that ended before it, where they count. */
+  callsOf(work: () => Promise<unknown>): Promise<KubernetesCall[]>;
+
+  /** Creates a sandbox, throws where that does not answer 200, and returns what was answered. */
+  givenSandbox(names?: Partial<SandboxNames>): Promise<SandboxNames & { view: SandboxView }>;
+  /** The same, waits until it is `Running`. */
+  givenRunningSandbox(names?: Partial<SandboxNames>): Promise<SandboxNames & { view: SandboxView }>;
+  /** The objects of a sandbox that the original provisioner has made, with its Pod running unless told otherwise. */
+  givenOriginalSandbox(names?: Partial<SandboxNames>, options?: { withPod?: boolean }): Promise<SandboxNames>;
+  untilRunning(sandboxId: string): Promise<SandboxView>;
+  /** Waits until the sandbox' own URL answers its probe, and returns the answer. */
+  untilOpen(view: SandboxView): Promise<HttpAnswer>;
+
+  findPod(sandboxId: string): Promise<KubernetesObject | undefined>;
+  findService(sandboxId: string): Promise<KubernetesObject | undefined>;
+  podsOf(sandboxId: string): Promise<KubernetesObject[]>;
+  servicesOf(sandboxId: string): Promise<KubernetesObject[]>;
+  /** Removes every sandbox and quota from the namespace, at once. */
+  clear(): Promise<void>;
+}
+
+/** An id as DeerFlow makes them: 16 hex digits. */
+export const newSandboxId = (): string => randomBytes(8).toString('hex');
+
+/** A thread's id as DeerFlow makes them. */
+export const newThreadId = (): string => randomUUID();
+
+/**
+ * Starts a world for the tests of the file, and ends it after them, whatever happened: the provisioner with its ports, the
+ * proxy, the namespace and the embedded cluster.
+ */
+export function useWorld(settings: Record<string, string> = {}): World {
+  const world = {} as World;
+  const endings: (() => Promise<void>)[] = [];
+
+  beforeAll(async () => {
+    const cluster = await openTestCluster();
+    endings.unshift(() => cluster.close());
+    const proxy = await startKubernetesProxy(cluster.address);
+    endings.unshift(() => proxy.close());
+    const provisioner = await startProvisioner({
+      EMBEDDED_KUBERNETES: 'false',
+      KUBECONFIG_PATH: proxy.kubeconfig,
+      KUBECONFIG_WAIT_SECONDS: '0',
+      K8S_NAMESPACE: cluster.namespace,
+      ...cluster.settings,
+      ...settings,
+    });
+    endings.unshift(() => provisioner.stop());
+    Object.assign(world, worldOf(cluster, proxy, provisioner));
+  }, 120_000);
+
+  afterAll(async () => {
+    const failures: unknown[] = [];
+    for (const end of endings) await end().catch((error: unknown) => failures.push(error));
+    if (failures.length > 0) throw new AggregateError(failures, failures.map(String).join('\n'));
+  }, 120_000);
+
+  return world;
+}
+
+function worldOf(cluster: TestCluster, proxy: KubernetesProxy, provisioner: Provisioner): World {
+  const { kubernetes, settings, namespace, isEmbedded } = cluster;
+
+  const call: World['call'] = (method, path, rest) => callHttp({ method, url: `${provisioner.url}${path}`, ...rest });
+  const create: World['create'] = (body, rest) =>
+    call('POST', '/api/sandboxes', { body, headers: { 'content-type': 'application/json' }, ...rest });
+  const get: World['get'] = (sandboxId, rest) => call('GET', `/api/sandboxes/${sandboxId}`, rest);
+  const withFreshNames = (names: Partial<SandboxNames> = {}): SandboxNames => ({
+    sandboxId: newSandboxId(),
+    threadId: newThreadId(),
+    ...names,
+  });
+  const objectsOf = async (resource: 'pods' | 'services', sandboxId: string) =>
+    (await kubernetes.list(resource)).filter(({ metadata }) => metadata.labels?.['sandbox-id'] === sandboxId);
+
+  const world: World = {
+    isEmbedded,
+    settings,
+    namespace,
+    proxy,
+    provisioner,
+    kubernetes,
+    call,
+    create,
+    get,
+    list: (rest) => call('GET', '/api/sandboxes', rest),
+    destroy: (sandboxId, rest) => call('DELETE', `/api/sandboxes/${sandboxId}`, rest),
+
+    async callsOf(work) {
+      const before = proxy.calls.length;
+      await work();
+      return proxy.calls.slice(before);
+    },
+
+    async givenSandbox(names) {
+      const { sandboxId, threadId } = withFreshNames(names);
+      const answer = await create({ sandbox_id: sandboxId, thread_id: threadId });
+      if (answer.status !== 200) throw new Error(`no sandbox to begin with: ${answer.status} ${answer.text}`);
+      return { sandboxId, threadId, view: answer.body as SandboxView };
+    },
+
+    async givenRunningSandbox(names) {
+      const given = await world.givenSandbox(names);
+      return { ...given, view: await world.untilRunning(given.sandboxId) };
+    },
+
+    async givenOriginalSandbox(names, { withPod = true } = {}) {
+      const given = withFreshNames(names);
+      await untilNamespaceIsReady(kubernetes);
+      await kubernetes.create('services', originalService(given));
+      if (!withPod) return given;
+      await kubernetes.create('pods', originalPod(given, settings));
+      await eventually(
+        'running: the Pod of an original sandbox',
+        () => world.findPod(given.sandboxId),
+        (pod) => pod?.status?.phase === 'Running',
+      );
+      return given;
+    },
+
+    async untilRunning(sandboxId) {
+      const answer = await eventually(
+        `Running: ${sandboxId}`,
+        () => get(sandboxId),
+        ({ body }) => body?.status === 'Running',
+      );
+      return answer.body as SandboxView;
+    },
+
+    untilOpen: (view) =>
+      eventually(
+        `open: ${view.sandbox_url}`,
+        () =>
+          callHttp({ method: 'GET', url: `${view.sandbox_url}/v1/sandbox`, timeoutMs: 2_000 }).catch(
+            (error: Error): HttpAnswer => ({ status: 0, headers: {}, text: error.message, body: undefined }),
+          ),
+        ({ status }) => status === 200,
+      ),
+
+    findPod: (sandboxId) => kubernetes.find('pods', `sandbox-${sandboxId}`),
+    findService: (sandboxId) => kubernetes.find('services', `sandbox-${sandboxId}-svc`),
+    podsOf: (sandboxId) => objectsOf('pods', sandboxId),
+    servicesOf: (sandboxId) => objectsOf('services', sandboxId),
+    clear: () => removeSandboxObjects(kubernetes),
+  };
+  return world;
+}
+
+/** Makes the namespace where it is missing. Kubernetes takes no Pods into one before it has a service account. */
+async function untilNamespaceIsReady(kubernetes: KubernetesClient): Promise<void> {
+  if ((await kubernetes.getNamespace()) === undefined) await kubernetes.createNamespace();
+  if (isEmbeddedCluster) return;
+  await eventually(
+    'there: the service account of the namespace',
+    () => kubernetes.find('serviceaccounts', 'default'),
+    (account) => account !== undefined,
+  );
+}

@@ -1,0 +1,197 @@
+import { describe, expect, it } from 'vitest';
+import { loadConfig } from '../../lib/config.ts';
+import { ProvisionerError } from '../../lib/errors.ts';
+
+const problemsOf = (env: Record<string, string>): string => {
+  try {
+    loadConfig(env);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ProvisionerError);
+    expect((error as ProvisionerError).outcome).toBe('misconfigured');
+    return (error as ProvisionerError).message;
+  }
+  throw new Error(`accepted: ${JSON.stringify(env)}`);
+};
+
+const settings = [
+  'K8S_NAMESPACE',
+  'SANDBOX_IMAGE',
+  'SKILLS_HOST_PATH',
+  'THREADS_HOST_PATH',
+  'KUBECONFIG_PATH',
+  'KUBECONFIG_WAIT_SECONDS',
+  'NODE_HOST',
+  'K8S_API_SERVER',
+  'K8S_TLS_SKIP_VERIFY',
+];
+
+describe('the configuration', () => {
+  it("is the original's where nothing is set", () => {
+    expect(loadConfig({})).toEqual({
+      namespace: 'deer-flow',
+      sandboxImage: 'enterprise-public-cn-beijing.cr.volces.com/vefaas-public/all-in-one-sandbox:latest',
+      skillsHostPath: '/skills',
+      threadsHostPath: '/.deer-flow/threads',
+      kubeconfigPath: '/root/.kube/config',
+      kubeconfigWaitSeconds: 30,
+      nodeHost: 'host.docker.internal',
+      apiServer: undefined,
+      skipTlsVerify: false,
+    });
+  });
+
+  it('is what the environment says', () => {
+    const env = {
+      K8S_NAMESPACE: 'agents-1',
+      SANDBOX_IMAGE: 'registry.example:5000/sandbox@sha256:0123',
+      SKILLS_HOST_PATH: '/srv/skills',
+      THREADS_HOST_PATH: '/srv/threads',
+      KUBECONFIG_PATH: 'kube config',
+      KUBECONFIG_WAIT_SECONDS: '7',
+      NODE_HOST: '192.0.2.7',
+      K8S_API_SERVER: 'https://10.0.0.1:6443',
+      K8S_TLS_SKIP_VERIFY: 'true',
+      PATH: '/bin',
+    };
+    expect(loadConfig(env)).toEqual({
+      namespace: 'agents-1',
+      sandboxImage: 'registry.example:5000/sandbox@sha256:0123',
+      skillsHostPath: '/srv/skills',
+      threadsHostPath: '/srv/threads',
+      kubeconfigPath: 'kube config',
+      kubeconfigWaitSeconds: 7,
+      nodeHost: '192.0.2.7',
+      apiServer: 'https://10.0.0.1:6443',
+      skipTlsVerify: true,
+    });
+  });
+
+  it('cannot be changed', () => {
+    expect(Object.isFrozen(loadConfig({}))).toBe(true);
+  });
+
+  it('names every variable that is wrong, at once', () => {
+    const env = {
+      K8S_NAMESPACE: 'Deer_Flow',
+      SANDBOX_IMAGE: 'two words',
+      SKILLS_HOST_PATH: 'skills',
+      THREADS_HOST_PATH: '/threads/../etc',
+      KUBECONFIG_PATH: '',
+      KUBECONFIG_WAIT_SECONDS: '1.5',
+      NODE_HOST: 'http://node/',
+      K8S_API_SERVER: '10.0.0.1:6443',
+      K8S_TLS_SKIP_VERIFY: 'yes',
+    };
+    const problems = [
+      'K8S_NAMESPACE must be a legal namespace name (RFC 1123 label)',
+      'SANDBOX_IMAGE must be an image reference without spaces',
+      'SKILLS_HOST_PATH must be an absolute path',
+      "THREADS_HOST_PATH must not contain '..'",
+      'KUBECONFIG_PATH must not be empty; leave it unset for the default',
+      'KUBECONFIG_WAIT_SECONDS must be a whole number of seconds from 0 to 9999',
+      'NODE_HOST must be a host name or an IP address, without scheme, port or slash',
+      'K8S_API_SERVER must be an http:// or https:// URL',
+      "K8S_TLS_SKIP_VERIFY must be 'true' or 'false'",
+    ];
+    expect(problemsOf(env)).toBe(`Misconfigured: ${problems.join('; ')}`);
+  });
+
+  it.each(settings)('refuses an empty %s: a default that is meant is one that is not set', (name) => {
+    const problems = problemsOf({ [name]: '' });
+    expect(problems).toMatch(new RegExp(`^Misconfigured: ${name} must not be empty; leave it unset for the default`));
+    expect(settings.filter((other) => problems.includes(other))).toEqual([name]);
+  });
+
+  it.each([
+    ['K8S_NAMESPACE', 'a'],
+    ['K8S_NAMESPACE', '0'],
+    ['K8S_NAMESPACE', 'x'.repeat(63)],
+    ['SANDBOX_IMAGE', 'busybox'],
+    ['SKILLS_HOST_PATH', '/'],
+    ['SKILLS_HOST_PATH', '/a..b/..c/d..'],
+    ['THREADS_HOST_PATH', '/with space/ü'],
+    ['KUBECONFIG_WAIT_SECONDS', '0'],
+    ['KUBECONFIG_WAIT_SECONDS', '9999'],
+    ['NODE_HOST', 'localhost'],
+    ['NODE_HOST', 'node-1.example.com'],
+    ['NODE_HOST', '::1'],
+    ['K8S_API_SERVER', 'http://[::1]:8001'],
+    ['K8S_API_SERVER', 'https://rancher.example/k8s/clusters/c-1'],
+    ['K8S_TLS_SKIP_VERIFY', 'false'],
+  ])('accepts %s=%j', (name, value) => {
+    expect(() => loadConfig({ [name]: value })).not.toThrow();
+  });
+
+  it.each([
+    ['K8S_NAMESPACE', 'x'.repeat(64)],
+    ['K8S_NAMESPACE', '-a'],
+    ['K8S_NAMESPACE', 'a-'],
+    ['K8S_NAMESPACE', 'a.b'],
+    ['K8S_NAMESPACE', 'a/pods'],
+    ['K8S_NAMESPACE', 'a\n'],
+    ['SANDBOX_IMAGE', ' image'],
+    ['SANDBOX_IMAGE', 'image\n'],
+    ['SKILLS_HOST_PATH', './skills'],
+    ['SKILLS_HOST_PATH', '/..'],
+    ['THREADS_HOST_PATH', 'C:\\threads'],
+    ['THREADS_HOST_PATH', '/a/../b'],
+    ['KUBECONFIG_WAIT_SECONDS', '-1'],
+    ['KUBECONFIG_WAIT_SECONDS', '10000'],
+    ['KUBECONFIG_WAIT_SECONDS', '5s'],
+    ['KUBECONFIG_WAIT_SECONDS', '1e3'],
+    ['NODE_HOST', 'http://node'],
+    ['NODE_HOST', 'node/'],
+    ['NODE_HOST', 'node:30000'],
+    ['NODE_HOST', '192.0.2.7:80'],
+    ['NODE_HOST', 'user@node'],
+    ['NODE_HOST', 'a b'],
+    ['K8S_API_SERVER', 'ftp://server'],
+    ['K8S_API_SERVER', 'https://'],
+    ['K8S_API_SERVER', 'server'],
+    ['K8S_TLS_SKIP_VERIFY', '1'],
+    ['K8S_TLS_SKIP_VERIFY', 'TRUE'],
+  ])('refuses %s=%j', (name, value) => {
+    expect(problemsOf({ [name]: value })).toMatch(new RegExp(`^Misconfigured: ${name} must (not )?[^;]+$`));
+  });
+
+  describe('without KUBECONFIG_WAIT_SECONDS', () => {
+    const lambda = { AWS_LAMBDA_FUNCTION_NAME: 'create-sandbox' };
+
+    it.each([
+      ['on Lambda, where nothing can bring the file later', lambda, 0],
+      ['in a container, where another one may still be writing it', {}, 30],
+      // serverless-offline pretends to be Lambda, function name and all.
+      ['under serverless-offline', { ...lambda, IS_OFFLINE: 'true' }, 30],
+      ['where it is set, on Lambda', { ...lambda, KUBECONFIG_WAIT_SECONDS: '3' }, 3],
+      ['where it is set, elsewhere', { KUBECONFIG_WAIT_SECONDS: '0' }, 0],
+    ])('waits, %s', (_where, env, seconds) => {
+      expect(loadConfig(env).kubeconfigWaitSeconds).toBe(seconds);
+    });
+  });
+
+  it.each([
+    ['::1', '[::1]'],
+    ['2001:db8::7', '[2001:db8::7]'],
+    ['192.0.2.7', '192.0.2.7'],
+    ['node', 'node'],
+  ])('makes the node host %s fit into a URL: %s', (given, nodeHost) => {
+    expect(loadConfig({ NODE_HOST: given }).nodeHost).toBe(nodeHost);
+    expect(URL.canParse(`http://${nodeHost}:30000`)).toBe(true);
+  });
+
+  it.each([
+    ['/threads/', '/threads'],
+    ['/threads///', '/threads'],
+    ['/a/b', '/a/b'],
+  ])('takes slashes off the end of THREADS_HOST_PATH: %s', (given, threadsHostPath) => {
+    expect(loadConfig({ THREADS_HOST_PATH: given }).threadsHostPath).toBe(threadsHostPath);
+  });
+
+  it.each([
+    ['https://server:6443/', 'https://server:6443'],
+    ['https://server//', 'https://server'],
+    ['https://server/prefix/', 'https://server/prefix'],
+  ])('takes slashes off the end of K8S_API_SERVER: %s', (given, apiServer) => {
+    expect(loadConfig({ K8S_API_SERVER: given }).apiServer).toBe(apiServer);
+  });
+});

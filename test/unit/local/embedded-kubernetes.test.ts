@@ -1,0 +1,187 @@
+import { connect } from 'node:net';
+import { expect, it } from 'vitest';
+import { startEmbeddedKubernetes } from '../../../lib/local/embedded-kubernetes.ts';
+import { failure, failureOf, podManifest, serviceManifest, startTestCluster, until } from './cluster.ts';
+
+const cluster = await startTestCluster();
+const { api, call } = cluster;
+
+it('serves the real client what a sandbox is made of', async () => {
+  await api.createNamespace({ body: { metadata: { name: 'first' } } });
+  const service = await api.createNamespacedService({ namespace: 'first', body: serviceManifest('web') });
+  const nodePort = service.spec?.ports?.[0]?.nodePort ?? 0;
+  const pod = await api.createNamespacedPod({ namespace: 'first', body: podManifest('web') });
+  expect(pod.status?.phase).toBe('Pending');
+  const isReady = await until(
+    () => api.readNamespacedPod({ namespace: 'first', name: 'web' }),
+    ({ status }) => status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true,
+  );
+  expect(isReady.status).toMatchObject({ phase: 'Running', hostIP: '127.0.0.1', qosClass: 'BestEffort' });
+  const answer = await fetch(`http://127.0.0.1:${nodePort}/v1/sandbox`);
+  expect({ status: answer.status, body: await answer.json() }).toEqual({
+    status: 200,
+    body: {
+      status: 'ready',
+      stand_in: true,
+      pod: 'web',
+      message: 'This is a stand-in of the embedded Kubernetes, not a real sandbox: it runs nothing.',
+    },
+  });
+  expect((await fetch(`http://127.0.0.1:${nodePort}/other`)).status).toBe(404);
+  const { items } = await api.listNamespacedPod({ namespace: 'first', labelSelector: 'app=x' });
+  expect(items.map(({ metadata }) => metadata?.name)).toEqual(['web']);
+  const deleted = await api.deleteNamespacedPod({ namespace: 'first', name: 'web' });
+  expect(deleted.metadata?.deletionGracePeriodSeconds).toBe(30);
+});
+
+it('resets connections to a NodePort that has no Pod', async () => {
+  const { body } = await call(
+    'POST',
+    '/api/v1/namespaces/default/services',
+    serviceManifest('lonely', { selector: { no: 'pod' } }),
+  );
+  await expect(fetch(`http://127.0.0.1:${body.spec.ports[0].nodePort}/v1/sandbox`)).rejects.toThrow('fetch failed');
+});
+
+it.each(['', 'Bearer wrong', 'Basic abc'])('refuses the credentials %j', async (authorization) => {
+  const answer = await fetch(`${cluster.kubernetes.server}/api/v1/pods`, { headers: { authorization } });
+  expect({ status: answer.status, body: await answer.json() }).toEqual({
+    status: 401,
+    body: failure(401, 'Unauthorized', 'Unauthorized'),
+  });
+});
+
+it('lets kubectl in by the context that is made for it', async () => {
+  const { clusters } = JSON.parse(cluster.kubernetes.kubeconfig);
+  const { server } = clusters.find(({ name }: { name: string }) => name === 'kubectl').cluster;
+  const answer = await fetch(`${server}/api/v1/namespaces/default`);
+  expect(await answer.json()).toMatchObject({ kind: 'Namespace', metadata: { name: 'default' } });
+});
+
+it('says what it serves', async () => {
+  expect(await call('GET', '/readyz')).toEqual({ status: 200, body: 'ok' });
+  expect((await call('GET', '/version')).body).toMatchObject({ major: '1', minor: '20' });
+  const { body } = await call('GET', '/api/v1');
+  expect(body.resources.map(({ name }: { name: string }) => name)).toContain('pods');
+});
+
+it.each([
+  '/api/v1/nope',
+  '/api/v1/namespaces/default/nope/x',
+  '/api/v1/namespaces/default/pods/x/nope',
+  '/api/v1/pods/x',
+  '/api/v2',
+  '/nope',
+])('knows no %s', async (path) => {
+  const body = failure(404, 'NotFound', 'the server could not find the requested resource', {});
+  expect(await call('GET', path)).toEqual({ status: 404, body });
+});
+
+it.each([
+  ['POST', '/api/v1/pods'],
+  ['PUT', '/api/v1/namespaces/default/pods'],
+  ['DELETE', '/api/v1/namespaces'],
+  ['DELETE', '/api/v1/namespaces/default/services'],
+  ['POST', '/version'],
+])('does not allow %s %s', async (method, path) => {
+  const message = 'the server does not allow this method on the requested resource';
+  const body = failure(405, 'MethodNotAllowed', message, {});
+  expect(await call(method, path, method === 'DELETE' ? undefined : {})).toEqual({ status: 405, body });
+});
+
+it('answers a malformed path, a body that is too big and one of another type, and goes on', async () => {
+  expect(await call('GET', '/api/v1/namespaces/%zz')).toEqual({ status: 400, body: '400 Bad Request' });
+  const pods = '/api/v1/namespaces/default/pods';
+  const big = podManifest('big', { annotations: { a: 'x'.repeat(4 * 1024 * 1024) } });
+  expect(await call('POST', pods, big)).toEqual({
+    status: 413,
+    body: failure(413, 'RequestEntityTooLarge', 'Request entity too large: limit is 3145728'),
+  });
+  expect((await call('POST', pods, '{}', 'text/plain')).status).toBe(415);
+  expect((await call('GET', pods)).status).toBe(200);
+});
+
+it('streams changes to a watch', async () => {
+  await call('POST', '/api/v1/namespaces', { metadata: { name: 'watched' } });
+  const { clusters } = JSON.parse(cluster.kubernetes.kubeconfig);
+  const { server } = clusters.find(({ name }: { name: string }) => name === 'kubectl').cluster;
+  const response = await fetch(`${server}/api/v1/namespaces/watched/services?watch=true`);
+  await call('POST', '/api/v1/namespaces/watched/services', serviceManifest('web'));
+  await call('DELETE', '/api/v1/namespaces/watched/services/web');
+  let text = '';
+  for await (const chunk of (response.body ?? new ReadableStream()).pipeThrough(new TextDecoderStream())) {
+    text += chunk;
+    if (text.split('\n').length > 2) break;
+  }
+  expect(
+    text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).type),
+  ).toEqual(['ADDED', 'DELETED']);
+});
+
+it('leaves nothing open when it is closed', async () => {
+  const other = await startEmbeddedKubernetes({ startupMs: 0, readyMs: 0 });
+  const { users } = JSON.parse(other.kubeconfig);
+  const headers = { authorization: `Bearer ${users[0].user.token}`, 'content-type': 'application/json' };
+  const created = await fetch(`${other.server}/api/v1/namespaces/default/services`, {
+    method: 'POST',
+    headers,
+    body: JSON.stringify(serviceManifest('web')),
+  });
+  const { spec } = (await created.json()) as { spec: { ports: { nodePort: number }[] } };
+  const ports = [Number(new URL(other.server).port), spec.ports[0]?.nodePort ?? 0];
+  // A connection that nobody closes must not hold it up.
+  const idle = connect(ports[0] ?? 0, '127.0.0.1').on('error', () => {});
+  await new Promise((resolve) => idle.once('connect', resolve));
+  await other.close();
+  for (const port of ports) {
+    const refused = await new Promise((resolve) => {
+      connect(port, '127.0.0.1')
+        .once('connect', () => resolve(false))
+        .once('error', () => resolve(true));
+    });
+    expect(refused).toBe(true);
+  }
+});
+
+it('rejects when its port is taken', async () => {
+  const port = Number(new URL(cluster.kubernetes.server).port);
+  await expect(startEmbeddedKubernetes({ port })).rejects.toThrow('EADDRINUSE');
+});
+
+it('creates nothing in a namespace that is missing or on its way out', async () => {
+  expect(await failureOf(api.createNamespacedPod({ namespace: 'nope', body: podManifest('a') }))).toEqual({
+    code: 404,
+    body: failure(404, 'NotFound', 'namespaces "nope" not found', { name: 'nope', kind: 'namespaces' }),
+  });
+  expect((await call('GET', '/api/v1/namespaces/nope/pods')).body).toMatchObject({ kind: 'PodList', items: [] });
+
+  await call('POST', '/api/v1/namespaces', { metadata: { name: 'going' } });
+  await call('POST', '/api/v1/namespaces/going/services', serviceManifest('web'));
+  await call('POST', '/api/v1/namespaces/going/pods', podManifest('web'));
+  await until(
+    () => call('GET', '/api/v1/namespaces/going/pods/web'),
+    ({ body }) => body.status.phase === 'Running',
+  );
+  const { body } = await call('DELETE', '/api/v1/namespaces/going');
+  expect(body).toMatchObject({ kind: 'Namespace', status: { phase: 'Terminating' } });
+  const message =
+    'pods "b" is forbidden: unable to create new content in namespace going because it is being terminated';
+  expect(await call('POST', '/api/v1/namespaces/going/pods', podManifest('b'))).toEqual({
+    status: 403,
+    body: failure(403, 'Forbidden', message, {
+      name: 'b',
+      kind: 'pods',
+      causes: [
+        { reason: 'NamespaceTerminating', message: 'namespace going is being terminated', field: 'metadata.namespace' },
+      ],
+    }),
+  });
+  const gone = () => call('GET', '/api/v1/namespaces/going');
+  await until(gone, ({ status }) => status === 404);
+  expect((await call('GET', '/api/v1/namespaces/going/services')).body.items).toEqual([]);
+  const kept = 'namespaces "default" is forbidden: this namespace may not be deleted';
+  expect((await call('DELETE', '/api/v1/namespaces/default')).body.message).toBe(kept);
+});

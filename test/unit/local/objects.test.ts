@@ -1,0 +1,441 @@
+import { expect, it } from 'vitest';
+import {
+  failure,
+  JSON_PATCH,
+  MERGE_PATCH,
+  podManifest,
+  SOME_UID,
+  serviceManifest,
+  startTestCluster,
+} from './cluster.ts';
+
+const { call } = await startTestCluster();
+const PODS = '/api/v1/namespaces/default/pods';
+const SERVICES = '/api/v1/namespaces/default/services';
+// biome-ignore lint/suspicious/noExplicitAny: an answer is whatever JSON it is.
+type Json = any;
+
+const invalid = (kind: string, name: string, causes: [field: string, message: string, reason?: string][]): object => {
+  const told = [...new Set(causes.map(([field, message]) => `${field}: ${message}`))];
+  const list = told.length === 1 ? told[0] : `[${told.join(', ')}]`;
+  return failure(422, 'Invalid', `${kind} "${name}" is invalid: ${list}`, {
+    ...(name === '' ? {} : { name }),
+    kind,
+    causes: causes.map(([field, message, reason = 'FieldValueInvalid']) => ({ reason, message, field })),
+  });
+};
+
+const REQUIRED = 'FieldValueRequired';
+const SUBDOMAIN =
+  "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and " +
+  "end with an alphanumeric character (e.g. 'example.com', regex used for validation is " +
+  "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const DNS_1035 =
+  "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and " +
+  "end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is " +
+  "'[a-z]([-a-z0-9]*[a-z0-9])?')";
+const LABEL_VALUE =
+  "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end " +
+  "with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is " +
+  "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+
+it('answers the create of a Pod as Kubernetes 1.20 does', async () => {
+  const { status, body } = await call('POST', PODS, podManifest('whole', { labels: { app: 'whole' } }));
+  expect(status).toBe(201);
+  expect(body).toEqual({
+    kind: 'Pod',
+    apiVersion: 'v1',
+    metadata: {
+      name: 'whole',
+      namespace: 'default',
+      uid: expect.stringMatching(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/),
+      resourceVersion: expect.stringMatching(/^\d+$/),
+      creationTimestamp: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/),
+      labels: { app: 'whole' },
+    },
+    spec: {
+      containers: [
+        {
+          name: 'sandbox',
+          image: 'sandbox:1',
+          imagePullPolicy: 'IfNotPresent',
+          resources: {},
+          terminationMessagePath: '/dev/termination-log',
+          terminationMessagePolicy: 'File',
+        },
+      ],
+      restartPolicy: 'Always',
+      terminationGracePeriodSeconds: 30,
+      dnsPolicy: 'ClusterFirst',
+      serviceAccountName: 'default',
+      serviceAccount: 'default',
+      securityContext: {},
+      schedulerName: 'default-scheduler',
+      priority: 0,
+      enableServiceLinks: true,
+      preemptionPolicy: 'PreemptLowerPriority',
+      tolerations: ['not-ready', 'unreachable'].map((taint) => ({
+        key: `node.kubernetes.io/${taint}`,
+        operator: 'Exists',
+        effect: 'NoExecute',
+        tolerationSeconds: 300,
+      })),
+    },
+    status: { phase: 'Pending', qosClass: 'BestEffort' },
+  });
+});
+
+it('answers the create of a Service with an address, a NodePort and its defaults', async () => {
+  const { body } = await call('POST', SERVICES, serviceManifest('whole'));
+  expect(body).toMatchObject({
+    spec: {
+      type: 'NodePort',
+      clusterIP: expect.stringMatching(/^10\.96\./),
+      clusterIPs: [body.spec.clusterIP],
+      ports: [{ name: 'http', protocol: 'TCP', port: 8080, targetPort: 8080, nodePort: expect.any(Number) }],
+      selector: { app: 'x' },
+      sessionAffinity: 'None',
+      externalTrafficPolicy: 'Cluster',
+    },
+    status: { loadBalancer: {} },
+  });
+});
+
+it('writes quantities as Kubernetes does, and takes a limit for a request', async () => {
+  const resources = { requests: { memory: '1024Mi' }, limits: { cpu: '1000m', memory: '2Gi' } };
+  const container = { name: 'a', image: 'b', resources };
+  const { body } = await call(
+    'POST',
+    `${PODS}?dryRun=All`,
+    podManifest('amounts', { spec: { containers: [container] } }),
+  );
+  expect(body.spec.containers[0]).toMatchObject({
+    imagePullPolicy: 'Always',
+    resources: { requests: { cpu: '1', memory: '1Gi' }, limits: { cpu: '1', memory: '2Gi' } },
+  });
+  expect(body.status.qosClass).toBe('Burstable');
+});
+
+it.each<[what: string, path: string, manifest: object, body: object]>([
+  [
+    'a Pod name with capitals',
+    PODS,
+    podManifest('Bad_Name'),
+    invalid('Pod', 'Bad_Name', [['metadata.name', `Invalid value: "Bad_Name": ${SUBDOMAIN}`]]),
+  ],
+  [
+    'a Service name that starts with a digit',
+    SERVICES,
+    serviceManifest('1abc'),
+    invalid('Service', '1abc', [['metadata.name', `Invalid value: "1abc": ${DNS_1035}`]]),
+  ],
+  [
+    'a Service name of 64 letters',
+    SERVICES,
+    serviceManifest('a'.repeat(64)),
+    invalid('Service', 'a'.repeat(64), [
+      ['metadata.name', `Invalid value: "${'a'.repeat(64)}": must be no more than 63 characters`],
+    ]),
+  ],
+  [
+    'bad label values',
+    PODS,
+    podManifest('a', { labels: { a: '-x', b: 'y'.repeat(64) } }),
+    invalid('Pod', 'a', [
+      ['metadata.labels', `Invalid value: "-x": ${LABEL_VALUE}`],
+      ['metadata.labels', `Invalid value: "${'y'.repeat(64)}": must be no more than 63 characters`],
+    ]),
+  ],
+  [
+    'no name and no containers',
+    PODS,
+    {},
+    invalid('Pod', '', [
+      ['metadata.name', 'Required value: name or generateName is required', REQUIRED],
+      ['spec.containers', 'Required value', REQUIRED],
+    ]),
+  ],
+  [
+    'a container without name and image, and a mount without volume',
+    PODS,
+    podManifest('a', { spec: { containers: [{ volumeMounts: [{ name: 'v', mountPath: '/v' }] }] } }),
+    invalid('Pod', 'a', [
+      ['spec.containers[0].name', 'Required value', REQUIRED],
+      ['spec.containers[0].image', 'Required value', REQUIRED],
+      ['spec.containers[0].volumeMounts[0].name', 'Not found: "v"', 'FieldValueNotFound'],
+    ]),
+  ],
+  [
+    'a request above its limit',
+    PODS,
+    podManifest('a', {
+      spec: { containers: [{ name: 'b', image: 'x', resources: { requests: { cpu: '2' }, limits: { cpu: '1' } } }] },
+    }),
+    invalid('Pod', 'a', [
+      ['spec.containers[0].resources.requests', 'Invalid value: "2": must be less than or equal to cpu limit'],
+    ]),
+  ],
+  [
+    'a host path that climbs',
+    PODS,
+    podManifest('a', {
+      spec: { volumes: [{ name: 'v', hostPath: { path: '/a/../b' } }], containers: [{ name: 'b', image: 'x' }] },
+    }),
+    invalid('Pod', 'a', [['spec.volumes[0].hostPath.path', `Invalid value: "/a/../b": must not contain '..'`]]),
+  ],
+  [
+    'a Service without ports',
+    SERVICES,
+    serviceManifest('b', { ports: [] }),
+    invalid('Service', 'b', [['spec.ports', 'Required value', REQUIRED]]),
+  ],
+  [
+    'a NodePort outside the range',
+    SERVICES,
+    serviceManifest('b', { ports: [{ port: 1, nodePort: 80 }] }),
+    invalid('Service', 'b', [
+      [
+        'spec.ports[0].nodePort',
+        'Invalid value: 80: provided port is not in the valid range. The range of valid ports is 30000-32767',
+      ],
+    ]),
+  ],
+  [
+    'an owner without anything',
+    PODS,
+    podManifest('a', { ownerReferences: [{ apiVersion: '', kind: '', name: '', uid: '' }] }),
+    invalid('Pod', 'a', [
+      ['metadata.ownerReferences.apiVersion', 'Invalid value: "": version must not be empty'],
+      ['metadata.ownerReferences.kind', 'Invalid value: "": kind must not be empty'],
+      ['metadata.ownerReferences.name', 'Invalid value: "": name must not be empty'],
+      ['metadata.ownerReferences.uid', 'Invalid value: "": uid must not be empty'],
+    ]),
+  ],
+])('refuses %s', async (_what, path, manifest, body) => {
+  expect(await call('POST', path, manifest)).toEqual({ status: 422, body });
+});
+
+it.each<[what: string, body: string | object, message: string]>([
+  [
+    'no JSON',
+    '{nope',
+    "the object provided is unrecognized (must be of type Pod): couldn't get version/kind; json parse error: ",
+  ],
+  ['no body', '', 'json parse error: unexpected end of JSON input (<empty>)'],
+  ['an array', '[]', 'json: cannot unmarshal array into Go value of type struct'],
+  [
+    'another kind',
+    serviceManifest('a'),
+    'Service in version "v1" cannot be handled as a Pod: converting (v1.Service) to (core.Pod)',
+  ],
+  ['a name that is a number', { metadata: { name: 5 } }, 'Pod in version "v1" cannot be handled as a Pod: '],
+  [
+    'a label that is a number',
+    podManifest('a', { labels: { a: 1 } }),
+    'Pod in version "v1" cannot be handled as a Pod: ',
+  ],
+  [
+    'another namespace',
+    podManifest('a', { namespace: 'other' }),
+    'the namespace of the provided object does not match',
+  ],
+])('cannot read %s: 400', async (_what, body, message) => {
+  const answer = await call('POST', PODS, body);
+  expect(answer).toMatchObject({
+    status: 400,
+    body: { reason: 'BadRequest', message: expect.stringContaining(message) },
+  });
+});
+
+it('says of a name that it is taken', async () => {
+  await call('POST', PODS, podManifest('twice'));
+  expect(await call('POST', PODS, podManifest('twice'))).toEqual({
+    status: 409,
+    body: failure(409, 'AlreadyExists', 'pods "twice" already exists', { name: 'twice', kind: 'pods' }),
+  });
+});
+
+it('makes a name from a prefix, and stores nothing in a dry run', async () => {
+  const { body } = await call('POST', `${PODS}?dryRun=All`, { ...podManifest(''), metadata: { generateName: 'gen-' } });
+  expect(body.metadata.name).toMatch(/^gen-[a-z0-9]{5}$/);
+  expect(body.metadata).not.toHaveProperty('resourceVersion');
+  expect((await call('GET', `${PODS}/${body.metadata.name}`)).status).toBe(404);
+});
+
+/** A Service of its own, and what it takes to patch it. */
+async function makeService(name: string): Promise<{ path: string; service: Json }> {
+  const { body } = await call('POST', SERVICES, serviceManifest(name, {}, { annotations: { k: 'v' } }));
+  return { path: `${SERVICES}/${name}`, service: body };
+}
+
+const modified = (name: string) =>
+  failure(
+    409,
+    'Conflict',
+    `Operation cannot be fulfilled on services "${name}": the object has been modified; please apply your changes to ` +
+      'the latest version and try again',
+    { name, kind: 'services' },
+  );
+
+it('takes a merge patch, with uid and resourceVersion as conditions', async () => {
+  const { path, service } = await makeService('merge');
+  const { uid, resourceVersion } = service.metadata;
+  const patch = (metadata: object) => call('PATCH', path, { metadata }, MERGE_PATCH);
+  const immutable = `Invalid value: "${SOME_UID}": field is immutable`;
+  expect(await patch({ uid: SOME_UID, annotations: { a: '1' } })).toEqual({
+    status: 422,
+    body: invalid('Service', 'merge', [
+      ['metadata.uid', immutable],
+      ['metadata.uid', immutable],
+    ]),
+  });
+  expect(await patch({ resourceVersion: '1', annotations: { a: '1' } })).toEqual({
+    status: 409,
+    body: modified('merge'),
+  });
+  const { body } = await patch({ uid, resourceVersion, annotations: { a: '1', k: null } });
+  expect(body.metadata.annotations).toEqual({ a: '1' });
+  expect(body.metadata.resourceVersion).not.toBe(resourceVersion);
+  // Nothing changes: nothing is written.
+  const again = await patch({ annotations: { a: '1' } });
+  expect(again).toEqual({ status: 200, body });
+  expect((await patch({ name: 'other' })).body.message).toBe(
+    'the name of the object (other) does not match the name on the URL (merge)',
+  );
+  expect((await patch({ resourceVersion: 'abc' })).status).toBe(500);
+});
+
+it('lets patches of one Service conflict that come at once, and not those of a Pod', async () => {
+  const { path } = await makeService('contended');
+  await call('POST', PODS, podManifest('contended'));
+  const patchAll = async (target: string) => {
+    const patches = ['a', 'b', 'c', 'd'].map((key) =>
+      call('PATCH', target, { metadata: { annotations: { [key]: '1' } } }, MERGE_PATCH),
+    );
+    return (await Promise.all(patches)).map(({ status }) => status).sort();
+  };
+  const statuses = await patchAll(path);
+  expect(new Set(statuses)).toEqual(new Set([200, 409]));
+  expect(await patchAll(`${PODS}/contended`)).toEqual([200, 200, 200, 200]);
+});
+
+it('takes a JSON patch, and tells no more of one that cannot be applied', async () => {
+  const { path, service } = await makeService('operations');
+  const patch = (...operations: object[]) => call('PATCH', path, operations, JSON_PATCH);
+  const rejected = failure(422, 'Invalid', 'the server rejected our request due to an error in our request', {});
+  const add = { op: 'add', path: '/metadata/annotations/a~1b', value: '1' };
+  for (const operation of [
+    { op: 'test', path: '/metadata/uid', value: SOME_UID },
+    { op: 'test', path: '/metadata/nope/x', value: 'x' },
+    { op: 'remove', path: '/metadata/annotations/nope' },
+    { op: 'add', path: '/metadata/nope/x', value: 'x' },
+    { op: 'nope', path: '/metadata' },
+  ]) {
+    expect(await patch(add, operation)).toEqual({ status: 422, body: rejected });
+  }
+  const { body } = await patch({ op: 'test', path: '/metadata/uid', value: service.metadata.uid }, add);
+  expect(body.metadata.annotations).toEqual({ k: 'v', 'a/b': '1' });
+  expect((await call('PATCH', path, {}, JSON_PATCH)).status).toBe(400);
+  expect((await call('PATCH', path, {}, 'application/json')).status).toBe(415);
+});
+
+it('replaces an object whose version is given and current', async () => {
+  const { path, service } = await makeService('replaced');
+  const put = (metadata: object) => call('PUT', path, { ...service, metadata: { ...service.metadata, ...metadata } });
+  expect(await put({ resourceVersion: '1' })).toEqual({ status: 409, body: modified('replaced') });
+  const missing: [string, string] = ['metadata.resourceVersion', 'Invalid value: "": must be specified for an update'];
+  expect(await put({ resourceVersion: undefined })).toEqual({
+    status: 422,
+    body: invalid('Service', 'replaced', [missing, missing]),
+  });
+  expect((await put({ name: 'other' })).status).toBe(400);
+  expect((await put({ labels: { new: '1' } })).body.metadata).toMatchObject({ labels: { new: '1' } });
+});
+
+it('lets nothing of a running Pod be changed but what Kubernetes lets', async () => {
+  await call('POST', PODS, podManifest('fixed'));
+  const patch = (spec: object) => call('PATCH', `${PODS}/fixed`, { spec }, MERGE_PATCH);
+  const refused = await patch({ restartPolicy: 'Never' });
+  expect(refused.status).toBe(422);
+  expect(refused.body.details.causes[0]).toMatchObject({ reason: 'FieldValueForbidden', field: 'spec' });
+  expect((await patch({ containers: [{ name: 'sandbox', image: 'sandbox:2' }] })).status).toBe(200);
+  // A Pod's status is written at its own path alone.
+  const ignored = await call('PATCH', `${PODS}/fixed`, { status: { phase: 'Failed' } }, MERGE_PATCH);
+  expect(ignored.body.status.phase).not.toBe('Failed');
+});
+
+it.each([
+  ['app=a', ['a1', 'a2']],
+  ['app==a,tier!=one', ['a2']],
+  ['app in (a, b)', ['a1', 'a2', 'b1']],
+  ['app notin (a)', ['b1', 'c']],
+  ['tier', ['a1']],
+  ['!app', ['c']],
+  [' app = b ', ['b1']],
+  ['', ['a1', 'a2', 'b1', 'c']],
+])('selects by the labels %j', async (selector, names) => {
+  await call('POST', '/api/v1/namespaces', { metadata: { name: 'select' } });
+  const labels = { a1: { app: 'a', tier: 'one' }, a2: { app: 'a' }, b1: { app: 'b' }, c: {} };
+  for (const [name, own] of Object.entries(labels)) {
+    await call(
+      'POST',
+      '/api/v1/namespaces/select/services',
+      serviceManifest(name, { type: 'ClusterIP' }, { labels: own }),
+    );
+  }
+  const { body } = await call(
+    'GET',
+    `/api/v1/services?labelSelector=${encodeURIComponent(selector)}&fieldSelector=metadata.namespace%3Dselect`,
+  );
+  expect(body.items.map((item: Json) => item.metadata.name)).toEqual(names);
+});
+
+it.each([
+  ['a b', `unable to parse requirement: found 'b', expected: '=', '!=', '==', 'in', notin'`],
+  ['app in x', `unable to parse requirement: found 'x' expected: '('`],
+  ['=x', `found '=', expected: !, identifier, or 'end of string'`],
+  ['!', `unable to parse requirement: found '', expected: identifier`],
+  ['app=x,,', `found ',', expected: identifier after ','`],
+  ['app=!!', `unable to parse requirement: found '!', expected: identifier`],
+])('cannot read the label selector %j', async (selector, message) => {
+  expect(await call('GET', `${PODS}?labelSelector=${encodeURIComponent(selector)}`)).toEqual({
+    status: 400,
+    body: failure(400, 'BadRequest', message),
+  });
+});
+
+it('selects by the fields that Kubernetes knows', async () => {
+  const { body } = await call('GET', `${SERVICES}?fieldSelector=metadata.name%3Dwhole`);
+  expect(body.items.map((item: Json) => item.metadata.name)).toEqual(['whole']);
+  expect((await call('GET', `${SERVICES}?fieldSelector=foo%3Dbar`)).body).toEqual(
+    failure(400, 'BadRequest', 'field label not supported: foo'),
+  );
+});
+
+it('hands a list out in pages, all as of the first one', async () => {
+  const path = '/api/v1/namespaces/paged/services';
+  await call('POST', '/api/v1/namespaces', { metadata: { name: 'paged' } });
+  for (const name of ['a', 'b', 'c']) await call('POST', path, serviceManifest(name, { type: 'ClusterIP' }));
+  const first = (await call('GET', `${path}?limit=2`)).body;
+  expect(first).toMatchObject({ kind: 'ServiceList', metadata: { remainingItemCount: 1 } });
+  expect(first.items.map((item: Json) => [item.metadata.name, item.kind])).toEqual([
+    ['a', undefined],
+    ['b', undefined],
+  ]);
+  await call('DELETE', `${path}/c`);
+  const second = (await call('GET', `${path}?limit=2&continue=${first.metadata.continue}`)).body;
+  expect(second.items.map((item: Json) => item.metadata.name)).toEqual(['c']);
+  expect(second.metadata).toEqual({ resourceVersion: first.metadata.resourceVersion });
+  expect((await call('GET', `${path}?continue=garbage`)).status).toBe(400);
+  // With a selector the rest is not counted.
+  const selected = (await call('GET', `${path}?limit=1&fieldSelector=metadata.name!%3Dx`)).body;
+  expect(Object.keys(selected.metadata).sort()).toEqual(['continue', 'resourceVersion']);
+});
+
+it('says that a page is too old when the list it belongs to is forgotten', async () => {
+  const old = Buffer.from(JSON.stringify({ v: 'meta.k8s.io/v1', rv: 1_000_000, start: 'a\0' })).toString('base64url');
+  const { status, body } = await call('GET', `${SERVICES}?limit=2&continue=${old}`);
+  expect({ status, reason: body.reason }).toEqual({ status: 410, reason: 'Expired' });
+  const next = await call('GET', `${SERVICES}?limit=2&continue=${body.metadata.continue}`);
+  expect(next.status).toBe(200);
+});

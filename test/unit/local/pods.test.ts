@@ -1,0 +1,195 @@
+import { expect, it } from 'vitest';
+import { failure, MERGE_PATCH, podManifest, SOME_UID, serviceManifest, startTestCluster, until } from './cluster.ts';
+
+// The stand-ins end as slowly as the real sandbox, which ignores SIGTERM.
+const { call } = await startTestCluster({ terminationGraceMs: Number.POSITIVE_INFINITY });
+const PODS = '/api/v1/namespaces/default/pods';
+const SERVICES = '/api/v1/namespaces/default/services';
+// biome-ignore lint/suspicious/noExplicitAny: an answer is whatever JSON it is.
+type Json = any;
+
+const read = (name: string) => call('GET', `${PODS}/${name}`);
+const isGone = ({ status }: { status: number }) => status === 404;
+const isTerminating = ({ status, body }: { status: number; body: Json }) =>
+  status === 200 && body.metadata.deletionTimestamp !== undefined;
+
+/** Makes a Pod and waits until it is Ready; answers what the create did. */
+async function makeReadyPod(name: string, metadata: object = {}): Promise<Json> {
+  const { body } = await call('POST', PODS, podManifest(name, { ...metadata }));
+  await until(
+    () => read(name),
+    ({ body }) => body.status.conditions?.some((one: Json) => one.type === 'Ready' && one.status === 'True') === true,
+  );
+  return body;
+}
+
+const eventsOf = async (name: string): Promise<string[]> => {
+  const { body } = await call('GET', `/api/v1/namespaces/default/events?fieldSelector=involvedObject.name%3D${name}`);
+  return body.items.map((event: Json) => `${event.type} ${event.reason}`);
+};
+
+it('takes a Pod from Pending to Ready, with events', async () => {
+  const created = await makeReadyPod('life');
+  expect(created.status).toEqual({ phase: 'Pending', qosClass: 'BestEffort' });
+  const { body } = await read('life');
+  expect(body.spec.nodeName).toBe('embedded');
+  expect(body.status).toMatchObject({
+    phase: 'Running',
+    podIP: expect.stringMatching(/^10\.244\./),
+    startTime: expect.any(String),
+    conditions: ['Initialized', 'Ready', 'ContainersReady', 'PodScheduled'].map((type) => ({ type, status: 'True' })),
+    containerStatuses: [
+      { name: 'sandbox', ready: true, started: true, restartCount: 0, image: 'sandbox:1', state: { running: {} } },
+    ],
+  });
+  expect(await eventsOf('life')).toEqual(['Normal Scheduled', 'Normal Pulled', 'Normal Created', 'Normal Started']);
+});
+
+it('leaves a Pod Pending whose image does not exist', async () => {
+  const containers = [{ name: 'sandbox', image: 'example.com/does-not-exist:1' }];
+  await call('POST', PODS, podManifest('imageless', { spec: { containers } }));
+  const { body } = await until(
+    () => read('imageless'),
+    ({ body }) => body.status.containerStatuses?.[0].state.waiting.reason === 'ImagePullBackOff',
+  );
+  expect(body.status).toMatchObject({ phase: 'Pending', containerStatuses: [{ ready: false, started: false }] });
+  expect(await eventsOf('imageless')).toContain('Warning Failed');
+});
+
+it('finds no node for a Pod that asks for one, and removes it without grace', async () => {
+  await call('POST', PODS, podManifest('nodeless', { spec: { nodeSelector: { no: 'such' } } }));
+  const isUnschedulable = ({ body }: { body: Json }) => body.status.conditions?.[0].reason === 'Unschedulable';
+  await until(() => read('nodeless'), isUnschedulable);
+  expect((await call('DELETE', `${PODS}/nodeless`)).body.metadata.deletionGracePeriodSeconds).toBe(0);
+  expect((await read('nodeless')).status).toBe(404);
+});
+
+it('lets a deleted Pod run on for its grace, which can only be made shorter', async () => {
+  const { metadata } = await makeReadyPod('slow');
+  const deleted = (await call('DELETE', `${PODS}/slow`)).body;
+  expect(deleted).toMatchObject({
+    kind: 'Pod',
+    metadata: { deletionGracePeriodSeconds: 30 },
+    status: { phase: 'Running' },
+  });
+  expect(Date.parse(deleted.metadata.deletionTimestamp) - Date.now()).toBeGreaterThan(25_000);
+  expect(await call('POST', PODS, podManifest('slow'))).toEqual({
+    status: 409,
+    body: failure(409, 'AlreadyExists', 'object is being deleted: pods "slow" already exists', {
+      name: 'slow',
+      kind: 'pods',
+    }),
+  });
+  const longer = (await call('DELETE', `${PODS}/slow?gracePeriodSeconds=60`)).body;
+  expect(longer.metadata.deletionTimestamp).toBe(deleted.metadata.deletionTimestamp);
+  const shorter = (await call('DELETE', `${PODS}/slow?gracePeriodSeconds=10`)).body;
+  const saved = Date.parse(deleted.metadata.deletionTimestamp) - Date.parse(shorter.metadata.deletionTimestamp);
+  expect(saved).toBe(20_000);
+  expect(await eventsOf('slow')).toContain('Normal Killing');
+  const now = { gracePeriodSeconds: 0, preconditions: { uid: metadata.uid } };
+  expect((await call('DELETE', `${PODS}/slow`, now)).body.metadata).toMatchObject({ deletionGracePeriodSeconds: 0 });
+  expect((await read('slow')).status).toBe(404);
+  expect((await call('POST', PODS, podManifest('slow'))).status).toBe(201);
+});
+
+it('ends a Pod when its grace is over', async () => {
+  await makeReadyPod('brief');
+  await call('DELETE', `${PODS}/brief?gracePeriodSeconds=1`);
+  expect((await read('brief')).body.status.phase).toBe('Running');
+  await until(() => read('brief'), isGone);
+});
+
+it('deletes only what the preconditions name', async () => {
+  const { metadata } = await makeReadyPod('guarded');
+  const remove = (preconditions: object) => call('DELETE', `${PODS}/guarded`, { preconditions });
+  const conflict = (why: string) =>
+    failure(409, 'Conflict', `Operation cannot be fulfilled on Pod "guarded": ${why}`, {
+      name: 'guarded',
+      kind: 'Pod',
+    });
+  expect((await remove({ uid: SOME_UID })).body).toEqual(
+    conflict(
+      `the UID in the precondition (${SOME_UID}) does not match the UID in record (${metadata.uid}). ` +
+        'The object might have been deleted and then recreated',
+    ),
+  );
+  const { resourceVersion } = (await read('guarded')).body.metadata;
+  expect((await remove({ resourceVersion: '1' })).body).toEqual(
+    conflict(
+      `the ResourceVersion in the precondition (1) does not match the ResourceVersion in record (${resourceVersion}). ` +
+        'The object might have been modified',
+    ),
+  );
+  expect((await remove({ uid: metadata.uid, resourceVersion })).status).toBe(200);
+  expect((await call('DELETE', `${PODS}/nope`)).status).toBe(404);
+  expect((await call('DELETE', `${PODS}/guarded?propagationPolicy=Nope`)).status).toBe(422);
+});
+
+it('leaves a Pod ended that is declared so, and removes it without grace', async () => {
+  await makeReadyPod('evicted');
+  const status = { phase: 'Failed', reason: 'Evicted' };
+  await call('PATCH', `${PODS}/evicted/status`, { status }, MERGE_PATCH);
+  expect((await read('evicted')).body.status).toMatchObject(status);
+  expect((await call('DELETE', `${PODS}/evicted`)).body.metadata.deletionGracePeriodSeconds).toBe(0);
+  expect((await read('evicted')).status).toBe(404);
+});
+
+it('answers the delete of a Service with a Status, and then collects its Pods', async () => {
+  const service = (await call('POST', SERVICES, serviceManifest('owner'))).body;
+  const { uid } = service.metadata;
+  const ownerReferences = [{ apiVersion: 'v1', kind: 'Service', name: 'owner', uid }];
+  await makeReadyPod('owned', { ownerReferences });
+  expect(await call('DELETE', `${SERVICES}/owner`)).toEqual({
+    status: 200,
+    body: {
+      kind: 'Status',
+      apiVersion: 'v1',
+      metadata: {},
+      status: 'Success',
+      details: { name: 'owner', kind: 'services', uid },
+    },
+  });
+  const { body } = await until(() => read('owned'), isTerminating);
+  expect(body.metadata.deletionGracePeriodSeconds).toBe(30);
+});
+
+it.each([
+  ['a UID that nobody has', 'there', SOME_UID],
+  ["a name that is not the owner's", 'other', undefined],
+])('collects a Pod whose owner reference has %s', async (_what, name, uid) => {
+  const { body } = await call('POST', SERVICES, serviceManifest('there', { type: 'ClusterIP' }));
+  const known = body.metadata.uid ?? (await call('GET', `${SERVICES}/there`)).body.metadata.uid;
+  const pod = `orphan-${name}`;
+  const ownerReferences = [{ apiVersion: 'v1', kind: 'Service', name, uid: uid ?? known }];
+  await call('POST', PODS, podManifest(pod, { ownerReferences }));
+  await until(() => read(pod), isTerminating);
+});
+
+it('lets Pods go on without their owner when it is deleted so', async () => {
+  const { uid } = (await call('POST', SERVICES, serviceManifest('leaver', { type: 'ClusterIP' }))).body.metadata;
+  const ownerReferences = [{ apiVersion: 'v1', kind: 'Service', name: 'leaver', uid }];
+  await makeReadyPod('left', { ownerReferences });
+  await call('DELETE', `${SERVICES}/leaver?propagationPolicy=Orphan`);
+  const { metadata } = (await read('left')).body;
+  expect(metadata).not.toHaveProperty('ownerReferences');
+  expect(metadata).not.toHaveProperty('deletionTimestamp');
+});
+
+it('keeps what a finalizer holds until it is taken off', async () => {
+  await call('POST', SERVICES, serviceManifest('held', {}, { finalizers: ['example.com/x'] }));
+  await call('DELETE', `${SERVICES}/held`);
+  expect((await call('POST', SERVICES, serviceManifest('held'))).body.message).toBe(
+    'object is being deleted: services "held" already exists',
+  );
+  await call('PATCH', `${SERVICES}/held`, { metadata: { finalizers: null } }, MERGE_PATCH);
+  expect((await call('GET', `${SERVICES}/held`)).status).toBe(404);
+});
+
+it('removes all that a selector names', async () => {
+  await call('POST', PODS, podManifest('many-1', { labels: { group: 'many' } }));
+  await call('POST', PODS, podManifest('many-2', { labels: { group: 'many' } }));
+  const path = `${PODS}?labelSelector=group%3Dmany`;
+  const { body } = await call('DELETE', `${path}&gracePeriodSeconds=0`);
+  expect(body.items.map((item: Json) => item.metadata.name)).toEqual(['many-1', 'many-2']);
+  expect((await call('GET', path)).body.items).toEqual([]);
+});

@@ -1,0 +1,123 @@
+import { describe, expect, it } from 'vitest';
+import { loadConfig } from '../../lib/config.ts';
+import { buildNamespace, buildPod, buildService, useAnnotations } from '../../lib/manifests.ts';
+
+const config = loadConfig({
+  K8S_NAMESPACE: 'agents',
+  SANDBOX_IMAGE: 'sandbox.example/all-in-one:1',
+  SKILLS_HOST_PATH: '/srv/skills',
+  THREADS_HOST_PATH: '/srv/threads',
+});
+const request = { sandboxId: 'a1b2c3d4', threadId: 'Thread_1' };
+const use = { at: new Date('2026-11-22T12:00:00.123Z'), requestId: '8f507cfc-4697' };
+const labels = {
+  app: 'deer-flow-sandbox',
+  'sandbox-id': 'a1b2c3d4',
+  'app.kubernetes.io/name': 'deer-flow',
+  'app.kubernetes.io/component': 'sandbox',
+};
+
+describe('the manifest', () => {
+  it('of the namespace', () => {
+    expect(buildNamespace(config)).toStrictEqual({
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: {
+        name: 'agents',
+        labels: { 'app.kubernetes.io/name': 'deer-flow', 'app.kubernetes.io/component': 'sandbox' },
+      },
+    });
+  });
+
+  it("of a Service: the original's, and whose sandbox it is, and who used it last", () => {
+    expect(buildService(request, use, config)).toStrictEqual({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: {
+        name: 'sandbox-a1b2c3d4-svc',
+        namespace: 'agents',
+        labels,
+        annotations: {
+          'sandbox-provisioner/thread-id': 'Thread_1',
+          'sandbox-provisioner/last-used-at': '2026-11-22T12:00:00.123Z',
+          'sandbox-provisioner/last-used-by': '8f507cfc-4697',
+        },
+      },
+      spec: {
+        type: 'NodePort',
+        ports: [{ name: 'http', port: 8080, targetPort: 8080, protocol: 'TCP' }],
+        selector: { 'sandbox-id': 'a1b2c3d4' },
+      },
+    });
+  });
+
+  it("of a Pod: the original's, owned by its Service, without a token and without the other Services' addresses", () => {
+    const owner = { metadata: { name: 'sandbox-a1b2c3d4-svc', uid: '5f2b1c1e-0000-4000-8000-000000000000' } };
+    const probe = { httpGet: { path: '/v1/sandbox', port: 8080 }, timeoutSeconds: 3, failureThreshold: 3 };
+    expect(buildPod(request, owner, config)).toStrictEqual({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: {
+        name: 'sandbox-a1b2c3d4',
+        namespace: 'agents',
+        labels,
+        ownerReferences: [
+          {
+            apiVersion: 'v1',
+            kind: 'Service',
+            name: 'sandbox-a1b2c3d4-svc',
+            uid: '5f2b1c1e-0000-4000-8000-000000000000',
+          },
+        ],
+      },
+      spec: {
+        automountServiceAccountToken: false,
+        enableServiceLinks: false,
+        restartPolicy: 'Always',
+        containers: [
+          {
+            name: 'sandbox',
+            image: 'sandbox.example/all-in-one:1',
+            imagePullPolicy: 'IfNotPresent',
+            ports: [{ name: 'http', containerPort: 8080, protocol: 'TCP' }],
+            readinessProbe: { ...probe, initialDelaySeconds: 5, periodSeconds: 5 },
+            livenessProbe: { ...probe, initialDelaySeconds: 10, periodSeconds: 10 },
+            resources: {
+              requests: { cpu: '100m', memory: '256Mi', 'ephemeral-storage': '500Mi' },
+              limits: { cpu: '1000m', memory: '1Gi', 'ephemeral-storage': '500Mi' },
+            },
+            volumeMounts: [
+              { name: 'skills', mountPath: '/mnt/skills', readOnly: true },
+              { name: 'user-data', mountPath: '/mnt/user-data', readOnly: false },
+            ],
+            securityContext: { privileged: false, allowPrivilegeEscalation: true },
+          },
+        ],
+        volumes: [
+          { name: 'skills', hostPath: { path: '/srv/skills', type: 'Directory' } },
+          { name: 'user-data', hostPath: { path: '/srv/threads/Thread_1/user-data', type: 'DirectoryOrCreate' } },
+        ],
+      },
+    });
+  });
+
+  it('of a use: two within one millisecond still differ', () => {
+    const other = { ...use, requestId: 'another' };
+    expect(useAnnotations(use)).toStrictEqual({
+      'sandbox-provisioner/last-used-at': '2026-11-22T12:00:00.123Z',
+      'sandbox-provisioner/last-used-by': '8f507cfc-4697',
+    });
+    expect(useAnnotations(other)).not.toEqual(useAnnotations(use));
+  });
+
+  it('shares nothing with the next one', () => {
+    const service = buildService(request, use, config);
+    const one = buildPod(request, service, config);
+    const another = structuredClone(buildPod(request, service, config));
+    delete one.spec?.containers[0]?.readinessProbe;
+    one.metadata = {};
+    expect(buildPod(request, service, config)).toEqual(another);
+    buildNamespace(config).metadata = {};
+    expect(buildNamespace(config).metadata?.name).toBe('agents');
+  });
+});

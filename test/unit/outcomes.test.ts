@@ -1,0 +1,311 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { KubernetesError } from '../../lib/errors.ts';
+import {
+  deadlineError,
+  isAlreadyExists,
+  isConflict,
+  isNamespaceMissing,
+  isNamespaceTerminating,
+  isNotFound,
+  isTestFailed,
+  networkError,
+  statusError,
+} from '../../lib/kubernetes/outcomes.ts';
+
+const status = (code: number, reason: string, message: string, details?: object): string =>
+  JSON.stringify({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason, details, code });
+
+const told = (error: KubernetesError) => ({ outcome: error.outcome, reason: error.reason, headers: error.headers });
+const retryAfter = (seconds: string) => ({ 'retry-after': seconds });
+
+// The messages are Kubernetes 1.3x's own, down to the names.
+const answers = {
+  podMissing: status(404, 'NotFound', 'pods "sandbox-a" not found', { name: 'sandbox-a', kind: 'pods' }),
+  namespaceMissing: status(404, 'NotFound', 'namespaces "agents" not found', { name: 'agents', kind: 'namespaces' }),
+  pathUnknown: status(404, 'NotFound', 'the server could not find the requested resource', {}),
+  pathUnknownPlain: '404 page not found\n',
+  alreadyExists: status(409, 'AlreadyExists', 'pods "sandbox-a" already exists', { name: 'sandbox-a', kind: 'pods' }),
+  beingDeleted: status(409, 'AlreadyExists', 'object is being deleted: pods "sandbox-a" already exists', {
+    name: 'sandbox-a',
+    kind: 'pods',
+  }),
+  precondition: status(
+    409,
+    'Conflict',
+    'Operation cannot be fulfilled on Pod "sandbox-a": the UID in the precondition (x) does not match',
+  ),
+  forbidden: status(
+    403,
+    'Forbidden',
+    'pods is forbidden: User "system:serviceaccount:a:b" cannot create resource "pods" in API group ""',
+    { kind: 'pods' },
+  ),
+  quota: status(
+    403,
+    'Forbidden',
+    'pods "sandbox-a" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1',
+    { name: 'sandbox-a', kind: 'pods' },
+  ),
+  terminating: status(
+    403,
+    'Forbidden',
+    'pods "sandbox-a" is forbidden: unable to create new content in namespace agents because it is being terminated',
+    {
+      name: 'sandbox-a',
+      kind: 'pods',
+      causes: [{ reason: 'NamespaceTerminating', message: 'x', field: 'metadata.namespace' }],
+    },
+  ),
+  nodePortsFull: status(500, 'InternalError', 'Internal error occurred: failed to allocate a nodePort: range is full', {
+    causes: [{ message: 'failed to allocate a nodePort: range is full' }],
+  }),
+  addressesFull: status(500, 'InternalError', 'Internal error occurred: failed to allocate IP 10.0.0.0: range is full'),
+  unauthorized: status(401, 'Unauthorized', 'Unauthorized'),
+  invalid: status(422, 'Invalid', 'Pod "sandbox-a" is invalid: spec.containers[0].image: Required value'),
+  testFailed: status(422, 'Invalid', 'the server rejected our request due to an error in our request'),
+  tooMany: status(
+    429,
+    'TooManyRequests',
+    'the server has received too many requests and has asked us to try again later',
+  ),
+  etcdGone: status(500, 'InternalError', 'etcdserver: leader changed'),
+  timeout: status(504, 'Timeout', 'Timeout: request did not complete within requested timeout'),
+  starting: status(503, 'ServiceUnavailable', 'apiserver not ready'),
+  badRequest: status(400, 'BadRequest', 'the object provided is unrecognized'),
+  html: '<html><head><title>Bad</title></head><body>nginx</body></html>',
+};
+
+const words = {
+  podMissing: ['not-found', 'Not Found'],
+  forbidden: ['refused', 'Kubernetes does not permit it (403 Forbidden)'],
+  unauthorized: ['refused', 'Kubernetes refused our credentials (401 Unauthorized)'],
+  foreign404: ['failed', 'what answered was not the Kubernetes API (404)'],
+  full: ['quota-exceeded', 'the cluster has no NodePort or Service address left'],
+} as const;
+
+describe('what Kubernetes answers', () => {
+  it.each<[string, number, string | undefined, string, readonly [string, string], Record<string, string>]>([
+    ['an object that is not there', 404, undefined, answers.podMissing, words.podMissing, {}],
+    ['a namespace that is not there', 404, undefined, answers.namespaceMissing, words.podMissing, {}],
+    ['a path that the API server does not know', 404, undefined, answers.pathUnknown, words.foreign404, {}],
+    ['the same, in plain text', 404, undefined, answers.pathUnknownPlain, words.foreign404, {}],
+    ["a proxy's 404", 404, undefined, answers.html, words.foreign404, {}],
+    ["another API's 404", 404, undefined, '{"error":"NotFound"}', words.foreign404, {}],
+    ['a 404 without a body', 404, undefined, '', words.foreign404, {}],
+    ['a name that is taken', 409, undefined, answers.alreadyExists, ['conflict', 'Conflict'], {}],
+    ['a precondition that does not hold', 409, undefined, answers.precondition, ['conflict', 'Conflict'], {}],
+    ['a right that we have not', 403, undefined, answers.forbidden, words.forbidden, {}],
+    ["a proxy's 403", 403, undefined, answers.html, words.forbidden, {}],
+    ['credentials that are refused', 401, undefined, answers.unauthorized, words.unauthorized, {}],
+    ['a quota that is full', 403, undefined, answers.quota, ['quota-exceeded', 'exceeded quota'], {}],
+    ['NodePorts that are all taken', 500, undefined, answers.nodePortsFull, words.full, {}],
+    ['addresses that are all taken', 500, undefined, answers.addressesFull, words.full, {}],
+    [
+      'a namespace that is being deleted',
+      403,
+      undefined,
+      answers.terminating,
+      ['unavailable', 'its namespace is being deleted'],
+      retryAfter('1'),
+    ],
+    [
+      'overload',
+      429,
+      '7',
+      answers.tooMany,
+      ['unavailable', 'Kubernetes is overloaded or not ready (429)'],
+      retryAfter('7'),
+    ],
+    [
+      'a proxy without a server',
+      502,
+      undefined,
+      answers.html,
+      ['unavailable', 'Kubernetes is overloaded or not ready (502)'],
+      retryAfter('1'),
+    ],
+    [
+      'a server that starts',
+      503,
+      undefined,
+      answers.starting,
+      ['unavailable', 'Kubernetes is overloaded or not ready (503)'],
+      retryAfter('1'),
+    ],
+    [
+      "a server's own time-out",
+      504,
+      undefined,
+      answers.timeout,
+      ['unavailable', 'Kubernetes is overloaded or not ready (504)'],
+      retryAfter('1'),
+    ],
+    ['an object that is not valid', 422, undefined, answers.invalid, ['failed', 'Invalid (422)'], {}],
+    ['a request that is not understood', 400, undefined, answers.badRequest, ['failed', 'BadRequest (400)'], {}],
+    ['an internal error', 500, undefined, answers.etcdGone, ['failed', 'InternalError (500)'], {}],
+    ['an internal error of a proxy', 500, undefined, answers.html, ['failed', 'HTTP 500'], {}],
+    ['a status that nobody knows', 418, undefined, '', ['failed', 'HTTP 418'], {}],
+  ])('means, for %s', (_what, code, after, body, [outcome, reason], headers) => {
+    expect(told(statusError(code, after, body))).toEqual({ outcome, reason, headers });
+  });
+
+  it.each(Object.entries(answers))('is kept for the log and not shown: %s', (_name, body) => {
+    for (const code of [400, 401, 403, 404, 409, 422, 429, 500, 503]) {
+      const error = statusError(code, undefined, body);
+      const message = body.startsWith('{') ? (JSON.parse(body).message as string) : body.trim();
+      // `Unauthorized` alone is message and reason at once.
+      if (message !== 'Unauthorized') expect(error.reason).not.toContain(message);
+      expect(error.reason).not.toMatch(/sandbox-a|system:|nginx|etcd|<html/);
+      expect(error.reason.length).toBeLessThan(80);
+      expect(error.status).toMatchObject({ code, message: body.startsWith('{') ? message : body });
+      expect(error.cause).toEqual(error.status);
+    }
+  });
+
+  it('is shortened for the log where it is not from Kubernetes', () => {
+    expect(statusError(500, undefined, 'x'.repeat(100_000)).status?.message).toBe('x'.repeat(1000));
+  });
+
+  it('is read whatever it is', () => {
+    const body = fc.oneof(
+      fc.string(),
+      fc.json(),
+      fc
+        .record(
+          {
+            reason: fc.string(),
+            message: fc.string(),
+            details: fc.record({ kind: fc.string() }, { requiredKeys: [] }),
+          },
+          { requiredKeys: [] },
+        )
+        .map((fields) => JSON.stringify({ kind: 'Status', ...fields })),
+    );
+    fc.assert(
+      fc.property(fc.integer({ min: 400, max: 599 }), body, (code, text) => {
+        expect(statusError(code, undefined, text)).toBeInstanceOf(KubernetesError);
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe('no answer', () => {
+  const errorOf = (code: string) => Object.assign(new Error(`something with 10.0.0.1 ${code}`), { code });
+
+  it.each([
+    'ECONNREFUSED',
+    'ECONNRESET',
+    'EPIPE',
+    'ENOTFOUND',
+    'EAI_AGAIN',
+    'ETIMEDOUT',
+    'EHOSTUNREACH',
+    'ENETUNREACH',
+  ])('means that Kubernetes cannot be reached: %s', (code) => {
+    const cause = errorOf(code);
+    const error = networkError(cause);
+    expect(told(error)).toEqual({
+      outcome: 'unavailable',
+      reason: `Kubernetes is unreachable (${code})`,
+      headers: retryAfter('1'),
+    });
+    expect(error.cause).toBe(cause);
+  });
+
+  it.each([
+    'CERT_HAS_EXPIRED',
+    'CERT_NOT_YET_VALID',
+    'CERT_UNTRUSTED',
+    'DEPTH_ZERO_SELF_SIGNED_CERT',
+    'SELF_SIGNED_CERT_IN_CHAIN',
+    'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+    'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+    'ERR_TLS_CERT_ALTNAME_INVALID',
+    'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA',
+    'CERT_SIGNATURE_FAILURE',
+    // Node's codes for a certificate of another use have no prefix.
+    'INVALID_CA',
+    'INVALID_PURPOSE',
+  ])('means that its certificate is not trusted: %s', (code) => {
+    expect(told(networkError(errorOf(code)))).toEqual({
+      outcome: 'refused',
+      reason: `the certificate of the API server is not trusted (${code})`,
+      headers: {},
+    });
+  });
+
+  it('is named after the first address that was tried, where there were several', () => {
+    const error = networkError(new AggregateError([errorOf('ECONNREFUSED'), errorOf('ENETUNREACH')]));
+    expect(error).toMatchObject({ outcome: 'unavailable', reason: 'Kubernetes is unreachable (ECONNREFUSED)' });
+  });
+
+  it('is named by its own code where it has one and holds others too', () => {
+    const error = Object.assign(new AggregateError([errorOf('ENETUNREACH')]), { code: 'ETIMEDOUT' });
+    expect(networkError(error).reason).toBe('Kubernetes is unreachable (ETIMEDOUT)');
+  });
+
+  it.each<[string, unknown]>([
+    ['an error without a code', new Error('secret')],
+    ['an error of which the code is a number', Object.assign(new Error('secret'), { code: 7 })],
+    ['an empty collection of errors', new AggregateError([])],
+    ['a text', 'secret'],
+  ])('is a failure of ours for %s', (_what, thrown) => {
+    expect(told(networkError(thrown))).toEqual({
+      outcome: 'failed',
+      reason: 'the call could not be made',
+      headers: {},
+    });
+  });
+
+  it('is not judged twice', () => {
+    const error = statusError(404, undefined, answers.podMissing);
+    expect(networkError(error)).toBe(error);
+  });
+
+  it('in time means just that', () => {
+    const reason = new Error('over');
+    const error = deadlineError(AbortSignal.abort(reason));
+    expect(told(error)).toEqual({
+      outcome: 'deadline-exceeded',
+      reason: 'Kubernetes did not answer in time',
+      headers: {},
+    });
+    expect(error.cause).toBe(reason);
+  });
+});
+
+describe('the predicates', () => {
+  const predicates = {
+    isNotFound,
+    isConflict,
+    isAlreadyExists,
+    isNamespaceMissing,
+    isNamespaceTerminating,
+    isTestFailed,
+  };
+  const holding = (error: unknown) =>
+    Object.entries(predicates).flatMap(([name, holds]) => (holds(error) ? [name] : []));
+
+  it.each<[string, unknown, string[]]>([
+    ['an object that is not there', statusError(404, undefined, answers.podMissing), ['isNotFound']],
+    [
+      'a namespace that is not there',
+      statusError(404, undefined, answers.namespaceMissing),
+      ['isNotFound', 'isNamespaceMissing'],
+    ],
+    ["a proxy's 404", statusError(404, undefined, answers.html), []],
+    ['a name that is taken', statusError(409, undefined, answers.alreadyExists), ['isConflict', 'isAlreadyExists']],
+    ['a Pod that terminates', statusError(409, undefined, answers.beingDeleted), ['isConflict', 'isAlreadyExists']],
+    ['a precondition', statusError(409, undefined, answers.precondition), ['isConflict']],
+    ['a namespace that terminates', statusError(403, undefined, answers.terminating), ['isNamespaceTerminating']],
+    ['a patch of which a test failed', statusError(422, undefined, answers.testFailed), ['isTestFailed']],
+    ['a right that we have not', statusError(403, undefined, answers.forbidden), []],
+    ['no connection', networkError(Object.assign(new Error(), { code: 'ECONNREFUSED' })), []],
+    ['another error', new Error('not found'), []],
+    ['nothing', undefined, []],
+  ])('tell of %s', (_what, error, names) => {
+    expect(holding(error)).toEqual(names);
+  });
+});

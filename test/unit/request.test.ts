@@ -1,0 +1,192 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ProvisionerError, type RequestIssue } from '../../lib/errors.ts';
+import { sandboxIdPattern, threadIdPattern } from '../../lib/names.ts';
+import { malformedBody, parseCreateRequest, parseSandboxId } from '../../lib/request.ts';
+
+const sandboxIdText = '^[a-z0-9](?:[a-z0-9-]{0,49}[a-z0-9])?$';
+const threadIdText = '^[A-Za-z0-9_-]{1,64}$';
+
+const mismatch = (place: (string | number)[], input: unknown, pattern: string): RequestIssue => ({
+  type: 'string_pattern_mismatch',
+  loc: place,
+  msg: `String should match pattern '${pattern}'`,
+  input,
+  ctx: { pattern },
+});
+const missing = (place: string[], input: unknown): RequestIssue => ({
+  type: 'missing',
+  loc: place,
+  msg: 'Field required',
+  input,
+});
+const noString = (place: string[], input: unknown): RequestIssue => ({
+  type: 'string_type',
+  loc: place,
+  msg: 'Input should be a valid string',
+  input,
+});
+const noObject = (input: unknown): RequestIssue => ({
+  type: 'model_attributes_type',
+  loc: ['body'],
+  msg: 'Input should be a valid dictionary or object to extract fields from',
+  input,
+});
+
+/** What is wrong, as the caller is told; fails where nothing is, or where the error is not ours. */
+function issuesOf(parse: () => unknown): RequestIssue[] {
+  try {
+    parse();
+  } catch (error) {
+    expect(error).toBeInstanceOf(ProvisionerError);
+    expect((error as ProvisionerError).outcome).toBe('invalid-request');
+    expect((error as ProvisionerError).detail).toBeInstanceOf(Array);
+    return (error as ProvisionerError).detail as RequestIssue[];
+  }
+  throw new Error('accepted');
+}
+
+const nested = (depth: number): unknown => JSON.parse(`${'['.repeat(depth)}${']'.repeat(depth)}`);
+
+describe('the body of POST /api/sandboxes', () => {
+  it.each<[string, unknown, { sandboxId: string; threadId: string }]>([
+    ['both ids', { sandbox_id: 'a1', thread_id: 'T_1' }, { sandboxId: 'a1', threadId: 'T_1' }],
+    // Today's client sends null for a sandbox without a thread, older ones leave it out.
+    ['a thread_id that is null', { sandbox_id: 'a1', thread_id: null }, { sandboxId: 'a1', threadId: 'a1' }],
+    ['no thread_id', { sandbox_id: 'a1' }, { sandboxId: 'a1', threadId: 'a1' }],
+    ['unknown fields', { sandbox_id: 'a1', user_id: 7, threadId: '..' }, { sandboxId: 'a1', threadId: 'a1' }],
+    [
+      'the longest ids',
+      { sandbox_id: 'x'.repeat(51), thread_id: 'y'.repeat(64) },
+      { sandboxId: 'x'.repeat(51), threadId: 'y'.repeat(64) },
+    ],
+  ])('may have %s', (_what, body, request) => {
+    expect(parseCreateRequest(body)).toStrictEqual(request);
+  });
+
+  it.each<[string, unknown, RequestIssue[]]>([
+    ['nothing', {}, [missing(['body', 'sandbox_id'], {})]],
+    ['no sandbox_id', { thread_id: 't' }, [missing(['body', 'sandbox_id'], { thread_id: 't' })]],
+    ['a sandbox_id that is null', { sandbox_id: null }, [noString(['body', 'sandbox_id'], null)]],
+    ['a sandbox_id that is a number', { sandbox_id: 12345678 }, [noString(['body', 'sandbox_id'], 12345678)]],
+    ['a sandbox_id that is a list', { sandbox_id: ['a'] }, [noString(['body', 'sandbox_id'], ['a'])]],
+    ['an empty sandbox_id', { sandbox_id: '' }, [mismatch(['body', 'sandbox_id'], '', sandboxIdText)]],
+    ['capitals', { sandbox_id: 'ABC' }, [mismatch(['body', 'sandbox_id'], 'ABC', sandboxIdText)]],
+    ['a line break', { sandbox_id: 'abc\n' }, [mismatch(['body', 'sandbox_id'], 'abc\n', sandboxIdText)]],
+    ['an empty thread_id', { sandbox_id: 'a', thread_id: '' }, [mismatch(['body', 'thread_id'], '', threadIdText)]],
+    ['a way out', { sandbox_id: 'a', thread_id: '../b' }, [mismatch(['body', 'thread_id'], '../b', threadIdText)]],
+    ['a thread_id that is a number', { sandbox_id: 'a', thread_id: 7 }, [noString(['body', 'thread_id'], 7)]],
+    ['a thread_id that is false', { sandbox_id: 'a', thread_id: false }, [noString(['body', 'thread_id'], false)]],
+    [
+      'two wrong ids: both are told',
+      { sandbox_id: '-', thread_id: {} },
+      [mismatch(['body', 'sandbox_id'], '-', sandboxIdText), noString(['body', 'thread_id'], {})],
+    ],
+    ['a list for a body', [], [noObject([])]],
+    ['a text for a body', 'abc', [noObject('abc')]],
+    ['a number for a body', 7, [noObject(7)]],
+    ['null for a body', null, [noObject(null)]],
+  ])('may not have %s', (_what, body, issues) => {
+    expect(issuesOf(() => parseCreateRequest(body))).toStrictEqual(issues);
+  });
+
+  it.each<[string, unknown]>([
+    ['a long id', { sandbox_id: 'X'.repeat(60_000) }],
+    ['a long field beside a missing one', { other: 'x'.repeat(60_000) }],
+    ['a long list', { sandbox_id: Array.from({ length: 10_000 }, (_, index) => index) }],
+    ['a long body of another kind', 'x'.repeat(60_000)],
+  ])('is shown to its sender in an excerpt where it has %s', (_what, body) => {
+    const [issue, ...others] = issuesOf(() => parseCreateRequest(body));
+    expect(others).toEqual([]);
+    expect(issue?.input).toMatch(/^.{256}…$/);
+    expect(JSON.stringify(issue).length).toBeLessThan(1000);
+  });
+
+  // Showing the sender its body is recursive. The parser before it gives up at some 2,300 levels, long before this does.
+  it.each([100, 1_000, 2_300])('is refused, not fallen over, where it is nested %i deep', (depth) => {
+    expect(issuesOf(() => parseCreateRequest(nested(depth)))).toMatchObject([{ type: 'model_attributes_type' }]);
+    expect(issuesOf(() => parseCreateRequest({ sandbox_id: nested(depth) }))).toMatchObject([{ type: 'string_type' }]);
+    expect(issuesOf(() => parseCreateRequest({ thread_id: nested(depth) }))).toMatchObject([
+      { type: 'missing', loc: ['body', 'sandbox_id'] },
+      { type: 'string_type', loc: ['body', 'thread_id'] },
+    ]);
+  });
+
+  it('is either two legal ids or an error of ours, whatever it is', () => {
+    const id = fc.oneof(
+      fc.jsonValue(),
+      fc.string(),
+      fc.stringMatching(sandboxIdPattern),
+      fc.stringMatching(threadIdPattern),
+    );
+    const body = fc.oneof(
+      fc.jsonValue(),
+      fc.record({ sandbox_id: id, thread_id: id, more: fc.jsonValue() }, { requiredKeys: [] }),
+    );
+    fc.assert(
+      fc.property(body, (given) => {
+        let request: ReturnType<typeof parseCreateRequest>;
+        try {
+          request = parseCreateRequest(given);
+        } catch (error) {
+          expect(error).toBeInstanceOf(ProvisionerError);
+          const { detail } = error as ProvisionerError;
+          expect(JSON.stringify(detail).length).toBeLessThan(2000);
+          return;
+        }
+        expect(request.sandboxId).toMatch(sandboxIdPattern);
+        expect(request.threadId).toMatch(threadIdPattern);
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe('the sandbox_id of a path', () => {
+  it.each(['a', '0123456789abcdef', 'x'.repeat(51)])('may be %j', (sandboxId) => {
+    expect(parseSandboxId({ sandbox_id: sandboxId })).toBe(sandboxId);
+  });
+
+  it.each(['', 'A', 'a_b', 'a/b', '..', 'a\r\nlocation: x', 'x'.repeat(52)])('may not be %j', (sandboxId) => {
+    expect(issuesOf(() => parseSandboxId({ sandbox_id: sandboxId }))).toStrictEqual([
+      mismatch(['path', 'sandbox_id'], sandboxId, sandboxIdText),
+    ]);
+  });
+
+  it.each([[undefined], [{}], [{ sandbox_id: undefined }], [{ id: 'a' }]])('must be there: %j', (pathParameters) => {
+    expect(issuesOf(() => parseSandboxId(pathParameters))).toMatchObject([
+      { type: 'missing', loc: ['path', 'sandbox_id'], msg: 'Field required' },
+    ]);
+  });
+
+  it('is legal or an error of ours, whatever it is', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string({ unit: 'binary' }), fc.stringMatching(sandboxIdPattern)), (given) => {
+        let sandboxId: string;
+        try {
+          sandboxId = parseSandboxId({ sandbox_id: given });
+        } catch (error) {
+          expect(error).toBeInstanceOf(ProvisionerError);
+          return;
+        }
+        expect(sandboxId).toMatch(sandboxIdPattern);
+        expect(sandboxId).toBe(given);
+      }),
+    );
+  });
+});
+
+describe('a body that cannot be parsed', () => {
+  it.each([[undefined], ['']])('is missing where it is %j', (body) => {
+    const cause = new Error('from the parser');
+    const error = malformedBody(body, cause);
+    expect(error).toMatchObject({ outcome: 'invalid-request', cause });
+    expect(error.detail).toStrictEqual([missing(['body'], null)]);
+  });
+
+  it('is no JSON otherwise', () => {
+    expect(malformedBody('{"sandbox_id":', undefined).detail).toStrictEqual([
+      { type: 'json_invalid', loc: ['body', 0], msg: 'JSON decode error', input: {}, ctx: { error: 'Not valid JSON' } },
+    ]);
+  });
+});

@@ -1,0 +1,116 @@
+import type { V1Pod, V1Service } from '@kubernetes/client-node';
+import { describe, expect, it } from 'vitest';
+import { belongsTo, findNodePort, findThreadId, isServing, viewSandbox } from '../../lib/status.ts';
+
+const service = {
+  metadata: { name: 'sandbox-a-svc', uid: 'this-service' },
+  spec: { ports: [{ name: 'http', port: 8080, nodePort: 30_123 }] },
+} satisfies V1Service;
+
+const owner = (uid: string) => ({ apiVersion: 'v1', kind: 'Service', name: 'sandbox-a-svc', uid });
+const owned = [owner('this-service')];
+const terminating = { deletionTimestamp: new Date('2026-11-22T12:00:00Z') };
+const pod = (metadata: V1Pod['metadata'], phase?: string): V1Pod => ({
+  metadata: { name: 'sandbox-a', ...metadata },
+  ...(phase !== undefined && { status: { phase } }),
+});
+
+describe('what a caller sees of a sandbox', () => {
+  it.each<[string, V1Pod | undefined, string]>([
+    ['no Pod', undefined, 'NotFound'],
+    ['its own Pod that is pending', pod({ ownerReferences: owned }, 'Pending'), 'Pending'],
+    ['its own Pod that runs', pod({ ownerReferences: owned }, 'Running'), 'Running'],
+    ['its own Pod that has succeeded', pod({ ownerReferences: owned }, 'Succeeded'), 'Succeeded'],
+    ['its own Pod that has failed', pod({ ownerReferences: owned }, 'Failed'), 'Failed'],
+    ['its own Pod of which the node says nothing', pod({ ownerReferences: owned }, 'Unknown'), 'Unknown'],
+    ['its own Pod in a phase that is none', pod({ ownerReferences: owned }, 'Terminating'), 'Unknown'],
+    ['its own Pod without a phase', pod({ ownerReferences: owned }), 'Unknown'],
+    ["the original's Pod, which has no owner", pod({}, 'Running'), 'Running'],
+    ["the original's Pod with an empty list of owners", pod({ ownerReferences: [] }, 'Running'), 'Running'],
+    ["another Service's Pod", pod({ ownerReferences: [owner('gone')] }, 'Running'), 'NotFound'],
+    [
+      'a Pod of two Services, this one among them',
+      pod({ ownerReferences: [owner('gone'), ...owned] }, 'Running'),
+      'Running',
+    ],
+    ['its own Pod that terminates', pod({ ...terminating, ownerReferences: owned }, 'Running'), 'NotFound'],
+    ["the original's Pod that terminates", pod(terminating, 'Running'), 'NotFound'],
+  ])('with %s', (_which, itsPod, status) => {
+    expect(viewSandbox('a', service, itsPod, 'node.example')).toStrictEqual({
+      sandbox_id: 'a',
+      sandbox_url: 'http://node.example:30123',
+      status,
+    });
+  });
+
+  it('has the address of an IPv6 node in brackets, as the configuration gives it', () => {
+    expect(viewSandbox('a', service, undefined, '[::1]')?.sandbox_url).toBe('http://[::1]:30123');
+  });
+
+  it.each<[string, V1Service]>([
+    ['has no NodePort yet', { spec: { ports: [{ name: 'http', port: 8080 }] } }],
+    ['has the NodePort 0', { spec: { ports: [{ name: 'http', port: 8080, nodePort: 0 }] } }],
+    ['has no ports', { spec: {} }],
+    ['has no spec', {}],
+    ['has other ports only', { spec: { ports: [{ name: 'metrics', port: 9090, nodePort: 30_001 }] } }],
+  ])('is nothing while its Service %s', (_how, incomplete) => {
+    expect(findNodePort(incomplete)).toBeUndefined();
+    expect(viewSandbox('a', incomplete, pod({}, 'Running'), 'node.example')).toBeUndefined();
+  });
+
+  it('leads to the port `http`, whichever place it has', () => {
+    const ports = [{ name: 'metrics', port: 9090, nodePort: 30_001 }, ...service.spec.ports];
+    expect(findNodePort({ spec: { ports } })).toBe(30_123);
+  });
+});
+
+describe('a Pod', () => {
+  it.each<[string, V1Pod, { belongs: boolean; serves: boolean }]>([
+    ['pending', pod({ ownerReferences: owned }, 'Pending'), { belongs: true, serves: true }],
+    ['running', pod({ ownerReferences: owned }, 'Running'), { belongs: true, serves: true }],
+    ['lost from sight', pod({ ownerReferences: owned }, 'Unknown'), { belongs: true, serves: true }],
+    ['without a phase', pod({ ownerReferences: owned }), { belongs: true, serves: true }],
+    ['succeeded', pod({ ownerReferences: owned }, 'Succeeded'), { belongs: true, serves: false }],
+    ['failed', pod({ ownerReferences: owned }, 'Failed'), { belongs: true, serves: false }],
+    ["the original's", pod({}, 'Running'), { belongs: true, serves: true }],
+    ["another Service's", pod({ ownerReferences: [owner('gone')] }, 'Running'), { belongs: false, serves: false }],
+    ['terminating', pod({ ...terminating, ownerReferences: owned }, 'Running'), { belongs: false, serves: false }],
+    ['nameless', {}, { belongs: true, serves: true }],
+  ])('that is %s', (_which, itsPod, { belongs, serves }) => {
+    expect({ belongs: belongsTo(itsPod, service), serves: isServing(itsPod, service) }).toEqual({ belongs, serves });
+  });
+});
+
+describe('the thread of a sandbox', () => {
+  const noted: V1Service = { metadata: { annotations: { 'sandbox-provisioner/thread-id': 'noted' } } };
+  const mounting = (path: string): V1Pod => ({
+    spec: {
+      containers: [],
+      volumes: [
+        { name: 'skills', hostPath: { path: '/x/user-data' } },
+        { name: 'user-data', hostPath: { path } },
+      ],
+    },
+  });
+
+  it.each<[string, V1Service | undefined, V1Pod | undefined, string | undefined]>([
+    ['what its Service has noted', noted, undefined, 'noted'],
+    ['what its Service has noted, whatever its Pod mounts', noted, mounting('/threads/mounted/user-data'), 'noted'],
+    ['what its Pod mounts, where nothing is noted', service, mounting('/threads/mounted/user-data'), 'mounted'],
+    ['what its Pod mounts, where the Service is gone', undefined, mounting('/a/b/c/mounted/user-data'), 'mounted'],
+    ['below the root folder', undefined, mounting('/mounted/user-data'), 'mounted'],
+    ['unknown where the folder has another form', service, mounting('/threads/mounted/data'), undefined],
+    ['unknown where the folder has no thread in it', service, mounting('/threads//user-data'), undefined],
+    [
+      'unknown where the volume is no folder of the node',
+      service,
+      { spec: { containers: [], volumes: [{ name: 'user-data', emptyDir: {} }] } },
+      undefined,
+    ],
+    ['unknown without a volume', service, { spec: { containers: [] } }, undefined],
+    ['unknown without a Pod', service, undefined, undefined],
+    ['unknown without anything', undefined, undefined, undefined],
+  ])('is %s', (_what, itsService, itsPod, threadId) => {
+    expect(findThreadId(itsService, itsPod)).toBe(threadId);
+  });
+});

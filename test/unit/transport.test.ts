@@ -1,0 +1,482 @@
+import { writeFile } from 'node:fs/promises';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { loadConfig } from '../../lib/config.ts';
+import { KubernetesError } from '../../lib/errors.ts';
+import { type Kubernetes, openKubernetes } from '../../lib/kubernetes.ts';
+import { makeCertificate } from '../support/certificate.ts';
+import { eventually } from '../support/eventually.ts';
+import {
+  answerJson,
+  answerNotFound,
+  answerStatus,
+  startApiServer,
+  temporaryFolder,
+  writeKubeconfig,
+} from './api-server.ts';
+
+const never = new AbortController().signal;
+const base64 = (text: string) => Buffer.from(text).toString('base64');
+
+type Access = { server: string; cluster?: Record<string, unknown>; user?: Record<string, unknown> };
+const open = async (access: Access, env: Record<string, string> = {}): Promise<Kubernetes> =>
+  openKubernetes(loadConfig({ KUBECONFIG_PATH: await writeKubeconfig(access), ...env }), never);
+
+async function errorOf(call: Promise<unknown>): Promise<KubernetesError> {
+  const error = await call.then(
+    (value) => value,
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(KubernetesError);
+  return error as KubernetesError;
+}
+
+const service = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'sandbox-a-svc' } };
+
+describe('the connection to Kubernetes', () => {
+  // The client's own way opens one for every call, with a TLS handshake each.
+  it.each(['http', 'https'] as const)('is one for 20 calls in a row over %s', async (scheme) => {
+    const identity = scheme === 'https' ? makeCertificate('kube.example') : undefined;
+    const api = await startApiServer(undefined, identity);
+    const cluster = identity && {
+      'certificate-authority-data': base64(identity.certificate),
+      'tls-server-name': 'kube.example',
+    };
+    const kubernetes = await open({ server: api.url, ...(cluster && { cluster }) });
+    for (let call = 0; call < 20; call += 1) {
+      await expect(kubernetes.readService('sandbox-a-svc', never)).resolves.toBeUndefined();
+    }
+    expect(api.requests).toHaveLength(20);
+    expect(api.connections()).toBe(1);
+  });
+
+  it('is replaced without an error where the server has closed it meanwhile', async () => {
+    const api = await startApiServer();
+    const kubernetes = await open({ server: api.url });
+    for (let call = 0; call < 3; call += 1) {
+      await expect(kubernetes.readService('sandbox-a-svc', never)).resolves.toBeUndefined();
+      api.cutConnections();
+    }
+    expect(api.connections()).toBe(3);
+  });
+
+  it('is replaced without an error where the server closes it in the moment of its next use', async () => {
+    let isFirst = true;
+    const api = await startApiServer((request, response) => {
+      if (!isFirst && request.url.endsWith('/late')) {
+        // Only the request on the old connection is cut off.
+        if (api.connections() === 1) return void response.destroy();
+      }
+      isFirst = false;
+      answerNotFound(request, response);
+    });
+    const kubernetes = await open({ server: api.url });
+    await kubernetes.readService('first', never);
+    await expect(kubernetes.readService('late', never)).resolves.toBeUndefined();
+    expect(api.connections()).toBe(2);
+    expect(api.requests.map(({ url }) => url.split('/').at(-1))).toEqual(['first', 'late', 'late']);
+  });
+
+  it('that was new and is cut is an error: nobody knows whether the server was there', async () => {
+    const api = await startApiServer((_request, response) => response.destroy());
+    const kubernetes = await open({ server: api.url });
+    expect(await errorOf(kubernetes.readService('sandbox-a-svc', never))).toMatchObject({
+      outcome: 'unavailable',
+      reason: 'Kubernetes is unreachable (ECONNRESET)',
+    });
+    expect(api.requests).toHaveLength(1);
+  });
+
+  it('that is refused is an error', async () => {
+    const closed = net.createServer();
+    await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', resolve));
+    const { port } = closed.address() as net.AddressInfo;
+    await new Promise((resolve) => closed.close(resolve));
+    const kubernetes = await open({ server: `http://127.0.0.1:${port}` });
+    expect(await errorOf(kubernetes.listPods(never))).toMatchObject({
+      outcome: 'unavailable',
+      reason: 'Kubernetes is unreachable (ECONNREFUSED)',
+      headers: { 'retry-after': '1' },
+    });
+  });
+
+  it('serves calls beside each other', async () => {
+    const api = await startApiServer();
+    const kubernetes = await open({ server: api.url });
+    await Promise.all(['a', 'b', 'c'].map((name) => kubernetes.readService(name, never)));
+    expect(api.connections()).toBe(3);
+    await kubernetes.readService('d', never);
+    expect(api.connections()).toBe(3);
+  });
+});
+
+describe('a call', () => {
+  it('ends when its signal does', async () => {
+    const api = await startApiServer(() => {});
+    const kubernetes = await open({ server: api.url });
+    const start = performance.now();
+    expect(await errorOf(kubernetes.readPod('sandbox-a', AbortSignal.timeout(200)))).toMatchObject({
+      outcome: 'deadline-exceeded',
+      reason: 'Kubernetes did not answer in time',
+      status: undefined,
+    });
+    expect(performance.now() - start).toBeLessThan(1000);
+  });
+
+  it('ends when its signal does in the middle of the answer', async () => {
+    const api = await startApiServer((_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.write('{"kind":"Service",');
+    });
+    const kubernetes = await open({ server: api.url });
+    expect(await errorOf(kubernetes.readService('a', AbortSignal.timeout(200)))).toMatchObject({
+      outcome: 'deadline-exceeded',
+    });
+  });
+
+  it('is not made where its signal is over', async () => {
+    const api = await startApiServer();
+    const kubernetes = await open({ server: api.url });
+    expect(await errorOf(kubernetes.readService('a', AbortSignal.abort()))).toMatchObject({
+      outcome: 'deadline-exceeded',
+    });
+    expect(api.requests).toEqual([]);
+  });
+
+  it('ends alone: the ones beside it and after it go on', async () => {
+    const api = await startApiServer((request, response) => {
+      if (!request.url.endsWith('/slow')) answerNotFound(request, response);
+    });
+    const kubernetes = await open({ server: api.url });
+    const slow = errorOf(kubernetes.readService('slow', AbortSignal.timeout(100)));
+    await expect(kubernetes.readService('fast', never)).resolves.toBeUndefined();
+    await expect(slow).resolves.toMatchObject({ outcome: 'deadline-exceeded' });
+    await expect(kubernetes.readService('fast', never)).resolves.toBeUndefined();
+  });
+
+  it.each<[string, Record<string, unknown>, string]>([
+    ['a token', { token: 'test-token' }, 'Bearer test-token'],
+    ['a name and a password', { username: 'me', password: 'pass:word' }, `Basic ${base64('me:pass:word')}`],
+  ])('bears %s', async (_what, user, authorization) => {
+    const api = await startApiServer();
+    const kubernetes = await open({ server: api.url, user });
+    await kubernetes.readService('a', never);
+    expect(api.requests[0]?.headers.authorization).toBe(authorization);
+  });
+
+  it('goes below the path of the server', async () => {
+    const api = await startApiServer();
+    const kubernetes = await open({ server: `${api.url}/k8s/clusters/c-1/` });
+    await kubernetes.readService('a', never);
+    expect(api.requests[0]?.url).toBe('/k8s/clusters/c-1/api/v1/namespaces/deer-flow/services/a');
+  });
+
+  // Node frames the body of a DELETE only if it is told its length. Without, the API server took the body for the next
+  // request on the connection, and answered that one with 400.
+  it('that deletes with preconditions frames its body, and the next one is answered', async () => {
+    const api = await startApiServer((_request, response) =>
+      answerJson(response, { kind: 'Status', status: 'Success' }),
+    );
+    const kubernetes = await open({ server: api.url });
+    const preconditions = { uid: 'ü', resourceVersion: '7' };
+    await expect(kubernetes.deleteService('a', preconditions, never)).resolves.toBe(true);
+    await expect(kubernetes.evictPod('sandbox-a', 'uid', never)).resolves.toBe(true);
+    await expect(kubernetes.deletePod('sandbox-a', never)).resolves.toBe(true);
+    expect(api.connections()).toBe(1);
+    expect(
+      api.requests.map(({ method, headers, body }) => ({
+        method,
+        length: headers['content-length'] ?? '0',
+        encoding: headers['transfer-encoding'],
+        body: body === '' ? undefined : JSON.parse(body),
+      })),
+    ).toEqual([
+      {
+        method: 'DELETE',
+        length: String(Buffer.byteLength(JSON.stringify({ preconditions }))),
+        body: { preconditions },
+      },
+      {
+        method: 'DELETE',
+        length: expect.stringMatching(/^[1-9]\d+$/),
+        body: { gracePeriodSeconds: 0, preconditions: { uid: 'uid' } },
+      },
+      { method: 'DELETE', length: '0' },
+    ]);
+  });
+
+  it('that writes frames its body in bytes, not characters', async () => {
+    const api = await startApiServer((request, response) => answerJson(response, JSON.parse(request.body), 201));
+    const kubernetes = await open({ server: api.url });
+    const annotated = { ...service, metadata: { ...service.metadata, annotations: { note: 'ü€😀' } } };
+    await expect(kubernetes.createService(annotated, never)).resolves.toMatchObject(annotated);
+    const [seen] = api.requests;
+    expect(seen?.headers['content-length']).toBe(String(Buffer.byteLength(seen?.body ?? '')));
+  });
+
+  it.each<[string, unknown, string]>([
+    ['a JSON patch', [{ op: 'add', path: '/x', value: 1 }], 'application/json-patch+json'],
+    ['a merge patch', { metadata: { annotations: { a: 'b' } } }, 'application/merge-patch+json'],
+  ])('that patches says that it is %s', async (_what, patch, contentType) => {
+    const api = await startApiServer((_request, response) => answerJson(response, service));
+    const kubernetes = await open({ server: api.url });
+    await kubernetes.patchService('a', patch as object, never);
+    expect(api.requests).toMatchObject([{ method: 'PATCH', headers: { 'content-type': contentType } }]);
+    expect(JSON.parse(api.requests[0]?.body ?? '')).toEqual(patch);
+  });
+});
+
+describe('an answer', () => {
+  it('that is cut in the middle is an error, not half an answer', async () => {
+    const api = await startApiServer((_request, response) => {
+      const text = JSON.stringify({ ...service, status: {} });
+      response.writeHead(200, { 'content-type': 'application/json', 'content-length': text.length });
+      response.write(text.slice(0, 20), () => response.destroy());
+    });
+    const kubernetes = await open({ server: api.url });
+    expect(await errorOf(kubernetes.readService('a', never))).toMatchObject({
+      outcome: 'unavailable',
+      reason: 'Kubernetes is unreachable (ECONNRESET)',
+    });
+  });
+
+  it('that is cut in the middle is an error on a kept connection too, and without a length', async () => {
+    const api = await startApiServer((request, response) => {
+      if (!request.url.endsWith('/cut')) return answerNotFound(request, response);
+      response.writeHead(200, { 'content-type': 'application/json' });
+      // What has come by then would even parse.
+      response.write(JSON.stringify(service), () => response.destroy());
+    });
+    const kubernetes = await open({ server: api.url });
+    await kubernetes.readService('first', never);
+    expect(await errorOf(kubernetes.readService('cut', never))).toMatchObject({ outcome: 'unavailable' });
+  });
+
+  it('is read as UTF-8 wherever the packets part it', async () => {
+    const api = await startApiServer((_request, response) => {
+      const bytes = Buffer.from(JSON.stringify({ ...service, metadata: { name: '😀' } }));
+      const middle = bytes.indexOf(Buffer.from('😀')) + 2;
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.write(bytes.subarray(0, middle));
+      setTimeout(() => response.end(bytes.subarray(middle)), 50);
+    });
+    const kubernetes = await open({ server: api.url });
+    await expect(kubernetes.readService('a', never)).resolves.toMatchObject({ metadata: { name: '😀' } });
+  });
+
+  it('of 404 is nothing for a read, and false for a deletion; of 409 the same for a deletion with preconditions', async () => {
+    const api = await startApiServer((request, response) => {
+      if (request.body === '') answerNotFound(request, response);
+      else answerStatus(response, 409, 'Conflict');
+    });
+    const kubernetes = await open({ server: api.url });
+    await expect(kubernetes.readPod('a', never)).resolves.toBeUndefined();
+    await expect(kubernetes.deletePod('a', never)).resolves.toBe(false);
+    await expect(kubernetes.deleteService('a', { uid: 'u' }, never)).resolves.toBe(false);
+    await expect(kubernetes.evictPod('a', 'u', never)).resolves.toBe(false);
+  });
+
+  it('that refuses is an error with its status', async () => {
+    const api = await startApiServer((_request, response) => answerStatus(response, 403, 'Forbidden'));
+    const kubernetes = await open({ server: api.url });
+    expect(await errorOf(kubernetes.listServices(never))).toMatchObject({
+      outcome: 'refused',
+      status: { code: 403, reason: 'Forbidden', message: 'secret words: Forbidden', causes: [] },
+    });
+  });
+
+  // The client takes any JSON for an object, so what a login page or a captive portal says must not become one.
+  it.each([
+    ['JSON of its own', 'application/json', '{"message":"Sign in"}'],
+    ['HTML', 'text/html', '<html>Sign in</html>'],
+    ['HTML that says it is JSON', 'application/json', '<html>Sign in</html>'],
+    ['nothing', 'application/json', ''],
+  ])('of 200 with %s is an error', async (_what, contentType, body) => {
+    const api = await startApiServer((_request, response) => {
+      response.writeHead(200, { 'content-type': contentType });
+      response.end(body);
+    });
+    const kubernetes = await open({ server: api.url });
+    await expect(kubernetes.readService('a', never)).rejects.toBeInstanceOf(Error);
+  });
+
+  it('that sends elsewhere is an error, and is not followed', async () => {
+    const other = await startApiServer();
+    const api = await startApiServer((_request, response) => {
+      response.writeHead(302, { location: `${other.url}/login` });
+      response.end();
+    });
+    const kubernetes = await open({ server: api.url });
+    await expect(kubernetes.readService('a', never)).rejects.toBeInstanceOf(Error);
+    expect(other.requests).toEqual([]);
+  });
+});
+
+describe('credentials', () => {
+  const exec = (command: string, ...args: string[]) => ({
+    exec: { apiVersion: 'client.authentication.k8s.io/v1', command, args, interactiveMode: 'Never' },
+  });
+  const missing = join(tmpdir(), 'sandbox-provisioner-test-that-is-not-there');
+
+  it('are what a plug-in of the kubeconfig prints', async () => {
+    const api = await startApiServer();
+    const credential = {
+      apiVersion: 'client.authentication.k8s.io/v1',
+      kind: 'ExecCredential',
+      status: { token: 'from-plug-in' },
+    };
+    const user = exec(process.execPath, '-p', JSON.stringify(JSON.stringify(credential)));
+    const kubernetes = await open({ server: api.url, user });
+    await kubernetes.readService('a', never);
+    expect(api.requests[0]?.headers.authorization).toBe('Bearer from-plug-in');
+  });
+
+  // ENOENT of a file once read as if Kubernetes could not be reached, with the advice to come again in a second.
+  it.each<[string, Access]>([
+    ['the authority is in a file that is not there', { server: '', cluster: { 'certificate-authority': missing } }],
+    ['the certificate is in a file that is not there', { server: '', user: { 'client-certificate': missing } }],
+    [
+      'the token is in a file that is not there',
+      { server: '', user: { 'auth-provider': { name: 'tokenFile', config: { tokenFile: missing } } } },
+    ],
+    ['the plug-in is not there', { server: '', user: exec(missing) }],
+    ['the plug-in fails', { server: '', user: exec(process.execPath, '-e', 'process.exit(1)') }],
+    ['the token cannot be sent', { server: '', user: { token: 'two\nlines' } }],
+  ])('that cannot be had are our failure, not that Kubernetes is unreachable: %s', async (_what, access) => {
+    const api = await startApiServer();
+    const kubernetes = await open({ ...access, server: api.url });
+    const error = await errorOf(kubernetes.readService('a', never));
+    expect(error.outcome).toMatch(/^(failed|refused|misconfigured)$/);
+    expect(error.reason).not.toMatch(/unreachable/);
+    expect(api.requests).toEqual([]);
+  });
+
+  it('that take too long end with the signal, as everything else does', async () => {
+    const api = await startApiServer();
+    const kubernetes = await open({
+      server: api.url,
+      user: exec(process.execPath, '-e', 'setTimeout(() => {}, 4000)'),
+    });
+    const start = performance.now();
+    const error = await errorOf(kubernetes.readService('a', AbortSignal.timeout(300)));
+    expect(error.outcome).toBe('deadline-exceeded');
+    expect(performance.now() - start).toBeLessThan(2000);
+  });
+
+  it('that change are used from the next call on, and the calls under way go on', async () => {
+    const { certificate, key } = makeCertificate('kube.example');
+    const answerSlowly: Parameters<typeof startApiServer>[0] = (request, response) => {
+      setTimeout(() => answerNotFound(request, response), request.url.endsWith('/slow') ? 500 : 0);
+    };
+    const api = await startApiServer(answerSlowly, { certificate, key });
+    const authority = join(await temporaryFolder(), 'ca.crt');
+    await writeFile(authority, certificate);
+    const cluster = { 'certificate-authority': authority, 'tls-server-name': 'kube.example' };
+    const kubernetes = await open({ server: api.url, cluster });
+    const slow = kubernetes.readService('slow', never).catch((error: unknown) => error);
+    await eventually(
+      'seen: the slow call',
+      () => api.requests.length,
+      (count) => count === 1,
+    );
+    await writeFile(authority, certificate + makeCertificate('new.example').certificate);
+    await expect(kubernetes.readService('fast', never)).resolves.toBeUndefined();
+    expect(await slow).toBeUndefined();
+  });
+});
+
+describe("the API server's certificate", () => {
+  const host = 'kube.example';
+
+  async function startSecure(certificateHost = host) {
+    const identity = makeCertificate(certificateHost);
+    const api = await startApiServer(undefined, identity);
+    return { api, trust: { 'certificate-authority-data': base64(identity.certificate) } };
+  }
+  const refusal = (code: string) => ({
+    outcome: 'refused',
+    reason: `the certificate of the API server is not trusted (${code})`,
+  });
+
+  // The original turned the check off with K8S_API_SERVER.
+  it('is checked against the name in the kubeconfig where K8S_API_SERVER names another address', async () => {
+    const { api, trust } = await startSecure();
+    const kubernetes = await open({ server: `https://${host}:6443`, cluster: trust }, { K8S_API_SERVER: api.url });
+    await expect(kubernetes.readService('a', never)).resolves.toBeUndefined();
+  });
+
+  it('of another name is refused, K8S_API_SERVER or not', async () => {
+    const { api, trust } = await startSecure('other.example');
+    const rewritten = await open({ server: `https://${host}:6443`, cluster: trust }, { K8S_API_SERVER: api.url });
+    expect(await errorOf(rewritten.readService('a', never))).toMatchObject(refusal('ERR_TLS_CERT_ALTNAME_INVALID'));
+    const plain = await open({ server: api.url, cluster: trust });
+    expect(await errorOf(plain.readService('a', never))).toMatchObject(refusal('ERR_TLS_CERT_ALTNAME_INVALID'));
+    expect(api.requests).toEqual([]);
+  });
+
+  it('of a name is refused where the kubeconfig knows the server by its address', async () => {
+    const { api, trust } = await startSecure();
+    const kubernetes = await open({ server: 'https://10.0.0.1:6443', cluster: trust }, { K8S_API_SERVER: api.url });
+    expect(await errorOf(kubernetes.readService('a', never))).toMatchObject(refusal('ERR_TLS_CERT_ALTNAME_INVALID'));
+    expect(api.requests).toEqual([]);
+  });
+
+  it('of an unknown authority is refused', async () => {
+    const { api } = await startSecure();
+    const { certificate } = makeCertificate(host);
+    for (const cluster of [{}, { 'certificate-authority-data': base64(certificate) }]) {
+      const kubernetes = await open({ server: `https://${host}:6443`, cluster }, { K8S_API_SERVER: api.url });
+      expect(await errorOf(kubernetes.readService('a', never))).toMatchObject(refusal('DEPTH_ZERO_SELF_SIGNED_CERT'));
+    }
+    expect(api.requests).toEqual([]);
+  });
+
+  it('is checked against tls-server-name where the kubeconfig has one', async () => {
+    const { api, trust } = await startSecure();
+    const right = await open({ server: api.url, cluster: { ...trust, 'tls-server-name': host } });
+    await expect(right.readService('a', never)).resolves.toBeUndefined();
+    const wrong = await open({ server: api.url, cluster: { ...trust, 'tls-server-name': 'other.example' } });
+    expect(await errorOf(wrong.readService('a', never))).toMatchObject(refusal('ERR_TLS_CERT_ALTNAME_INVALID'));
+  });
+
+  it.each<[string, Record<string, unknown>, Record<string, string>]>([
+    ['K8S_TLS_SKIP_VERIFY', {}, { K8S_TLS_SKIP_VERIFY: 'true' }],
+    ["the kubeconfig's insecure-skip-tls-verify", { 'insecure-skip-tls-verify': true }, {}],
+  ])('is not checked where %s says so', async (_what, cluster, env) => {
+    const { api } = await startSecure();
+    const kubernetes = await open({ server: api.url, cluster }, env);
+    await expect(kubernetes.readService('a', never)).resolves.toBeUndefined();
+  });
+
+  it('is not checked where K8S_TLS_SKIP_VERIFY says so beside K8S_API_SERVER', async () => {
+    const { api } = await startSecure('other.example');
+    const kubernetes = await open(
+      { server: `https://${host}:6443` },
+      { K8S_API_SERVER: api.url, K8S_TLS_SKIP_VERIFY: 'true' },
+    );
+    await expect(kubernetes.readService('a', never)).resolves.toBeUndefined();
+  });
+
+  // The client makes no agent for plain HTTP unless the check is off; that must not turn it off for another address.
+  it('is checked at the https:// address of K8S_API_SERVER where the kubeconfig names an http:// one', async () => {
+    const { api } = await startSecure('other.example');
+    const kubernetes = await open({ server: `http://${host}:8001` }, { K8S_API_SERVER: api.url });
+    expect(await errorOf(kubernetes.readService('a', never))).toMatchObject({ outcome: 'refused' });
+    expect(api.requests).toEqual([]);
+  });
+
+  it('is no matter at the http:// address of K8S_API_SERVER where the kubeconfig names an https:// one', async () => {
+    const api = await startApiServer();
+    const kubernetes = await open({ server: `https://${host}:6443` }, { K8S_API_SERVER: api.url });
+    await expect(kubernetes.readService('a', never)).resolves.toBeUndefined();
+  });
+
+  it('is not what a server without TLS has', async () => {
+    const api = await startApiServer();
+    const kubernetes = await open({ server: api.url.replace('http:', 'https:') });
+    expect(await errorOf(kubernetes.readService('a', AbortSignal.timeout(2000)))).toMatchObject({ status: undefined });
+    expect(api.requests).toEqual([]);
+  });
+});
