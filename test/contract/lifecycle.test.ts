@@ -372,6 +372,21 @@ describe('a quota that is full', () => {
   );
 });
 
+describe('a quota', () => {
+  afterEach(() => world.clear());
+
+  it('is not used up by a caller who creates its sandbox again and again', async () => {
+    // A creation that fails because the name is taken is charged all the same, until Kubernetes recounts.
+    const { sandboxId, threadId } = await world.givenSandbox();
+    await givenQuota('roomy', { services: '3' });
+    for (let turn = 0; turn < 8; turn += 1) {
+      expect((await world.create({ sandbox_id: sandboxId, thread_id: threadId })).status).toBe(200);
+    }
+    expect((await world.kubernetes.find('resourcequotas', 'roomy'))?.status?.used).toEqual({ services: '1' });
+    await world.givenSandbox();
+  });
+});
+
 describe('a namespace', () => {
   it('that was deleted under a warm function is made again, with its labels', async () => {
     await world.givenSandbox();
@@ -440,18 +455,23 @@ async function givenEndedPod(names: { sandboxId: string; threadId: string }, pha
   await world.kubernetes.patch('pods', `sandbox-${names.sandboxId}`, { status: { phase } }, 'status');
 }
 
-async function givenFullQuota(what: 'pods' | 'services'): Promise<void> {
+/** A quota against which the one sandbox that there is has been counted. */
+async function givenQuota(name: string, hard: Record<string, string>): Promise<void> {
   await world.kubernetes.create('resourcequotas', {
     apiVersion: 'v1',
     kind: 'ResourceQuota',
-    metadata: { name: 'full' },
-    spec: { hard: { [what]: '1' } },
+    metadata: { name },
+    spec: { hard },
   });
   await eventually(
     'counted: what there is, against the quota',
-    () => world.kubernetes.find('resourcequotas', 'full'),
-    (quota) => quota?.status?.used?.[what] === '1',
+    () => world.kubernetes.find('resourcequotas', name),
+    (quota) => Object.keys(hard).every((what) => quota?.status?.used?.[what] === '1'),
   );
+}
+
+async function givenFullQuota(what: 'pods' | 'services'): Promise<void> {
+  await givenQuota('full', { [what]: '1' });
   // The API server learns of it a moment after it can be read.
   const probe = newSandboxId();
   const object =
