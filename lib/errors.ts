@@ -1,7 +1,7 @@
 /** What can become of an operation other than success, in the provisioner's words. lib/http makes an HTTP status of it. */
 export type Outcome =
   | 'invalid-request'
-  | 'foreign-origin'
+  | 'web-page'
   | 'unsupported-media-type'
   | 'body-too-large'
   | 'unknown-path'
@@ -28,8 +28,8 @@ export type RequestIssue = {
 type Extras = { cause?: unknown; headers?: Record<string, string> };
 
 /**
- * An outcome that a caller is told of. `detail` is all that the caller sees: it is written here and never copied from
- * what Kubernetes said; `cause` is for the log alone; `headers` go with the answer.
+ * An outcome that a caller is told of. `detail` is all that the caller sees: our words, and of Kubernetes' at most the one
+ * that names a reason; `cause` is for the log alone; `headers` go with the answer.
  */
 export class ProvisionerError extends Error {
   readonly outcome: Outcome;
@@ -70,8 +70,12 @@ export class KubernetesError extends ProvisionerError {
   }
 }
 
-/** Says what was being done when `error` happened: `Pod creation failed: Forbidden`. The outcome stays what it was. */
-export function describeFailure(what: string, error: unknown): unknown {
+/**
+ * Says what was being done when `error` happened: `Pod creation failed: Kubernetes …`. The outcome stays what it was, but for
+ * a 404 and a 409 of Kubernetes: where nobody expected them, they say nothing about the sandbox that our caller asked for.
+ */
+export function describeFailure(what: string, error: unknown, reason?: string): unknown {
   if (!(error instanceof KubernetesError)) return error;
-  return new ProvisionerError(error.outcome, `${what}: ${error.reason}`, { cause: error, headers: error.headers });
+  const outcome = error.outcome === 'not-found' || error.outcome === 'conflict' ? 'failed' : error.outcome;
+  return new ProvisionerError(outcome, `${what}: ${reason ?? error.reason}`, { cause: error, headers: error.headers });
 }

@@ -7,12 +7,12 @@ import { log } from './log.ts';
 import { malformedBody } from './request.ts';
 
 /** The largest body that is read, in bytes. A request for a sandbox has some hundred. */
-export const maxBodyBytes = 65_536;
+const maxBodyBytes = 65_536;
 
 /** The only place where an outcome becomes an HTTP status. */
 const statusCodes: Record<Outcome, number> = {
   'invalid-request': 422,
-  'foreign-origin': 403,
+  'web-page': 403,
   'unsupported-media-type': 415,
   'body-too-large': 413,
   'unknown-path': 404,
@@ -64,7 +64,7 @@ export function serve({ deadlineSeconds, jsonBody = false }: Options, endpoint: 
   )
     .use(httpErrorHandler({ logger: false }))
     .use(answerErrors())
-    .use(refuseForeignPages())
+    .use(refuseWebPages())
     .use(jsonBody ? [requireJson(), httpJsonBodyParser()] : []);
 }
 
@@ -75,14 +75,13 @@ export function json(body: unknown): APIGatewayProxyStructuredResultV2 {
 
 /**
  * A web page can make its visitor's browser call any address, localhost too, and serverless-offline lets every page read the
- * answers. Browsers say where a page is from; other callers do not send the header at all.
+ * answers. Browsers say so in a header that other callers do not send; there are no pages of ours that could send it.
  */
-function refuseForeignPages(): MiddlewareObj<HttpEvent> {
+function refuseWebPages(): MiddlewareObj<HttpEvent> {
   return {
     before({ event }) {
-      const { origin, host } = lowerCaseNames(event.headers);
-      if (origin === undefined || (URL.canParse(origin) && new URL(origin).host === host)) return;
-      throw new ProvisionerError('foreign-origin', 'Calls from web pages of another origin are refused');
+      if (lowerCaseNames(event.headers).origin === undefined) return;
+      throw new ProvisionerError('web-page', 'Calls from web pages are refused');
     },
   };
 }

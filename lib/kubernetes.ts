@@ -24,7 +24,7 @@ export {
 } from './kubernetes/outcomes.ts';
 
 /** One operation of a JSON patch (RFC 6902). */
-export type JsonPatchOperation = { op: 'test' | 'add' | 'replace' | 'remove'; path: string; value?: unknown };
+export type JsonPatchOperation = { op: 'test' | 'add'; path: string; value: unknown };
 
 /**
  * The calls to Kubernetes that sandboxes are made of, all in the configured namespace. Each is one request, ends when its
@@ -37,15 +37,15 @@ export type Kubernetes = {
   listServices(signal: AbortSignal): Promise<V1Service[]>;
   /** An array is a JSON patch, an object a merge patch (RFC 7386); with a `resourceVersion` in it, it holds only for that one. */
   patchService(name: string, patch: JsonPatchOperation[] | object, signal: AbortSignal): Promise<V1Service>;
-  /** False if the Service was not there, or not as the preconditions say. */
+  /** False if the Service was not there, or not as the preconditions say. Without any, a conflict is an error. */
   deleteService(name: string, preconditions: V1Preconditions | undefined, signal: AbortSignal): Promise<boolean>;
   createPod(pod: V1Pod, signal: AbortSignal): Promise<V1Pod>;
   readPod(name: string, signal: AbortSignal): Promise<V1Pod | undefined>;
   listPods(signal: AbortSignal): Promise<V1Pod[]>;
-  /** False if the Pod was not there. Leaves it its grace period to end in. */
-  deletePod(name: string, signal: AbortSignal): Promise<boolean>;
-  /** Takes the Pod of that UID away without grace; false if there is none. */
-  evictPod(name: string, uid: string, signal: AbortSignal): Promise<boolean>;
+  /** Leaves the Pod its grace period to end in; one that is not there is fine. */
+  deletePod(name: string, signal: AbortSignal): Promise<void>;
+  /** Takes the Pod of that UID away without grace; if there is none of that UID (any more), that is fine. */
+  evictPod(name: string, uid: string, signal: AbortSignal): Promise<void>;
 };
 
 let connected: Kubernetes | undefined;
@@ -80,7 +80,7 @@ export async function openKubernetes(config: Config, signal: AbortSignal): Promi
       await api.createNamespace({ body }, within(signal));
     },
     createService: (body, signal) => api.createNamespacedService({ namespace, body }, within(signal)),
-    readService: (name, signal) => unlessMissing(api.readNamespacedService({ namespace, name }, within(signal))),
+    readService: (name, signal) => unless(api.readNamespacedService({ namespace, name }, within(signal)), [isNotFound]),
     async listServices(signal) {
       const list = await api.listNamespacedService({ namespace, labelSelector: sandboxSelector }, within(signal));
       return list.items;
@@ -89,42 +89,32 @@ export async function openKubernetes(config: Config, signal: AbortSignal): Promi
       const type = Array.isArray(body) ? 'application/json-patch+json' : 'application/merge-patch+json';
       return api.patchNamespacedService({ namespace, name, body }, within(signal, { 'content-type': type }));
     },
-    deleteService: (name, preconditions, signal) =>
-      unlessGone(
-        api.deleteNamespacedService(
-          { namespace, name, ...(preconditions && { body: { preconditions } }) },
-          within(signal),
-        ),
-      ),
+    async deleteService(name, preconditions, signal) {
+      const body = preconditions && { body: { preconditions } };
+      const deletion = api.deleteNamespacedService({ namespace, name, ...body }, within(signal));
+      return unless(deletion, preconditions ? [isNotFound, isConflict] : [isNotFound]).then(
+        (done) => done !== undefined,
+      );
+    },
     createPod: (body, signal) => api.createNamespacedPod({ namespace, body }, within(signal)),
-    readPod: (name, signal) => unlessMissing(api.readNamespacedPod({ namespace, name }, within(signal))),
+    readPod: (name, signal) => unless(api.readNamespacedPod({ namespace, name }, within(signal)), [isNotFound]),
     async listPods(signal) {
       const list = await api.listNamespacedPod({ namespace, labelSelector: sandboxSelector }, within(signal));
       return list.items;
     },
-    deletePod: (name, signal) => unlessGone(api.deleteNamespacedPod({ namespace, name }, within(signal))),
-    evictPod: (name, uid, signal) =>
-      unlessGone(
-        api.deleteNamespacedPod(
-          { namespace, name, body: { gracePeriodSeconds: 0, preconditions: { uid } } },
-          within(signal),
-        ),
-      ),
+    async deletePod(name, signal) {
+      await unless(api.deleteNamespacedPod({ namespace, name }, within(signal)), [isNotFound]);
+    },
+    async evictPod(name, uid, signal) {
+      const body = { gracePeriodSeconds: 0, preconditions: { uid } };
+      await unless(api.deleteNamespacedPod({ namespace, name, body }, within(signal)), [isNotFound, isConflict]);
+    },
   };
 }
 
-const unlessMissing = <T>(call: Promise<T>): Promise<T | undefined> =>
+/** What the call gives, or undefined if it fails in one of these ways. */
+const unless = <T>(call: Promise<T>, failures: ((error: unknown) => boolean)[]): Promise<T | undefined> =>
   call.catch((error) => {
-    if (isNotFound(error)) return undefined;
+    if (failures.some((isFailure) => isFailure(error))) return undefined;
     throw error;
   });
-
-/** True when the call took effect, false when there was nothing left for it to act on. */
-const unlessGone = (call: Promise<unknown>): Promise<boolean> =>
-  call.then(
-    () => true,
-    (error) => {
-      if (isNotFound(error) || isConflict(error)) return false;
-      throw error;
-    },
-  );

@@ -18,7 +18,7 @@ import { buildNamespace, buildPod, buildService, useAnnotations } from './manife
 import { lastUsedByAnnotation, podName, sandboxIdLabel, serviceName, threadIdAnnotation } from './names.ts';
 import { createRecentIds } from './recent-ids.ts';
 import type { CreateSandboxRequest } from './request.ts';
-import { findNodePort, findThreadId, isServing, type SandboxView, viewSandbox } from './status.ts';
+import { findNodePort, findThreadId, isOwnedByAnother, isServing, type SandboxView, viewSandbox } from './status.ts';
 
 /** What an operation on sandboxes works with. Everything it does in Kubernetes ends with `signal`, its deadline. */
 export type Operation = Readonly<{
@@ -35,7 +35,7 @@ export type Operation = Readonly<{
 const nodePortPatienceMs = 10_000;
 
 /** What a call that cleans up after the operation's deadline may take, in milliseconds: at most two come in a row. */
-const afterwardsMs = 1_500;
+const afterwardsMs = 1_250;
 
 /**
  * The sandboxes that this process has seen alive. A hint, never the truth: it decides which call goes first. Kubernetes
@@ -51,39 +51,60 @@ const seenAlive = createRecentIds(5 * 60_000, 10_000);
  * it away, with the resource version that they saw as precondition, cannot.
  *
  * Two round trips in a row for a new sandbox, two or one for one that is there; the view may still be `Pending`.
- * Throws `conflict` if the sandbox is another thread's, `quota-exceeded`, and what calls to Kubernetes throw; then nothing
- * that this request made is left behind, unless another request uses it by now.
+ * Throws `conflict` if the sandbox is another thread's, `quota-exceeded`, and what calls to Kubernetes throw. It then takes
+ * back what this request made, unless another request uses it by now, as far as Kubernetes can still be reached.
  */
 export async function createSandbox(request: CreateSandboxRequest, operation: Operation): Promise<SandboxView> {
-  const { kubernetes, config, signal } = operation;
   for (let attempt = 0; ; attempt += 1) {
-    const reading = settle(kubernetes.readPod(podName(request.sandboxId), signal));
-    const claim = await claimService(request, operation);
-    const pod = await reading;
-    if ('service' in claim) {
-      try {
-        const service = await awaitNodePort(claim.service, operation);
-        const serving = await ensurePod(request, service, pod, claim.isNew, operation);
-        seenAlive.add(request.sandboxId, operation.now());
-        return present(request.sandboxId, service, serving, config);
-      } catch (error) {
-        if (claim.isNew) await rollBack(claim.service, operation);
-        throw error;
-      }
+    try {
+      return await tryToCreate(request, operation);
+    } catch (error) {
+      if (!(error instanceof Obstacle)) throw error;
+      await pause(attempt, error.message, operation.signal);
     }
-    await pause(attempt, claim.obstacle, signal);
+  }
+}
+
+/** What stood in the way of a create, and will not for long: it begins again from the start. */
+class Obstacle extends Error {}
+
+async function tryToCreate(request: CreateSandboxRequest, operation: Operation): Promise<SandboxView> {
+  const { kubernetes, config, now, signal } = operation;
+  const reading = settle(kubernetes.readPod(podName(request.sandboxId), signal));
+  const claim = await claimService(request, operation);
+  const pod = await reading;
+  try {
+    const service = await awaitNodePort(claim.service, operation);
+    const serving = await ensurePod(request, service, pod, claim.isNew, operation);
+    seenAlive.add(request.sandboxId, now());
+    return present(request.sandboxId, service, serving, config);
+  } catch (error) {
+    if (claim.isNew) await rollBack(claim.service, operation);
+    throw error;
   }
 }
 
 /** The sandbox as it is now: one round trip. Throws `not-found` only when Kubernetes says that its Service is not there. */
 export async function getSandbox(sandboxId: string, operation: Operation): Promise<SandboxView> {
-  const { service, pod } = await readSandbox(sandboxId, operation);
+  const { service, pod } = await readTogether(
+    () => readSandbox(sandboxId, operation),
+    (seen) => seen.service === undefined || seen.pod === undefined || !isMisfit(seen.pod, seen.service),
+  );
   if (service === undefined) throw new ProvisionerError('not-found', `Sandbox '${sandboxId}' not found`);
   return present(sandboxId, service, pod, operation.config);
 }
 
 /** Every sandbox of the namespace that has a NodePort: one round trip, whatever their number. */
-export async function listSandboxes({ kubernetes, config, signal }: Operation): Promise<SandboxView[]> {
+export async function listSandboxes(operation: Operation): Promise<SandboxView[]> {
+  const sandboxes = await readTogether(
+    () => readSandboxes(operation),
+    (seen) => !seen.some(({ service, pod }) => pod !== undefined && isMisfit(pod, service)),
+  );
+  const { nodeHost } = operation.config;
+  return sandboxes.flatMap(({ sandboxId, service, pod }) => viewSandbox(sandboxId, service, pod, nodeHost) ?? []);
+}
+
+async function readSandboxes({ kubernetes, signal }: Operation) {
   const [services, pods] = await Promise.all([
     settle(kubernetes.listServices(signal)),
     settle(kubernetes.listPods(signal)),
@@ -92,14 +113,14 @@ export async function listSandboxes({ kubernetes, config, signal }: Operation): 
   const podOf = new Map(unwrap('Failed to list pods', pods).map((pod) => [pod.metadata?.name, pod]));
   return found.flatMap((service) => {
     const sandboxId = service.metadata?.labels?.[sandboxIdLabel];
-    if (sandboxId === undefined) return [];
-    return viewSandbox(sandboxId, service, podOf.get(podName(sandboxId)), config.nodeHost) ?? [];
+    return sandboxId === undefined ? [] : [{ sandboxId, service, pod: podOf.get(podName(sandboxId)) }];
   });
 }
 
 /**
  * Removes the sandbox, its Service and its Pod: one round trip. One that is not there, or only half, is no error; the Pod
- * gets its grace period. Throws with all that could not be removed.
+ * gets its grace period. Throws with all that could not be removed. Both go by name, so a create that runs beside it may
+ * lose its new Pod to it; the next create mends that.
  */
 export async function destroySandbox(sandboxId: string, { kubernetes, signal }: Operation): Promise<void> {
   seenAlive.remove(sandboxId);
@@ -111,20 +132,15 @@ export async function destroySandbox(sandboxId: string, { kubernetes, signal }: 
     ...('error' in service ? [{ what: 'service', error: service.error }] : []),
     ...('error' in pod ? [{ what: 'pod', error: pod.error }] : []),
   ];
-  const first = failures[0]?.error;
-  if (first === undefined) return;
-  if (!(first instanceof KubernetesError)) throw first;
+  if (failures.length === 0) return;
   const reasons = failures.map(
-    ({ what, error }) => `${what}: ${error instanceof KubernetesError ? error.reason : error}`,
+    ({ what, error }) => `${what}: ${error instanceof KubernetesError ? error.reason : 'the call failed'}`,
   );
-  throw new ProvisionerError(first.outcome, `Partial cleanup: ${reasons.join(', ')}`, {
-    cause: first,
-    headers: first.headers,
-  });
+  throw describeFailure('Partial cleanup', failures[0]?.error, reasons.join(', '));
 }
 
-/** A Service that this request may build on, or what stood in the way so that it must begin again. */
-type Claim = { service: V1Service; isNew: boolean } | { obstacle: string };
+/** A Service that this request may build on; `isNew` if this request made it. */
+type Claim = { service: V1Service; isNew: boolean };
 
 /**
  * Creates the sandbox's Service, or writes a use on the one that is there. For a sandbox that was not seen lately, creating
@@ -149,14 +165,14 @@ async function claimService(request: CreateSandboxRequest, operation: Operation)
     }
     if (signal.aborted) throw refusal;
     if (isNamespaceMissing(failure)) return createNamespace(operation);
-    if (isNamespaceTerminating(failure)) return { obstacle: 'its namespace is being deleted' };
+    if (isNamespaceTerminating(failure)) throw new Obstacle('its namespace is being deleted');
     const taken = isAlreadyExists(failure);
     const service = await useService(request, operation).catch((error) => {
       // That a Service could not be used is only worth telling if there is one; another thread's is one.
       throw taken || error.outcome === 'conflict' ? error : refusal;
     });
     if (service !== undefined) return { service, isNew: false };
-    if (taken) return { obstacle: 'its Service is being removed' };
+    if (taken) throw new Obstacle('its Service is being removed');
     throw refusal;
   }
 }
@@ -171,13 +187,13 @@ async function findOwnService(request: CreateSandboxRequest, operation: Operatio
 }
 
 /** Makes the namespace that turned out to be missing; a request beside this one may have been faster. */
-async function createNamespace({ kubernetes, config, signal }: Operation): Promise<Claim> {
+async function createNamespace({ kubernetes, config, signal }: Operation): Promise<never> {
   try {
     await kubernetes.createNamespace(buildNamespace(config), signal);
   } catch (error) {
     if (!isAlreadyExists(error)) throw describeFailure('Namespace creation failed', error);
   }
-  return { obstacle: 'its namespace is not there yet' };
+  throw new Obstacle('its namespace is not there yet');
 }
 
 /**
@@ -193,11 +209,14 @@ async function useService(request: CreateSandboxRequest, operation: Operation): 
   ];
   for (let attempt = 0; ; attempt += 1) {
     try {
-      return await kubernetes.patchService(serviceName(request.sandboxId), patch, signal);
+      return await kubernetes.patchService(serviceName(request.sandboxId), patch, signal).catch((error) => {
+        if (isTestFailed(error)) return adoptService(request, operation);
+        throw error;
+      });
     } catch (error) {
       if (isNotFound(error)) return undefined;
-      if (isTestFailed(error)) return adoptService(request, operation);
-      // Older versions (1.20) let patches of a Service that come at the same moment conflict, though none has a precondition.
+      // Another request adopted it at the same moment; or an older version (1.20), which lets patches of one Service that
+      // come at the same moment conflict though none has a precondition.
       if (!isConflict(error)) throw describeFailure('Service update failed', error);
     }
     await pause(attempt, 'its Service is being changed all the time', signal);
@@ -206,26 +225,23 @@ async function useService(request: CreateSandboxRequest, operation: Operation): 
 
 /**
  * For a Service that does not remember this request's thread: another thread's, or one that the original provisioner made.
- * That one is taken over, if its Pod does not tell that it is another thread's. Undefined if it changed meanwhile.
+ * That one is taken over, if its Pod does not tell that it is another thread's. Throws Kubernetes' conflict if it changed
+ * meanwhile.
  */
 async function adoptService(request: CreateSandboxRequest, operation: Operation): Promise<V1Service | undefined> {
   const { kubernetes, now, signal, requestId } = operation;
   const { service, pod } = await readSandbox(request.sandboxId, operation);
   if (service === undefined) return undefined;
+  requireSandbox(request, 'Service', service);
   requireThread(request, findThreadId(service, pod));
   const annotations = { [threadIdAnnotation]: request.threadId, ...useAnnotations({ at: now(), requestId }) };
   // With the resource version that was judged: of two threads that both find no trace of another, one gets it.
   const patch = { metadata: { resourceVersion: service.metadata?.resourceVersion, annotations } };
-  try {
-    return await kubernetes.patchService(serviceName(request.sandboxId), patch, signal);
-  } catch (error) {
-    if (isNotFound(error) || isConflict(error)) return undefined;
-    throw describeFailure('Service update failed', error);
-  }
+  return kubernetes.patchService(serviceName(request.sandboxId), patch, signal);
 }
 
 /** The sandbox's Service and Pod, read side by side. Where there is no Service, the Pod does not matter. */
-async function readSandbox(sandboxId: string, { kubernetes, signal }: Operation) {
+async function readSandbox(sandboxId: string, { kubernetes, signal }: Operation): Promise<ReadSandbox> {
   const [service, pod] = await Promise.all([
     settle(kubernetes.readService(serviceName(sandboxId), signal)),
     settle(kubernetes.readPod(podName(sandboxId), signal)),
@@ -234,30 +250,47 @@ async function readSandbox(sandboxId: string, { kubernetes, signal }: Operation)
   return { service: found, pod: found && unwrap('Pod lookup failed', pod) };
 }
 
+type ReadSandbox = { service: V1Service | undefined; pod: V1Pod | undefined };
+
+/**
+ * Reads until what was read belongs together, twice at most. Two reads side by side are not of one moment: a sandbox that is
+ * deleted and made again between them shows one's Service and the other's Pod, and would count as one that has no Pod.
+ */
+async function readTogether<T>(read: () => Promise<T>, belongs: (seen: T) => boolean): Promise<T> {
+  const seen = await read();
+  return belongs(seen) ? seen : read();
+}
+
 function requireThread(request: CreateSandboxRequest, threadId: string | undefined): void {
   if (threadId === undefined || threadId === request.threadId) return;
   throw new ProvisionerError('conflict', `Sandbox '${request.sandboxId}' belongs to another thread`);
 }
 
-/** A Pod that only bears the name of a sandbox's is not to be touched, and no Service leads to it. */
-function requireSandboxPod(request: CreateSandboxRequest, pod: V1Pod): void {
-  if (pod.metadata?.labels?.[sandboxIdLabel] === request.sandboxId) return;
-  throw new ProvisionerError('conflict', `Pod ${podName(request.sandboxId)} is there, but is no sandbox`);
+/** What only bears the name of a sandbox's object is not to be touched. */
+function requireSandbox(request: CreateSandboxRequest, kind: string, { metadata }: V1Service | V1Pod): void {
+  if (metadata?.labels?.[sandboxIdLabel] === request.sandboxId) return;
+  throw new ProvisionerError('conflict', `${kind} ${metadata?.name} is there, but is no sandbox`);
 }
 
 /** The Service with its NodePort: Kubernetes answers a creation with it, so this hardly ever has to look again. */
-async function awaitNodePort(service: V1Service, { kubernetes, signal }: Operation): Promise<V1Service> {
+async function awaitNodePort(service: V1Service, operation: Operation): Promise<V1Service> {
   const end = performance.now() + nodePortPatienceMs;
-  let current: V1Service | undefined = service;
-  for (let attempt = 0; current !== undefined; attempt += 1) {
-    if (findNodePort(current) !== undefined) return current;
-    if (performance.now() > end) break;
-    await pause(attempt, 'its NodePort is not allocated', signal);
-    current = await kubernetes.readService(service.metadata?.name ?? '', signal).catch((error) => {
-      throw describeFailure('Service lookup failed', error);
-    });
+  let current = service;
+  for (let attempt = 0; findNodePort(current) === undefined; attempt += 1) {
+    if (performance.now() > end) throw new ProvisionerError('failed', 'NodePort was not allocated in time');
+    await pause(attempt, 'its NodePort is not allocated', operation.signal);
+    current = await requireSameService(service, operation);
   }
-  throw new ProvisionerError('failed', 'NodePort was not allocated in time');
+  return current;
+}
+
+/** The Service as it is now, if it is still the one that was claimed; an obstacle if it is gone or another one. */
+async function requireSameService(service: V1Service, { kubernetes, signal }: Operation): Promise<V1Service> {
+  const current = await kubernetes.readService(service.metadata?.name ?? '', signal).catch((error) => {
+    throw describeFailure('Service lookup failed', error);
+  });
+  if (current?.metadata?.uid === service.metadata?.uid && current !== undefined) return current;
+  throw new Obstacle('its Service was removed meanwhile');
 }
 
 /**
@@ -269,23 +302,30 @@ async function ensurePod(
   service: V1Service,
   read: Settled<V1Pod | undefined>,
   isNew: boolean,
-  { kubernetes, config, signal }: Operation,
+  operation: Operation,
 ): Promise<V1Pod> {
+  const { kubernetes, config, signal } = operation;
   const name = podName(request.sandboxId);
   // For a new sandbox it does not matter that the Pod could not be read: creating it will tell.
   let pod = isNew && 'error' in read ? undefined : unwrap('Pod lookup failed', read);
   for (let attempt = 0; ; attempt += 1) {
-    if (pod !== undefined) requireSandboxPod(request, pod);
+    if (pod !== undefined) requireSandbox(request, 'Pod', pod);
     if (pod !== undefined && isServing(pod, service)) {
       // One that the original provisioner made, and whose Service was deleted, may be another thread's.
       requireThread(request, findThreadId(undefined, pod));
       return pod;
     }
+    // Another Service's Pod is what is left of an older sandbox, unless it is our Service that is the older one by now: as
+    // long as ours is there, no other can have been made, so a Pod that was read before is not a newer sandbox's.
+    if (pod !== undefined && isOwnedByAnother(pod, service)) await requireSameService(service, operation);
     try {
       if (pod !== undefined) await kubernetes.evictPod(name, pod.metadata?.uid ?? '', signal);
       return await kubernetes.createPod(buildPod(request, service, config), signal);
     } catch (failure) {
       if (signal.aborted) throw describeFailure('Pod creation failed', failure);
+      if (isNamespaceMissing(failure) || isNamespaceTerminating(failure)) {
+        throw new Obstacle('its namespace is being deleted');
+      }
       pod = await kubernetes.readPod(name, signal).catch((error) => {
         throw describeFailure('Pod creation failed', isAlreadyExists(failure) ? error : failure);
       });
@@ -297,6 +337,10 @@ async function ensurePod(
   }
 }
 
+/** A Pod that will stay, but behind another Service than this one: the two were not read in one moment. */
+const isMisfit = (pod: V1Pod, service: V1Service): boolean =>
+  isOwnedByAnother(pod, service) && pod.metadata?.deletionTimestamp === undefined;
+
 /**
  * Takes away a Service that this request made, if nobody has used it since: every use changes its resource version. Its
  * Pod, should there be one after all, goes with it (garbage collection). Never throws: what cannot be rolled back is mended
@@ -305,7 +349,9 @@ async function ensurePod(
 async function rollBack(service: V1Service, { kubernetes }: Operation): Promise<void> {
   const { name = '', uid = '', resourceVersion = '' } = service.metadata ?? {};
   try {
-    await kubernetes.deleteService(name, { uid, resourceVersion }, AbortSignal.timeout(afterwardsMs));
+    const preconditions = { uid, resourceVersion };
+    const removed = await kubernetes.deleteService(name, preconditions, AbortSignal.timeout(afterwardsMs));
+    if (!removed) log.info('Did not roll back a Service: it has changed since, or is gone', { service: name });
   } catch (error) {
     log.warn('Could not roll back a Service', { service: name, error: error as Error });
   }

@@ -32,9 +32,13 @@ export function findNodePort(service: V1Service): number | undefined {
  * A Pod without an owner is the original provisioner's and stays.
  */
 export function belongsTo(pod: V1Pod, service: V1Service): boolean {
+  return !isOwnedByAnother(pod, service) && pod.metadata?.deletionTimestamp === undefined;
+}
+
+/** Whether the Pod has owners, and this Service is none of them. */
+export function isOwnedByAnother(pod: V1Pod, service: V1Service): boolean {
   const owners = pod.metadata?.ownerReferences ?? [];
-  const owned = owners.length === 0 || owners.some((owner) => owner.uid === service.metadata?.uid);
-  return owned && pod.metadata?.deletionTimestamp === undefined;
+  return owners.length > 0 && !owners.some((owner) => owner.uid === service.metadata?.uid);
 }
 
 /** Whether this Pod serves the sandbox or will: it belongs to the Service and has not ended. */

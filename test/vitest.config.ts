@@ -27,6 +27,7 @@ export default defineConfig({
           // Each file runs a provisioner of its own, which mostly waits.
           maxWorkers: 4,
           testTimeout: 60_000,
+          hookTimeout: 60_000,
           sequence: { groupOrder: 1 },
         },
       },

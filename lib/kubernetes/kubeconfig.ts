@@ -25,9 +25,8 @@ export async function loadClusterAccess(config: Config, signal: AbortSignal): Pr
   if (await waitForFile(path, config.kubeconfigWaitSeconds, signal)) {
     try {
       kubeconfig.loadFromFile(path);
-    } catch (cause) {
-      const why = (cause as NodeJS.ErrnoException).code ?? 'it is not valid';
-      throw new ProvisionerError('misconfigured', `Failed to load kubeconfig from ${path}: ${why}`, { cause });
+    } catch (error) {
+      throw new ProvisionerError('misconfigured', `Failed to load kubeconfig from ${path}: ${describeProblem(error)}`);
     }
     return findAccess(kubeconfig, `kubeconfig ${path}`, config);
   }
@@ -89,4 +88,11 @@ async function isFile(path: string): Promise<boolean> {
   if (found.isFile()) return true;
   const what = found.isDirectory() ? 'is a directory, expected a file' : 'exists but is not a regular file';
   throw new ProvisionerError('misconfigured', `Kubeconfig path ${what}: ${path}`);
+}
+
+/** What is wrong with a kubeconfig, and where. What the parser says quotes the file, secrets and all. */
+function describeProblem(error: unknown): string {
+  const { code, mark } = error as { code?: string; mark?: { line?: number } };
+  if (code !== undefined) return code;
+  return mark?.line === undefined ? 'it is not valid' : `it is not valid (line ${mark.line + 1})`;
 }

@@ -5,7 +5,7 @@ const defaultRetryAfterSeconds = '1';
 /** What an answer of the API server with a status from 400 up means. `body` is a `Status` if Kubernetes itself answered. */
 export function statusError(code: number, retryAfter: string | undefined, body: string): KubernetesError {
   const status = readStatus(code, body);
-  const retry = { status, cause: status, headers: { 'retry-after': retryAfter ?? defaultRetryAfterSeconds } };
+  const retry = { status, cause: status, headers: { 'retry-after': readSeconds(retryAfter) } };
   const extras = { status, cause: status };
   if (status.causes.includes('NamespaceTerminating')) {
     return new KubernetesError('unavailable', 'its namespace is being deleted', retry);
@@ -113,6 +113,10 @@ export const isTestFailed = (error: unknown): boolean => error instanceof Kubern
 function isOutcome(error: unknown, outcome: KubernetesError['outcome']): boolean {
   return error instanceof KubernetesError && error.outcome === outcome;
 }
+
+/** Seconds to wait, as the API server says them; whoever else answers may say anything. */
+const readSeconds = (retryAfter: string | undefined): string =>
+  retryAfter !== undefined && /^\d{1,4}$/.test(retryAfter) ? retryAfter : defaultRetryAfterSeconds;
 
 function readStatus(code: number, body: string): KubernetesStatus {
   let parsed: unknown;

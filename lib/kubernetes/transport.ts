@@ -50,6 +50,7 @@ async function readCredentials(access: ClusterAccess, signal: AbortSignal): Prom
   const abort = () => aborted.reject(signal.reason);
   signal.addEventListener('abort', abort);
   try {
+    signal.throwIfAborted();
     await Promise.race([access.kubeconfig.applyToHTTPSOptions(credentials), aborted.promise]);
     return credentials;
   } catch (error) {
@@ -62,7 +63,7 @@ async function readCredentials(access: ClusterAccess, signal: AbortSignal): Prom
 /** A login page or another service behind the address may say 200 as well, and must not be taken for the API's yes. */
 function isKubernetesAnswer({ code, headers, text }: Answer): boolean {
   const isJson = headers['content-type']?.startsWith('application/json') ?? false;
-  return code >= 200 && code < 300 && isJson && text.includes('"kind"');
+  return code >= 200 && code < 300 && isJson && text.includes('"kind"') && text.trimEnd().endsWith('}');
 }
 
 /**

@@ -1,11 +1,16 @@
-import { existsSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { existsSync, rmSync } from 'node:fs';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EmbeddedKubernetes } from './embedded-kubernetes.ts';
 
 type Environment = Record<string, string | null | undefined>;
-type Serverless = { service: { provider: { environment: Environment } } };
+type Serverless = {
+  service: {
+    provider: { environment: Environment };
+    custom: { 'serverless-offline': { lambdaPort?: string | number } };
+  };
+};
 type Utils = { log: { notice(message: string): void } };
 
 const defaultKubeconfigPath = '/root/.kube/config';
@@ -18,13 +23,19 @@ export default class LocalClusterPlugin {
   readonly hooks: Record<string, () => Promise<void>>;
 
   constructor(serverless: Serverless, _options: unknown, { log }: Utils) {
-    const { environment } = serverless.service.provider;
+    const { provider, custom } = serverless.service;
+    const { environment } = provider;
     let cluster: EmbeddedKubernetes | undefined;
-    let folder: string | undefined;
 
     this.hooks = {
       'before:offline:start:init': async () => {
-        // serverless-offline would hand an unset setting on as the text 'null'.
+        // Only this user can look into it.
+        const folder = await mkdtemp(join(tmpdir(), 'sandbox-provisioner-'));
+        process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+        // serverless-offline has a second server, that invokes any function with any event for anybody who asks. On a
+        // socket in that folder no web page and no network can ask.
+        custom['serverless-offline'].lambdaPort = join(folder, 'lambda.sock');
+        // It would hand an unset setting on as the text 'null'.
         for (const [name, value] of Object.entries(environment)) if (value === null) delete environment[name];
         if (!isEmbeddedWanted(process.env, existsSync)) {
           log.notice(`Kubernetes: ${describeCluster(process.env)}`);
@@ -33,7 +44,6 @@ export default class LocalClusterPlugin {
         // Only here: to package or deploy, it is not even loaded.
         const { startEmbeddedKubernetes } = await import('./embedded-kubernetes.ts');
         cluster = await startEmbeddedKubernetes();
-        folder = await mkdtemp(join(tmpdir(), 'embedded-kubernetes-'));
         environment.KUBECONFIG_PATH = join(folder, 'kubeconfig');
         environment.NODE_HOST = process.env.NODE_HOST ?? '127.0.0.1';
         await writeFile(environment.KUBECONFIG_PATH, cluster.kubeconfig, { mode: 0o600 });
@@ -42,7 +52,6 @@ export default class LocalClusterPlugin {
       },
       'offline:start:end': async () => {
         await cluster?.close();
-        if (folder !== undefined) await rm(folder, { recursive: true, force: true });
       },
     };
   }

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-
 import { expectError } from '../support/answers.ts';
 import { answerOf, type Outcome, outcomeOf, patience } from '../support/callers.ts';
+import { eventually } from '../support/eventually.ts';
 import { type FaultAction, isAbout, isFor, type KubernetesCall } from '../support/kubernetes-proxy.ts';
 import type { SandboxNames } from '../support/original.ts';
 import { newSandboxId, newThreadId, type SandboxView, useWorld } from '../support/world.ts';
@@ -83,8 +83,11 @@ describe('while Kubernetes does not answer for a minute', () => {
     await answerOf(pending[operation]);
     const { sandboxId } = sandboxes[operation];
     expect(await world.servicesOf(sandboxId)).toEqual([]);
-    const pods = await world.podsOf(sandboxId);
-    expect(pods.filter(({ metadata }) => metadata.deletionTimestamp === undefined)).toEqual([]);
+    await eventually(
+      'collected: the Pod, with its Service',
+      () => world.podsOf(sandboxId),
+      (pods) => pods.every(({ metadata }) => metadata.deletionTimestamp !== undefined),
+    );
   });
 
   it.each(['a get', 'a repeated create'] as const)('the sandbox of %s is as it was', async (operation) => {

@@ -86,7 +86,7 @@ describe('a kubeconfig', () => {
     expect(await list()).toEqual({
       status: 500,
       headers: json,
-      body: { detail: `Failed to load kubeconfig from ${path}: it is not valid` },
+      body: { detail: `Failed to load kubeconfig from ${path}: it is not valid (line 1)` },
     });
   });
 

@@ -28,8 +28,8 @@ const END_WITH_TESTS = `data:text/javascript,${encodeURIComponent(
 
 /** Starts the functions under serverless-offline on free ports, with these settings and no others; waits until they answer. */
 export async function startProvisioner(settings: Record<string, string>): Promise<Provisioner> {
-  const ports = await findFreePorts(2);
-  const [port, lambdaPort] = ports as [number, number];
+  const ports = await findFreePorts(1);
+  const [port] = ports;
   const inherited = Object.fromEntries(
     ['PATH', 'HOME', 'TMPDIR', 'LANG', 'SYSTEMROOT'].flatMap((name) => {
       const value = process.env[name];
@@ -44,7 +44,6 @@ export async function startProvisioner(settings: Record<string, string>): Promis
       PATH: [BIN, process.env.PATH].join(path.delimiter),
       HOST: '127.0.0.1',
       PORT: String(port),
-      LAMBDA_PORT: String(lambdaPort),
       ...settings,
     },
     stdio: ['pipe', 'pipe', 'pipe'],

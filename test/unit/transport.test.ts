@@ -182,8 +182,8 @@ describe('a call', () => {
     const kubernetes = await open({ server: api.url });
     const preconditions = { uid: 'ü', resourceVersion: '7' };
     await expect(kubernetes.deleteService('a', preconditions, never)).resolves.toBe(true);
-    await expect(kubernetes.evictPod('sandbox-a', 'uid', never)).resolves.toBe(true);
-    await expect(kubernetes.deletePod('sandbox-a', never)).resolves.toBe(true);
+    await kubernetes.evictPod('sandbox-a', 'uid', never);
+    await kubernetes.deletePod('sandbox-a', never);
     expect(api.connections()).toBe(1);
     expect(
       api.requests.map(({ method, headers, body }) => ({
@@ -273,9 +273,17 @@ describe('an answer', () => {
     });
     const kubernetes = await open({ server: api.url });
     await expect(kubernetes.readPod('a', never)).resolves.toBeUndefined();
-    await expect(kubernetes.deletePod('a', never)).resolves.toBe(false);
+    await kubernetes.deletePod('a', never);
+    await expect(kubernetes.deleteService('a', undefined, never)).resolves.toBe(false);
     await expect(kubernetes.deleteService('a', { uid: 'u' }, never)).resolves.toBe(false);
-    await expect(kubernetes.evictPod('a', 'u', never)).resolves.toBe(false);
+    await kubernetes.evictPod('a', 'u', never);
+  });
+
+  it('of 409 to a deletion without preconditions is an error: nothing was deleted', async () => {
+    const api = await startApiServer((_request, response) => answerStatus(response, 409, 'Conflict'));
+    const kubernetes = await open({ server: api.url });
+    expect(await errorOf(kubernetes.deleteService('a', undefined, never))).toMatchObject({ outcome: 'conflict' });
+    expect(await errorOf(kubernetes.deletePod('a', never))).toMatchObject({ outcome: 'conflict' });
   });
 
   it('that refuses is an error with its status', async () => {
