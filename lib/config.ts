@@ -13,6 +13,17 @@ export type Config = Readonly<{
   nodeHost: string;
   apiServer: string | undefined;
   skipTlsVerify: boolean;
+  /** 0: a sandbox never expires. */
+  sandboxTtlSeconds: number;
+  /** The most that a caller may ask for; 0: anything, never to expire too. */
+  sandboxMaxTtlSeconds: number;
+  /** 0: a sandbox that is used may grow as old as it likes. */
+  sandboxMaxLifetimeSeconds: number;
+  orphanGraceSeconds: number;
+  failedRetentionSeconds: number;
+  pendingTimeoutSeconds: number;
+  cleanupConcurrency: number;
+  cleanupDryRun: boolean;
 }>;
 
 const filled = z
@@ -41,6 +52,10 @@ const httpUrl = filled.check(
   ),
 );
 
+const flag = matching(/^(true|false)$/, "must be 'true' or 'false'");
+// Nine digits are 31 years, and far from what a Date can hold.
+const seconds = matching(/^\d{1,9}$/, 'must be a whole number of seconds');
+
 const settings = z.object({
   K8S_NAMESPACE: withDefault(
     matching(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a legal namespace name (RFC 1123 label)'),
@@ -56,7 +71,15 @@ const settings = z.object({
   KUBECONFIG_WAIT_SECONDS: z.optional(matching(/^\d{1,4}$/, 'must be a whole number of seconds from 0 to 9999')),
   NODE_HOST: withDefault(nodeHost, 'host.docker.internal'),
   K8S_API_SERVER: z.optional(httpUrl),
-  K8S_TLS_SKIP_VERIFY: withDefault(matching(/^(true|false)$/, "must be 'true' or 'false'"), 'false'),
+  K8S_TLS_SKIP_VERIFY: withDefault(flag, 'false'),
+  SANDBOX_TTL_SECONDS: withDefault(seconds, '86400'),
+  SANDBOX_MAX_TTL_SECONDS: withDefault(seconds, '604800'),
+  SANDBOX_MAX_LIFETIME_SECONDS: withDefault(seconds, '0'),
+  SANDBOX_ORPHAN_GRACE_SECONDS: withDefault(seconds, '300'),
+  SANDBOX_FAILED_RETENTION_SECONDS: withDefault(seconds, '3600'),
+  SANDBOX_PENDING_TIMEOUT_SECONDS: withDefault(seconds, '1800'),
+  CLEANUP_CONCURRENCY: withDefault(matching(/^([1-9]|[1-9]\d|100)$/, 'must be a whole number from 1 to 100'), '10'),
+  CLEANUP_DRY_RUN: withDefault(flag, 'false'),
 });
 
 /**
@@ -70,6 +93,11 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     throw new ProvisionerError('misconfigured', `Misconfigured: ${problems.join('; ')}`);
   }
   const values = parsed.data;
+  const [ttl, maxTtl] = [Number(values.SANDBOX_TTL_SECONDS), Number(values.SANDBOX_MAX_TTL_SECONDS)];
+  if (maxTtl > 0 && ttl > maxTtl) {
+    const problem = `SANDBOX_TTL_SECONDS (${ttl}) must not be larger than SANDBOX_MAX_TTL_SECONDS (${maxTtl})`;
+    throw new ProvisionerError('misconfigured', `Misconfigured: ${problem}`);
+  }
   // serverless-offline sets AWS_LAMBDA_FUNCTION_NAME as Lambda does, and IS_OFFLINE beside it.
   const onLambda = env.AWS_LAMBDA_FUNCTION_NAME !== undefined && env.IS_OFFLINE === undefined;
   return Object.freeze({
@@ -83,6 +111,14 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     nodeHost: isIPv6(values.NODE_HOST) ? `[${values.NODE_HOST}]` : values.NODE_HOST,
     apiServer: values.K8S_API_SERVER?.replace(/\/+$/, ''),
     skipTlsVerify: values.K8S_TLS_SKIP_VERIFY === 'true',
+    sandboxTtlSeconds: ttl,
+    sandboxMaxTtlSeconds: maxTtl,
+    sandboxMaxLifetimeSeconds: Number(values.SANDBOX_MAX_LIFETIME_SECONDS),
+    orphanGraceSeconds: Number(values.SANDBOX_ORPHAN_GRACE_SECONDS),
+    failedRetentionSeconds: Number(values.SANDBOX_FAILED_RETENTION_SECONDS),
+    pendingTimeoutSeconds: Number(values.SANDBOX_PENDING_TIMEOUT_SECONDS),
+    cleanupConcurrency: Number(values.CLEANUP_CONCURRENCY),
+    cleanupDryRun: values.CLEANUP_DRY_RUN === 'true',
   });
 }
 

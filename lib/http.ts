@@ -40,7 +40,7 @@ export type Invocation = Readonly<{
 }>;
 
 type Endpoint = (event: HttpEvent, invocation: Invocation) => Promise<APIGatewayProxyStructuredResultV2>;
-type Options = { deadlineSeconds: number; jsonBody?: boolean };
+type Options = { deadlineSeconds: number; jsonBody?: 'required' | 'optional' };
 
 /** What Lambda needs to send an answer after our own time is up, in milliseconds. */
 const reserveMs = 1000;
@@ -49,7 +49,7 @@ const reserveMs = 1000;
  * Wraps an endpoint in what all endpoints wear: its deadline, the JSON body where it takes one, and JSON answers with
  * `detail` for everything that is thrown. The handler it gives never throws.
  */
-export function serve({ deadlineSeconds, jsonBody = false }: Options, endpoint: Endpoint) {
+export function serve({ deadlineSeconds, jsonBody }: Options, endpoint: Endpoint) {
   return middy(
     (event: HttpEvent, context: Context, { signal }: { signal: AbortSignal }) => {
       const deadline = AbortSignal.any([signal, AbortSignal.timeout(deadlineSeconds * 1000)]);
@@ -65,7 +65,7 @@ export function serve({ deadlineSeconds, jsonBody = false }: Options, endpoint: 
     .use(httpErrorHandler({ logger: false }))
     .use(answerErrors())
     .use(refuseWebPages())
-    .use(jsonBody ? [requireJson(), httpJsonBodyParser()] : []);
+    .use(jsonBody === undefined ? [] : [requireJson(jsonBody === 'optional'), httpJsonBodyParser()]);
 }
 
 /** The answer 200 with this body. */
@@ -87,13 +87,14 @@ function refuseWebPages(): MiddlewareObj<HttpEvent> {
 }
 
 /** Runs before the parser: what is too large is not parsed, and a body whose type is not said is taken for JSON. */
-function requireJson(): MiddlewareObj<HttpEvent> {
+function requireJson(isOptional: boolean): MiddlewareObj<HttpEvent> {
   return {
     before({ event }) {
       const { body, headers, isBase64Encoded } = event as APIGatewayProxyEventV2;
       // serverless-offline says null for a body that is empty, API Gateway leaves it out.
       if (typeof body !== 'string') delete event.body;
-      else if (Buffer.byteLength(body, isBase64Encoded ? 'base64' : 'utf8') > maxBodyBytes) {
+      if (isOptional && !body) event.body = 'null';
+      if (typeof body === 'string' && Buffer.byteLength(body, isBase64Encoded ? 'base64' : 'utf8') > maxBodyBytes) {
         throw new ProvisionerError('body-too-large', `The body is larger than ${maxBodyBytes} bytes`);
       }
       event.headers = { 'content-type': 'application/json', ...lowerCaseNames(headers) };

@@ -9,7 +9,7 @@ import {
 } from '@kubernetes/client-node';
 import type { Config } from './config.ts';
 import { loadClusterAccess } from './kubernetes/kubeconfig.ts';
-import { isConflict, isNotFound } from './kubernetes/outcomes.ts';
+import { isConflict, isExpired, isNotFound } from './kubernetes/outcomes.ts';
 import { createTransport } from './kubernetes/transport.ts';
 import { sandboxSelector } from './names.ts';
 
@@ -42,8 +42,13 @@ export type Kubernetes = {
   createPod(pod: V1Pod, signal: AbortSignal): Promise<V1Pod>;
   readPod(name: string, signal: AbortSignal): Promise<V1Pod | undefined>;
   listPods(signal: AbortSignal): Promise<V1Pod[]>;
-  /** Leaves the Pod its grace period to end in; one that is not there is fine. */
-  deletePod(name: string, signal: AbortSignal): Promise<void>;
+  /** Every Service, or Pod, of a sandbox, read in pages of some hundred, from the start again when a page has expired. */
+  pageServices(signal: AbortSignal): Promise<V1Service[]>;
+  pagePods(signal: AbortSignal): Promise<V1Pod[]>;
+  /** A merge patch, as for a Service. */
+  patchPod(name: string, patch: object, signal: AbortSignal): Promise<V1Pod>;
+  /** Leaves the Pod its grace period to end in. False if it was not there, or not as the preconditions say. */
+  deletePod(name: string, preconditions: V1Preconditions | undefined, signal: AbortSignal): Promise<boolean>;
   /** Takes the Pod of that UID away without grace; if there is none of that UID (any more), that is fine. */
   evictPod(name: string, uid: string, signal: AbortSignal): Promise<void>;
 };
@@ -86,7 +91,7 @@ export async function openKubernetes(config: Config, signal: AbortSignal): Promi
       return list.items;
     },
     patchService(name, body, signal) {
-      const type = Array.isArray(body) ? 'application/json-patch+json' : 'application/merge-patch+json';
+      const type = Array.isArray(body) ? 'application/json-patch+json' : mergePatch;
       return api.patchNamespacedService({ namespace, name, body }, within(signal, { 'content-type': type }));
     },
     async deleteService(name, preconditions, signal) {
@@ -102,14 +107,51 @@ export async function openKubernetes(config: Config, signal: AbortSignal): Promi
       const list = await api.listNamespacedPod({ namespace, labelSelector: sandboxSelector }, within(signal));
       return list.items;
     },
-    async deletePod(name, signal) {
-      await unless(api.deleteNamespacedPod({ namespace, name }, within(signal)), [isNotFound]);
+    pageServices: (signal) =>
+      readPages((page) =>
+        api.listNamespacedService({ namespace, labelSelector: sandboxSelector, ...page }, within(signal)),
+      ),
+    pagePods: (signal) =>
+      readPages((page) =>
+        api.listNamespacedPod({ namespace, labelSelector: sandboxSelector, ...page }, within(signal)),
+      ),
+    patchPod: (name, body, signal) =>
+      api.patchNamespacedPod({ namespace, name, body }, within(signal, { 'content-type': mergePatch })),
+    async deletePod(name, preconditions, signal) {
+      const body = preconditions && { body: { preconditions } };
+      const deletion = api.deleteNamespacedPod({ namespace, name, ...body }, within(signal));
+      return unless(deletion, preconditions ? [isNotFound, isConflict] : [isNotFound]).then(
+        (done) => done !== undefined,
+      );
     },
     async evictPod(name, uid, signal) {
       const body = { gracePeriodSeconds: 0, preconditions: { uid } };
       await unless(api.deleteNamespacedPod({ namespace, name, body }, within(signal)), [isNotFound, isConflict]);
     },
   };
+}
+
+const mergePatch = 'application/merge-patch+json';
+
+type Page = { limit: number; _continue?: string };
+type Listed<T> = { items: T[]; metadata?: { _continue?: string } };
+
+/** Kubernetes keeps what a page continues for some minutes, and answers 410 afterwards: the list then begins anew. */
+async function readPages<T>(readPage: (page: Page) => Promise<Listed<T>>): Promise<T[]> {
+  let items: T[] = [];
+  let page: Page = { limit: 500 };
+  for (;;) {
+    try {
+      const { items: more, metadata } = await readPage(page);
+      items = items.concat(more);
+      if (!metadata?._continue) return items;
+      page = { limit: 500, _continue: metadata._continue };
+    } catch (error) {
+      if (!isExpired(error) || page._continue === undefined) throw error;
+      items = [];
+      page = { limit: 500 };
+    }
+  }
 }
 
 /** What the call gives, or undefined if it fails in one of these ways. */

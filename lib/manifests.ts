@@ -9,16 +9,18 @@ import {
   sandboxLabels,
   serviceName,
   threadIdAnnotation,
+  ttlSecondsAnnotation,
 } from './names.ts';
 import type { CreateSandboxRequest } from './request.ts';
 
-/** Who uses a sandbox now: the request's id and the time of it. */
-export type Use = Readonly<{ at: Date; requestId: string }>;
+/** Who uses a sandbox now: the request's id and the time of it, and for how long it may go unused from then on. */
+export type Use = Readonly<{ at: Date; requestId: string; ttlSeconds?: number | undefined }>;
 
 /** The annotations that record a use. */
 export const useAnnotations = (use: Use): Record<string, string> => ({
   [lastUsedAtAnnotation]: use.at.toISOString(),
   [lastUsedByAnnotation]: use.requestId,
+  ...(use.ttlSeconds !== undefined && { [ttlSecondsAnnotation]: String(use.ttlSeconds) }),
 });
 
 /** The namespace of all sandboxes. */

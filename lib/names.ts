@@ -35,7 +35,7 @@ export const sandboxLabels = (sandboxId: string): Record<string, string> => ({
 /** The thread that a sandbox was made for. On its Service; absent from one that the original provisioner made. */
 export const threadIdAnnotation = 'sandbox-provisioner/thread-id';
 
-/** When a sandbox was last asked for (RFC 3339). On its Service. */
+/** When a sandbox was last asked for (RFC 3339). On its Service; on a Pod of the original provisioner that has none. */
 export const lastUsedAtAnnotation = 'sandbox-provisioner/last-used-at';
 
 /**
@@ -43,3 +43,6 @@ export const lastUsedAtAnnotation = 'sandbox-provisioner/last-used-at';
  * version when a patch changes nothing, so two uses within one millisecond would look like one; this tells them apart.
  */
 export const lastUsedByAnnotation = 'sandbox-provisioner/last-used-by';
+
+/** How many seconds a sandbox may go unused before it is removed; 0 is for ever. On its Service. */
+export const ttlSecondsAnnotation = 'sandbox-provisioner/ttl-seconds';

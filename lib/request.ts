@@ -2,24 +2,40 @@ import * as z from 'zod/mini';
 import { ProvisionerError, type RequestIssue } from './errors.ts';
 import { sandboxIdPattern, threadIdPattern } from './names.ts';
 
-/** A validated request for a sandbox. */
-export type CreateSandboxRequest = Readonly<{ sandboxId: string; threadId: string }>;
+/** A validated request for a sandbox. Without `ttlSeconds` it lives as long as the settings, or an earlier request, say. */
+export type CreateSandboxRequest = Readonly<{ sandboxId: string; threadId: string; ttlSeconds?: number | undefined }>;
 
 const sandboxId = z.string().check(z.regex(sandboxIdPattern));
-const createBody = z.object({
-  sandbox_id: sandboxId,
-  thread_id: z.optional(z.nullable(z.string().check(z.regex(threadIdPattern)))),
-});
+
+/** What a caller may ask for: never to expire (0) only where there is no maximum. */
+const ttlSeconds = (maxTtlSeconds: number) =>
+  z.optional(
+    z.nullable(
+      maxTtlSeconds === 0 ? z.int().check(z.gte(0), z.lte(999_999_999)) : z.int().check(z.gte(1), z.lte(maxTtlSeconds)),
+    ),
+  );
 
 /**
  * The body of `POST /api/sandboxes`. A `thread_id` that is null or absent is the `sandbox_id`, as DeerFlow's client means it;
  * unknown fields are ignored. Throws `invalid-request` with every issue.
  */
-export function parseCreateRequest(body: unknown): CreateSandboxRequest {
+export function parseCreateRequest(body: unknown, maxTtlSeconds: number): CreateSandboxRequest {
+  const createBody = z.object({
+    sandbox_id: sandboxId,
+    thread_id: z.optional(z.nullable(z.string().check(z.regex(threadIdPattern)))),
+    ttl_seconds: ttlSeconds(maxTtlSeconds),
+  });
   const parsed = createBody.safeParse(body);
   if (!parsed.success) throw invalidRequest('body', body, parsed.error.issues);
-  const { sandbox_id, thread_id } = parsed.data;
-  return { sandboxId: sandbox_id, threadId: thread_id ?? sandbox_id };
+  const { sandbox_id, thread_id, ttl_seconds } = parsed.data;
+  return { sandboxId: sandbox_id, threadId: thread_id ?? sandbox_id, ttlSeconds: ttl_seconds ?? undefined };
+}
+
+/** The body of a renewal, which may be absent: the `ttl_seconds` it asks for, if any. Throws `invalid-request`. */
+export function parseRenewal(body: unknown, maxTtlSeconds: number): number | undefined {
+  const parsed = z.object({ ttl_seconds: ttlSeconds(maxTtlSeconds) }).safeParse(body ?? {});
+  if (!parsed.success) throw invalidRequest('body', body, parsed.error.issues);
+  return parsed.data.ttl_seconds ?? undefined;
 }
 
 /** The `sandbox_id` of a path. Throws `invalid-request` for one that no sandbox can have. */
@@ -61,6 +77,17 @@ function describeIssue(where: 'body' | 'path', value: unknown, issue: z.core.$Zo
     return { type: 'model_attributes_type', loc, msg, input: excerpt(input) };
   }
   if (input === undefined) return { type: 'missing', loc, msg: 'Field required', input: excerpt(value) };
+  if (issue.code === 'too_small') {
+    const msg = `Input should be greater than or equal to ${issue.minimum}`;
+    return { type: 'greater_than_equal', loc, msg, input, ctx: { ge: issue.minimum } };
+  }
+  if (issue.code === 'too_big') {
+    const msg = `Input should be less than or equal to ${issue.maximum}`;
+    return { type: 'less_than_equal', loc, msg, input, ctx: { le: issue.maximum } };
+  }
+  if (issue.code === 'invalid_type' && issue.expected !== 'string') {
+    return { type: 'int_type', loc, msg: 'Input should be a valid integer', input: excerpt(input) };
+  }
   if (typeof input !== 'string') {
     return { type: 'string_type', loc, msg: 'Input should be a valid string', input: excerpt(input) };
   }

@@ -5,6 +5,7 @@ export const routes: readonly { path: string; methods: readonly string[] }[] = [
   { path: '/health', methods: ['GET'] },
   { path: '/api/sandboxes', methods: ['GET', 'POST'] },
   { path: '/api/sandboxes/{sandbox_id}', methods: ['DELETE', 'GET'] },
+  { path: '/api/sandboxes/{sandbox_id}/renew', methods: ['POST'] },
 ];
 
 /**

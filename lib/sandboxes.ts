@@ -2,6 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { V1Pod, V1Service } from '@kubernetes/client-node';
 import type { Config } from './config.ts';
 import { describeFailure, KubernetesError, ProvisionerError } from './errors.ts';
+import { isUseDue } from './expiry.ts';
 import {
   isAlreadyExists,
   isConflict,
@@ -16,9 +17,10 @@ import {
 import { log } from './log.ts';
 import { buildNamespace, buildPod, buildService, useAnnotations } from './manifests.ts';
 import { lastUsedByAnnotation, podName, sandboxIdLabel, serviceName, threadIdAnnotation } from './names.ts';
+import { isOwnedByAnother } from './ownership.ts';
 import { createRecentIds } from './recent-ids.ts';
 import type { CreateSandboxRequest } from './request.ts';
-import { findNodePort, findThreadId, isOwnedByAnother, isServing, type SandboxView, viewSandbox } from './status.ts';
+import { findNodePort, findThreadId, isServing, type SandboxView, viewSandbox } from './status.ts';
 
 /** What an operation on sandboxes works with. Everything it does in Kubernetes ends with `signal`, its deadline. */
 export type Operation = Readonly<{
@@ -33,6 +35,9 @@ export type Operation = Readonly<{
 
 /** How long a Service may be without a NodePort, in milliseconds: as long as the original waits. */
 const nodePortPatienceMs = 10_000;
+
+/** How long a look at a sandbox may wait until it is noted, in milliseconds. */
+const noteMs = 2_000;
 
 /** What a call that cleans up after the operation's deadline may take, in milliseconds: at most two come in a row. */
 const afterwardsMs = 1_250;
@@ -84,15 +89,62 @@ async function tryToCreate(request: CreateSandboxRequest, operation: Operation):
   }
 }
 
-/** The sandbox as it is now: one round trip. Throws `not-found` only when Kubernetes says that its Service is not there. */
+/**
+ * The sandbox as it is now: one round trip. Counts as a use, and notes it where that is due: one more. Throws `not-found`
+ * only when Kubernetes says that its Service is not there.
+ */
 export async function getSandbox(sandboxId: string, operation: Operation): Promise<SandboxView> {
+  const { config, now } = operation;
   const { service, pod } = await readTogether(
     () => readSandbox(sandboxId, operation),
     (seen) => seen.service === undefined || seen.pod === undefined || !isMisfit(seen.pod, seen.service),
   );
-  if (service === undefined) throw new ProvisionerError('not-found', `Sandbox '${sandboxId}' not found`);
-  return present(sandboxId, service, pod, operation.config);
+  if (service === undefined) throw notFound(sandboxId);
+  const current = isUseDue(service, now(), config) ? await noteLook(sandboxId, service, operation) : service;
+  return present(sandboxId, current, pod, config);
 }
+
+/**
+ * Notes a use of the sandbox, which puts its expiry off, and with `ttlSeconds` for how long it may go unused from now on: one
+ * round trip. Throws `not-found` if it is not there.
+ */
+export async function renewSandbox(
+  sandboxId: string,
+  ttlSeconds: number | undefined,
+  operation: Operation,
+): Promise<SandboxView> {
+  const { kubernetes, config, now, signal, requestId } = operation;
+  const reading = settle(kubernetes.readPod(podName(sandboxId), signal));
+  const annotations = useAnnotations({ at: now(), requestId, ttlSeconds });
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      const service = await kubernetes.patchService(serviceName(sandboxId), { metadata: { annotations } }, signal);
+      return present(sandboxId, service, unwrap('Pod lookup failed', await reading), config);
+    } catch (error) {
+      if (isNotFound(error)) throw notFound(sandboxId);
+      if (!isConflict(error)) throw describeFailure('Service update failed', error);
+    }
+    await pause(attempt, 'its Service is being changed all the time', signal);
+  }
+}
+
+/** Notes a look at this Service as a use. That it could not be noted is no reason not to show the sandbox. */
+async function noteLook(sandboxId: string, service: V1Service, operation: Operation): Promise<V1Service> {
+  const { kubernetes, now, signal, requestId } = operation;
+  const { uid } = service.metadata ?? {};
+  const annotations = useAnnotations({ at: now(), requestId });
+  // With the UID that was seen: a sandbox that was made anew meanwhile is not this one, and is in use anyway.
+  const patch = { metadata: { uid, annotations } };
+  try {
+    const patience = AbortSignal.any([signal, AbortSignal.timeout(noteMs)]);
+    return await kubernetes.patchService(serviceName(sandboxId), patch, patience);
+  } catch (error) {
+    log.info('Could not note the use of a sandbox', { sandboxId, cause: (error as Error).message });
+    return service;
+  }
+}
+
+const notFound = (sandboxId: string) => new ProvisionerError('not-found', `Sandbox '${sandboxId}' not found`);
 
 /** Every sandbox of the namespace that has a NodePort: one round trip, whatever their number. */
 export async function listSandboxes(operation: Operation): Promise<SandboxView[]> {
@@ -100,8 +152,9 @@ export async function listSandboxes(operation: Operation): Promise<SandboxView[]
     () => readSandboxes(operation),
     (seen) => !seen.some(({ service, pod }) => pod !== undefined && isMisfit(pod, service)),
   );
-  const { nodeHost } = operation.config;
-  return sandboxes.flatMap(({ sandboxId, service, pod }) => viewSandbox(sandboxId, service, pod, nodeHost) ?? []);
+  return sandboxes.flatMap(
+    ({ sandboxId, service, pod }) => viewSandbox(sandboxId, service, pod, operation.config) ?? [],
+  );
 }
 
 async function readSandboxes({ kubernetes, signal }: Operation) {
@@ -126,7 +179,7 @@ export async function destroySandbox(sandboxId: string, { kubernetes, signal }: 
   seenAlive.remove(sandboxId);
   const [service, pod] = await Promise.all([
     settle(kubernetes.deleteService(serviceName(sandboxId), undefined, signal)),
-    settle(kubernetes.deletePod(podName(sandboxId), signal)),
+    settle(kubernetes.deletePod(podName(sandboxId), undefined, signal)),
   ]);
   const failures = [
     ...('error' in service ? [{ what: 'service', error: service.error }] : []),
@@ -154,7 +207,8 @@ async function claimService(request: CreateSandboxRequest, operation: Operation)
     if (service !== undefined) return { service, isNew: false };
   }
   try {
-    const service = buildService(request, { at: now(), requestId }, config);
+    const ttlSeconds = request.ttlSeconds ?? config.sandboxTtlSeconds;
+    const service = buildService(request, { at: now(), requestId, ttlSeconds }, config);
     return { service: await kubernetes.createService(service, signal), isNew: true };
   } catch (failure) {
     const refusal = describeFailure('Service creation failed', failure);
@@ -202,7 +256,7 @@ async function createNamespace({ kubernetes, config, signal }: Operation): Promi
  */
 async function useService(request: CreateSandboxRequest, operation: Operation): Promise<V1Service | undefined> {
   const { kubernetes, now, signal, requestId } = operation;
-  const uses = Object.entries(useAnnotations({ at: now(), requestId }));
+  const uses = Object.entries(useAnnotations({ at: now(), requestId, ttlSeconds: request.ttlSeconds }));
   const patch: JsonPatchOperation[] = [
     { op: 'test', path: annotationPath(threadIdAnnotation), value: request.threadId },
     ...uses.map(([name, value]) => ({ op: 'add' as const, path: annotationPath(name), value })),
@@ -229,12 +283,14 @@ async function useService(request: CreateSandboxRequest, operation: Operation): 
  * meanwhile.
  */
 async function adoptService(request: CreateSandboxRequest, operation: Operation): Promise<V1Service | undefined> {
-  const { kubernetes, now, signal, requestId } = operation;
+  const { kubernetes, config, now, signal, requestId } = operation;
   const { service, pod } = await readSandbox(request.sandboxId, operation);
   if (service === undefined) return undefined;
   requireSandbox(request, 'Service', service);
   requireThread(request, findThreadId(service, pod));
-  const annotations = { [threadIdAnnotation]: request.threadId, ...useAnnotations({ at: now(), requestId }) };
+  const ttlSeconds = request.ttlSeconds ?? config.sandboxTtlSeconds;
+  const use = useAnnotations({ at: now(), requestId, ttlSeconds });
+  const annotations = { [threadIdAnnotation]: request.threadId, ...use };
   // With the resource version that was judged: of two threads that both find no trace of another, one gets it.
   const patch = { metadata: { resourceVersion: service.metadata?.resourceVersion, annotations } };
   return kubernetes.patchService(serviceName(request.sandboxId), patch, signal);
@@ -358,7 +414,7 @@ async function rollBack(service: V1Service, { kubernetes }: Operation): Promise<
 }
 
 function present(sandboxId: string, service: V1Service, pod: V1Pod | undefined, config: Config): SandboxView {
-  const view = viewSandbox(sandboxId, service, pod, config.nodeHost);
+  const view = viewSandbox(sandboxId, service, pod, config);
   if (view !== undefined) return view;
   throw new ProvisionerError('unavailable', `Sandbox '${sandboxId}' has no NodePort yet`, {
     headers: { 'retry-after': '1' },
@@ -374,7 +430,7 @@ async function pause(attempt: number, obstacle: string, signal: AbortSignal): Pr
   try {
     await wait(longest * (0.5 + Math.random() / 2), undefined, { signal });
   } catch (cause) {
-    throw new ProvisionerError('deadline-exceeded', `Sandbox could not be created in time: ${obstacle}`, { cause });
+    throw new ProvisionerError('deadline-exceeded', `There was not enough time: ${obstacle}`, { cause });
   }
 }
 

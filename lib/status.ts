@@ -1,8 +1,17 @@
 import type { V1Pod, V1Service } from '@kubernetes/client-node';
+import type { Config } from './config.ts';
+import { findExpiresAt } from './expiry.ts';
 import { threadIdAnnotation } from './names.ts';
+import { belongsTo } from './ownership.ts';
 
-/** What a caller sees of a sandbox. */
-export type SandboxView = { sandbox_id: string; sandbox_url: string; status: SandboxStatus };
+/** What a caller sees of a sandbox. Times are RFC 3339; `expires_at` is null for one that does not expire. */
+export type SandboxView = {
+  sandbox_id: string;
+  sandbox_url: string;
+  status: SandboxStatus;
+  created_at: string | null;
+  expires_at: string | null;
+};
 
 /** A Pod's phase, or `NotFound` where the sandbox has no Pod that will stay. */
 export type SandboxStatus = 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Unknown' | 'NotFound';
@@ -14,31 +23,22 @@ export function viewSandbox(
   sandboxId: string,
   service: V1Service,
   pod: V1Pod | undefined,
-  nodeHost: string,
+  config: Config,
 ): SandboxView | undefined {
   const nodePort = findNodePort(service);
   if (nodePort === undefined) return undefined;
-  return { sandbox_id: sandboxId, sandbox_url: `http://${nodeHost}:${nodePort}`, status: statusOf(service, pod) };
+  return {
+    sandbox_id: sandboxId,
+    sandbox_url: `http://${config.nodeHost}:${nodePort}`,
+    status: statusOf(service, pod),
+    created_at: service.metadata?.creationTimestamp?.toISOString() ?? null,
+    expires_at: findExpiresAt(service, config)?.toISOString() ?? null,
+  };
 }
 
 /** The port on every node that leads to the sandbox; undefined until Kubernetes has allocated it. */
 export function findNodePort(service: V1Service): number | undefined {
   return service.spec?.ports?.find((port) => port.name === 'http')?.nodePort || undefined;
-}
-
-/**
- * Whether Kubernetes means to keep this Pod behind this Service. One with a deletion timestamp is being removed, and one
- * that a Service of another UID owns is about to be: the garbage collector removes an object whose owners are all gone.
- * A Pod without an owner is the original provisioner's and stays.
- */
-export function belongsTo(pod: V1Pod, service: V1Service): boolean {
-  return !isOwnedByAnother(pod, service) && pod.metadata?.deletionTimestamp === undefined;
-}
-
-/** Whether the Pod has owners, and this Service is none of them. */
-export function isOwnedByAnother(pod: V1Pod, service: V1Service): boolean {
-  const owners = pod.metadata?.ownerReferences ?? [];
-  return owners.length > 0 && !owners.some((owner) => owner.uid === service.metadata?.uid);
 }
 
 /** Whether this Pod serves the sandbox or will: it belongs to the Service and has not ended. */

@@ -103,6 +103,9 @@ export const isNamespaceMissing = (error: unknown): boolean =>
 export const isNamespaceTerminating = (error: unknown): boolean =>
   error instanceof KubernetesError && (error.status?.causes.includes('NamespaceTerminating') ?? false);
 
+/** Whether the rest of a list is not kept any more: it has to be read from its start. */
+export const isExpired = (error: unknown): boolean => error instanceof KubernetesError && error.status?.code === 410;
+
 /** Whether the call may have taken effect all the same: there was no answer, or one that something went wrong. */
 export const isUncertain = (error: unknown): boolean =>
   error instanceof KubernetesError && (error.status === undefined || error.status.code >= 500);

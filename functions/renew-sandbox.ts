@@ -1,0 +1,14 @@
+import { currentConfig } from '../lib/config.ts';
+import { json, serve } from '../lib/http.ts';
+import { connectToKubernetes } from '../lib/kubernetes.ts';
+import { parseRenewal, parseSandboxId } from '../lib/request.ts';
+import { renewSandbox } from '../lib/sandboxes.ts';
+
+/** `POST /api/sandboxes/{sandbox_id}/renew`: 200 with the sandbox and its new `expires_at`; 404, 413, 415, 422, 5xx. */
+export const handler = serve({ deadlineSeconds: 8, jsonBody: 'optional' }, async (event, invocation) => {
+  const sandboxId = parseSandboxId(event.pathParameters);
+  const config = currentConfig();
+  const ttlSeconds = parseRenewal(event.body, config.sandboxMaxTtlSeconds);
+  const kubernetes = await connectToKubernetes(config, invocation.signal);
+  return json(await renewSandbox(sandboxId, ttlSeconds, { ...invocation, config, kubernetes }));
+});

@@ -1,0 +1,113 @@
+import type { V1Pod, V1Service } from '@kubernetes/client-node';
+import type { Config } from './config.ts';
+import { lastUsedAtAnnotation, ttlSecondsAnnotation } from './names.ts';
+import { belongsTo } from './ownership.ts';
+
+/** Why the clean-up keeps a sandbox, or what is left of one. */
+export type KeepReason = 'in-use' | 'fresh-orphan' | 'terminating' | 'used-meanwhile' | 'not-a-sandbox';
+
+/** Why the clean-up removes it. */
+export type RemoveReason =
+  | 'expired'
+  | 'too-old'
+  | 'service-without-pod'
+  | 'pod-without-service'
+  | 'ended'
+  | 'never-ran';
+
+/**
+ * What the clean-up does with a sandbox: `adopt` is for one that the original provisioner made, of which nobody noted when
+ * it was used: it is stamped as used now, and judged from then on.
+ */
+export type Verdict = { keep: KeepReason } | { remove: RemoveReason } | { adopt: true };
+
+/** When a sandbox was last used, as its Service (or its Pod, where there is no Service) notes it; undefined if it does not. */
+export function findLastUsedAt(object: V1Service | V1Pod): Date | undefined {
+  return parseDate(object.metadata?.annotations?.[lastUsedAtAnnotation]);
+}
+
+/** How many seconds a sandbox may go unused; 0 is for ever. What its Service notes, or else the setting. */
+export function findTtlSeconds(service: V1Service, config: Config): number {
+  const noted = service.metadata?.annotations?.[ttlSecondsAnnotation];
+  return noted !== undefined && /^\d{1,9}$/.test(noted) ? Number(noted) : config.sandboxTtlSeconds;
+}
+
+/** When a sandbox expires if it is not used until then; undefined if it never does, or nobody knows when it was used. */
+export function findExpiresAt(service: V1Service, config: Config): Date | undefined {
+  const lastUsedAt = findLastUsedAt(service);
+  const ttlSeconds = findTtlSeconds(service, config);
+  return lastUsedAt === undefined || ttlSeconds === 0 ? undefined : after(lastUsedAt, ttlSeconds);
+}
+
+/**
+ * Whether a look at a sandbox is to be noted as a use: when a quarter of its time has passed since the last one that was.
+ * So polling writes next to nothing, and a sandbox that is polled at all lives on. One of which no use was ever noted is the
+ * original provisioner's: the clean-up adopts it before it judges it, until then there is nothing to put off.
+ */
+export function isUseDue(service: V1Service, now: Date, config: Config): boolean {
+  const ttlSeconds = findTtlSeconds(service, config);
+  const lastUsedAt = findLastUsedAt(service);
+  return ttlSeconds > 0 && lastUsedAt !== undefined && now >= after(lastUsedAt, ttlSeconds / 4);
+}
+
+/** What the clean-up does with a sandbox that has a Service. Pure: the same objects and time give the same verdict. */
+export function judgeSandbox(service: V1Service, pod: V1Pod | undefined, now: Date, config: Config): Verdict {
+  if (service.metadata?.deletionTimestamp !== undefined) return { keep: 'terminating' };
+  const lastUsedAt = findLastUsedAt(service);
+  if (lastUsedAt === undefined) return { adopt: true };
+  const expiresAt = findExpiresAt(service, config);
+  if (expiresAt !== undefined && now >= expiresAt) return { remove: 'expired' };
+  const createdAt = service.metadata?.creationTimestamp;
+  const { sandboxMaxLifetimeSeconds } = config;
+  if (sandboxMaxLifetimeSeconds > 0 && isPast(createdAt, sandboxMaxLifetimeSeconds, now)) return { remove: 'too-old' };
+
+  if (pod === undefined || !belongsTo(pod, service)) {
+    return now >= after(lastUsedAt, config.orphanGraceSeconds)
+      ? { remove: 'service-without-pod' }
+      : { keep: 'fresh-orphan' };
+  }
+  const { phase } = pod.status ?? {};
+  const ended = phase === 'Failed' || phase === 'Succeeded';
+  if (ended && isPast(findEndedAt(pod), config.failedRetentionSeconds, now)) return { remove: 'ended' };
+  const startedAt = pod.metadata?.creationTimestamp;
+  if (phase === 'Pending' && isPast(startedAt, config.pendingTimeoutSeconds, now)) return { remove: 'never-ran' };
+  return { keep: 'in-use' };
+}
+
+/**
+ * What the clean-up does with a sandbox's Pod that has no Service. One of ours Kubernetes collects by itself; one that the
+ * original provisioner made bears no time of use, and is stamped first.
+ */
+export function judgeOrphanPod(pod: V1Pod, now: Date, config: Config): Verdict {
+  if (pod.metadata?.deletionTimestamp !== undefined) return { keep: 'terminating' };
+  const isOurs = (pod.metadata?.ownerReferences ?? []).length > 0;
+  const since = findLastUsedAt(pod) ?? (isOurs ? toDate(pod.metadata?.creationTimestamp) : undefined);
+  if (since === undefined) return { adopt: true };
+  return now >= after(since, config.orphanGraceSeconds) ? { remove: 'pod-without-service' } : { keep: 'fresh-orphan' };
+}
+
+/** When a Pod ended: the last of its containers, or, where it never had any (evicted), its last change of state. */
+function findEndedAt(pod: V1Pod): Date | undefined {
+  const { containerStatuses = [], conditions = [] } = pod.status ?? {};
+  const finished = containerStatuses.flatMap((container) => toDate(container.state?.terminated?.finishedAt) ?? []);
+  const changed = conditions.flatMap((condition) => toDate(condition.lastTransitionTime) ?? []);
+  const times = (finished.length > 0 ? finished : changed).map((time) => time.getTime());
+  return times.length > 0 ? new Date(Math.max(...times)) : toDate(pod.metadata?.creationTimestamp);
+}
+
+/** Whether that many seconds have passed since then; never, since a time that is not known. */
+function isPast(since: Date | string | undefined, seconds: number, now: Date): boolean {
+  const date = toDate(since);
+  return date !== undefined && now >= after(date, seconds);
+}
+
+const after = (date: Date, seconds: number): Date => new Date(date.getTime() + seconds * 1000);
+
+const parseDate = (text: string | undefined): Date | undefined => {
+  const time = text === undefined ? Number.NaN : Date.parse(text);
+  return Number.isNaN(time) ? undefined : new Date(time);
+};
+
+/** The client gives times as Dates; what comes from elsewhere may be text. */
+const toDate = (time: Date | string | undefined | null): Date | undefined =>
+  time instanceof Date ? time : parseDate(time ?? undefined);
