@@ -53,6 +53,8 @@ export type KubernetesStatus = {
   message: string;
   /** The kind of the object that the refusal is about, as Kubernetes spells it (`namespaces`). */
   kind?: string;
+  /** How long to wait before the next try, if it said so. */
+  retryAfterSeconds?: number;
   /** The reasons of the causes, `NamespaceTerminating` for one. */
   causes: string[];
 };

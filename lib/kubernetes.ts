@@ -2,6 +2,7 @@ import {
   CoreV1Api,
   createConfiguration,
   ServerConfiguration,
+  type V1DeleteOptions,
   type V1Namespace,
   type V1Pod,
   type V1Preconditions,
@@ -10,6 +11,7 @@ import {
 import type { Config } from './config.ts';
 import { loadClusterAccess } from './kubernetes/kubeconfig.ts';
 import { isConflict, isExpired, isNotFound } from './kubernetes/outcomes.ts';
+import { retry } from './kubernetes/retries.ts';
 import { createTransport } from './kubernetes/transport.ts';
 import { sandboxSelector } from './names.ts';
 
@@ -22,13 +24,15 @@ export {
   isTestFailed,
   isUncertain,
 } from './kubernetes/outcomes.ts';
+export { isPassing } from './kubernetes/retries.ts';
 
 /** One operation of a JSON patch (RFC 6902). */
 export type JsonPatchOperation = { op: 'test' | 'add'; path: string; value: unknown };
 
 /**
- * The calls to Kubernetes that sandboxes are made of, all in the configured namespace. Each is one request, ends when its
- * signal does, and throws a `KubernetesError`; reads of an object that is not there give undefined.
+ * The calls to Kubernetes that sandboxes are made of, all in the configured namespace. Each is one request, made again when it
+ * fails in passing (but not the creation of a Service), ends when its signal does, and throws a `KubernetesError`; reads of an
+ * object that is not there give undefined.
  */
 export type Kubernetes = {
   createNamespace(namespace: V1Namespace, signal: AbortSignal): Promise<void>;
@@ -80,60 +84,58 @@ export async function openKubernetes(config: Config, signal: AbortSignal): Promi
   // A client of this API takes another way to the server per call: the only seam that a signal fits through.
   const within = (signal: AbortSignal, headers: Record<string, string> = {}) => ({ httpApi: send(signal, headers) });
   const { namespace } = config;
+
+  const deleteService = (name: string, body: V1DeleteOptions, signal: AbortSignal) =>
+    retry(() => api.deleteNamespacedService({ namespace, name, body }, within(signal)), signal);
+  const deletePod = (name: string, body: V1DeleteOptions, signal: AbortSignal) =>
+    retry(() => api.deleteNamespacedPod({ namespace, name, body }, within(signal)), signal);
+  const listServices = (page: Page, signal: AbortSignal): Promise<Listed<V1Service>> =>
+    retry(
+      () => api.listNamespacedService({ namespace, labelSelector: sandboxSelector, ...page }, within(signal)),
+      signal,
+    );
+  const listPods = (page: Page, signal: AbortSignal): Promise<Listed<V1Pod>> =>
+    retry(() => api.listNamespacedPod({ namespace, labelSelector: sandboxSelector, ...page }, within(signal)), signal);
+
   return {
     async createNamespace(body, signal) {
-      await api.createNamespace({ body }, within(signal));
+      await retry(() => api.createNamespace({ body }, within(signal)), signal);
     },
     createService: (body, signal) => api.createNamespacedService({ namespace, body }, within(signal)),
-    readService: (name, signal) => unless(api.readNamespacedService({ namespace, name }, within(signal)), [isNotFound]),
-    async listServices(signal) {
-      const list = await api.listNamespacedService({ namespace, labelSelector: sandboxSelector }, within(signal));
-      return list.items;
+    readService(name, signal) {
+      const reading = retry(() => api.readNamespacedService({ namespace, name }, within(signal)), signal);
+      return unless(reading, [isNotFound]);
     },
+    listServices: async (signal) => (await listServices({}, signal)).items,
+    pageServices: (signal) => readPages((page) => listServices(page, signal)),
     patchService(name, body, signal) {
-      const type = Array.isArray(body) ? 'application/json-patch+json' : mergePatch;
-      return api.patchNamespacedService({ namespace, name, body }, within(signal, { 'content-type': type }));
+      const headers = { 'content-type': Array.isArray(body) ? jsonPatch : mergePatch };
+      return retry(() => api.patchNamespacedService({ namespace, name, body }, within(signal, headers)), signal);
     },
-    async deleteService(name, preconditions, signal) {
-      const body = preconditions && { body: { preconditions } };
-      const deletion = api.deleteNamespacedService({ namespace, name, ...body }, within(signal));
-      return unless(deletion, preconditions ? [isNotFound, isConflict] : [isNotFound]).then(
-        (done) => done !== undefined,
-      );
+    deleteService: (name, preconditions, signal) =>
+      isDone(deleteService(name, preconditions ? { preconditions } : {}, signal), preconditions !== undefined),
+    createPod: (body, signal) => retry(() => api.createNamespacedPod({ namespace, body }, within(signal)), signal),
+    readPod(name, signal) {
+      const reading = retry(() => api.readNamespacedPod({ namespace, name }, within(signal)), signal);
+      return unless(reading, [isNotFound]);
     },
-    createPod: (body, signal) => api.createNamespacedPod({ namespace, body }, within(signal)),
-    readPod: (name, signal) => unless(api.readNamespacedPod({ namespace, name }, within(signal)), [isNotFound]),
-    async listPods(signal) {
-      const list = await api.listNamespacedPod({ namespace, labelSelector: sandboxSelector }, within(signal));
-      return list.items;
+    listPods: async (signal) => (await listPods({}, signal)).items,
+    pagePods: (signal) => readPages((page) => listPods(page, signal)),
+    patchPod(name, body, signal) {
+      const headers = { 'content-type': mergePatch };
+      return retry(() => api.patchNamespacedPod({ namespace, name, body }, within(signal, headers)), signal);
     },
-    pageServices: (signal) =>
-      readPages((page) =>
-        api.listNamespacedService({ namespace, labelSelector: sandboxSelector, ...page }, within(signal)),
-      ),
-    pagePods: (signal) =>
-      readPages((page) =>
-        api.listNamespacedPod({ namespace, labelSelector: sandboxSelector, ...page }, within(signal)),
-      ),
-    patchPod: (name, body, signal) =>
-      api.patchNamespacedPod({ namespace, name, body }, within(signal, { 'content-type': mergePatch })),
-    async deletePod(name, preconditions, signal) {
-      const body = preconditions && { body: { preconditions } };
-      const deletion = api.deleteNamespacedPod({ namespace, name, ...body }, within(signal));
-      return unless(deletion, preconditions ? [isNotFound, isConflict] : [isNotFound]).then(
-        (done) => done !== undefined,
-      );
-    },
+    deletePod: (name, preconditions, signal) =>
+      isDone(deletePod(name, preconditions ? { preconditions } : {}, signal), preconditions !== undefined),
     async evictPod(name, uid, signal) {
-      const body = { gracePeriodSeconds: 0, preconditions: { uid } };
-      await unless(api.deleteNamespacedPod({ namespace, name, body }, within(signal)), [isNotFound, isConflict]);
+      await isDone(deletePod(name, { gracePeriodSeconds: 0, preconditions: { uid } }, signal), true);
     },
   };
 }
 
-const mergePatch = 'application/merge-patch+json';
+const [jsonPatch, mergePatch] = ['application/json-patch+json', 'application/merge-patch+json'];
 
-type Page = { limit: number; _continue?: string };
+type Page = { limit?: number; _continue?: string };
 type Listed<T> = { items: T[]; metadata?: { _continue?: string } };
 
 /** Kubernetes keeps what a page continues for some minutes, and answers 410 afterwards: the list then begins anew. */
@@ -152,6 +154,11 @@ async function readPages<T>(readPage: (page: Page) => Promise<Listed<T>>): Promi
       page = { limit: 500 };
     }
   }
+}
+
+/** Whether a deletion deleted anything: not if there was nothing (any more), or not what the preconditions say. */
+async function isDone(deletion: Promise<object>, hasPreconditions: boolean): Promise<boolean> {
+  return (await unless(deletion, hasPreconditions ? [isNotFound, isConflict] : [isNotFound])) !== undefined;
 }
 
 /** What the call gives, or undefined if it fails in one of these ways. */

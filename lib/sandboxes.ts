@@ -9,6 +9,7 @@ import {
   isNamespaceMissing,
   isNamespaceTerminating,
   isNotFound,
+  isPassing,
   isTestFailed,
   isUncertain,
   type JsonPatchOperation,
@@ -64,6 +65,7 @@ export async function createSandbox(request: CreateSandboxRequest, operation: Op
     try {
       return await tryToCreate(request, operation);
     } catch (error) {
+      if (error instanceof PassingFailure && (attempt >= maxRepeats || operation.signal.aborted)) throw error.cause;
       if (!(error instanceof Obstacle)) throw error;
       await pause(attempt, error.message, operation.signal);
     }
@@ -72,6 +74,16 @@ export async function createSandbox(request: CreateSandboxRequest, operation: Op
 
 /** What stood in the way of a create, and will not for long: it begins again from the start. */
 class Obstacle extends Error {}
+
+/** The Service could not be created, in passing, and is known not to be there; worth some more attempts. */
+class PassingFailure extends Obstacle {
+  constructor(refusal: unknown) {
+    super(refusal instanceof Error ? refusal.message : 'Kubernetes failed', { cause: refusal });
+  }
+}
+
+/** How often a create begins again because Kubernetes failed in passing; obstacles have until the deadline. */
+const maxRepeats = 2;
 
 async function tryToCreate(request: CreateSandboxRequest, operation: Operation): Promise<SandboxView> {
   const { kubernetes, config, now, signal } = operation;
@@ -206,8 +218,8 @@ async function claimService(request: CreateSandboxRequest, operation: Operation)
     const service = await useService(request, operation);
     if (service !== undefined) return { service, isNew: false };
   }
+  const ttlSeconds = request.ttlSeconds ?? config.sandboxTtlSeconds;
   try {
-    const ttlSeconds = request.ttlSeconds ?? config.sandboxTtlSeconds;
     const service = buildService(request, { at: now(), requestId, ttlSeconds }, config);
     return { service: await kubernetes.createService(service, signal), isNew: true };
   } catch (failure) {
@@ -227,6 +239,7 @@ async function claimService(request: CreateSandboxRequest, operation: Operation)
     });
     if (service !== undefined) return { service, isNew: false };
     if (taken) throw new Obstacle('its Service is being removed');
+    if (isPassing(failure)) throw new PassingFailure(refusal);
     throw refusal;
   }
 }

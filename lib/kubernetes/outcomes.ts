@@ -1,12 +1,13 @@
 import { KubernetesError, type KubernetesStatus } from '../errors.ts';
 
-const defaultRetryAfterSeconds = '1';
+const defaultRetryAfterSeconds = 1;
 
 /** What an answer of the API server with a status from 400 up means. `body` is a `Status` if Kubernetes itself answered. */
 export function statusError(code: number, retryAfter: string | undefined, body: string): KubernetesError {
-  const status = readStatus(code, body);
-  const retry = { status, cause: status, headers: { 'retry-after': readSeconds(retryAfter) } };
+  const retryAfterSeconds = readSeconds(retryAfter);
+  const status = { ...readStatus(code, body), ...(retryAfterSeconds !== undefined && { retryAfterSeconds }) };
   const extras = { status, cause: status };
+  const retry = { ...extras, headers: { 'retry-after': String(retryAfterSeconds ?? defaultRetryAfterSeconds) } };
   if (status.causes.includes('NamespaceTerminating')) {
     return new KubernetesError('unavailable', 'its namespace is being deleted', retry);
   }
@@ -76,7 +77,7 @@ export function networkError(error: unknown): KubernetesError {
   if (code === '') return new KubernetesError('failed', 'the call could not be made', { cause: error });
   return new KubernetesError('unavailable', `Kubernetes is unreachable (${code})`, {
     cause: error,
-    headers: { 'retry-after': defaultRetryAfterSeconds },
+    headers: { 'retry-after': String(defaultRetryAfterSeconds) },
   });
 }
 
@@ -106,9 +107,15 @@ export const isNamespaceTerminating = (error: unknown): boolean =>
 /** Whether the rest of a list is not kept any more: it has to be read from its start. */
 export const isExpired = (error: unknown): boolean => error instanceof KubernetesError && error.status?.code === 410;
 
-/** Whether the call may have taken effect all the same: there was no answer, or one that something went wrong. */
-export const isUncertain = (error: unknown): boolean =>
-  error instanceof KubernetesError && (error.status === undefined || error.status.code >= 500);
+/**
+ * Whether the call may have taken effect all the same: there was no answer, or one that something went wrong. Not if there
+ * was nobody to take it.
+ */
+export function isUncertain(error: unknown): boolean {
+  if (!(error instanceof KubernetesError)) return false;
+  if (error.status !== undefined) return error.status.code >= 500;
+  return !/^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/.test(findCode(error.cause));
+}
 
 /** Whether a JSON patch was refused because one of its tests failed (RFC 6902; Kubernetes answers 422). */
 export const isTestFailed = (error: unknown): boolean => error instanceof KubernetesError && error.status?.code === 422;
@@ -118,8 +125,8 @@ function isOutcome(error: unknown, outcome: KubernetesError['outcome']): boolean
 }
 
 /** Seconds to wait, as the API server says them; whoever else answers may say anything. */
-const readSeconds = (retryAfter: string | undefined): string =>
-  retryAfter !== undefined && /^\d{1,4}$/.test(retryAfter) ? retryAfter : defaultRetryAfterSeconds;
+const readSeconds = (retryAfter: string | undefined): number | undefined =>
+  retryAfter !== undefined && /^\d{1,4}$/.test(retryAfter) ? Number(retryAfter) : undefined;
 
 function readStatus(code: number, body: string): KubernetesStatus {
   let parsed: unknown;
