@@ -13,6 +13,10 @@ export function statusError(code: number, retryAfter: string | undefined, body: 
   if (code === 403 && status.message.includes('exceeded quota')) {
     return new KubernetesError('quota-exceeded', 'exceeded quota', extras);
   }
+  // A quota that was made a moment ago: the API server has not counted what there is.
+  if (code === 403 && status.message.includes('status unknown for quota')) {
+    return new KubernetesError('unavailable', 'a quota of its namespace is not counted yet', retry);
+  }
   // The Service registry's words when all NodePorts, or all addresses of Services, are taken.
   if (/failed to allocate .*range is full/s.test(status.message)) {
     return new KubernetesError('quota-exceeded', 'the cluster has no NodePort or Service address left', extras);

@@ -47,6 +47,15 @@ const answers = {
     'pods "sandbox-a" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1',
     { name: 'sandbox-a', kind: 'pods' },
   ),
+  quotaUncounted: status(
+    403,
+    'Forbidden',
+    'pods "sandbox-a" is forbidden: status unknown for quota: q, resources: pods',
+    {
+      name: 'sandbox-a',
+      kind: 'pods',
+    },
+  ),
   terminating: status(
     403,
     'Forbidden',
@@ -98,6 +107,14 @@ describe('what Kubernetes answers', () => {
     ['a right that we have not', 403, undefined, answers.forbidden, words.forbidden, {}],
     ["a proxy's 403", 403, undefined, answers.html, words.forbidden, {}],
     ['credentials that are refused', 401, undefined, answers.unauthorized, words.unauthorized, {}],
+    [
+      'a quota that was made a moment ago',
+      403,
+      undefined,
+      answers.quotaUncounted,
+      ['unavailable', 'a quota of its namespace is not counted yet'],
+      retryAfter('1'),
+    ],
     ['a quota that is full', 403, undefined, answers.quota, ['quota-exceeded', 'exceeded quota'], {}],
     ['NodePorts that are all taken', 500, undefined, answers.nodePortsFull, words.full, {}],
     ['addresses that are all taken', 500, undefined, answers.addressesFull, words.full, {}],
