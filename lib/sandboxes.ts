@@ -18,7 +18,15 @@ import { buildNamespace, buildPod, buildService, useAnnotations } from './manife
 import { lastUsedByAnnotation, podName, sandboxIdLabel, serviceName, threadIdAnnotation } from './names.ts';
 import { createRecentIds } from './recent-ids.ts';
 import type { CreateSandboxRequest } from './request.ts';
-import { findNodePort, findThreadId, isOwnedByAnother, isServing, type SandboxView, viewSandbox } from './status.ts';
+import {
+  belongsTo,
+  findNodePort,
+  findThreadId,
+  isOwnedByAnother,
+  isServing,
+  type SandboxView,
+  viewSandbox,
+} from './status.ts';
 
 /** What an operation on sandboxes works with. Everything it does in Kubernetes ends with `signal`, its deadline. */
 export type Operation = Readonly<{
@@ -84,21 +92,24 @@ async function tryToCreate(request: CreateSandboxRequest, operation: Operation):
   }
 }
 
-/** The sandbox as it is now: one round trip. Throws `not-found` only when Kubernetes says that its Service is not there. */
+/**
+ * The sandbox as it is now: one round trip, two where it seems to have no Pod. Throws `not-found` only when Kubernetes says
+ * that its Service is not there.
+ */
 export async function getSandbox(sandboxId: string, operation: Operation): Promise<SandboxView> {
   const { service, pod } = await readTogether(
     () => readSandbox(sandboxId, operation),
-    (seen) => seen.service === undefined || seen.pod === undefined || !isMisfit(seen.pod, seen.service),
+    ({ service, pod }) => service === undefined || hasPod(service, pod),
   );
   if (service === undefined) throw new ProvisionerError('not-found', `Sandbox '${sandboxId}' not found`);
   return present(sandboxId, service, pod, operation.config);
 }
 
-/** Every sandbox of the namespace that has a NodePort: one round trip, whatever their number. */
+/** Every sandbox of the namespace that has a NodePort: one round trip, two where one seems to have no Pod, whatever their number. */
 export async function listSandboxes(operation: Operation): Promise<SandboxView[]> {
   const sandboxes = await readTogether(
     () => readSandboxes(operation),
-    (seen) => !seen.some(({ service, pod }) => pod !== undefined && isMisfit(pod, service)),
+    (seen) => seen.every(({ service, pod }) => hasPod(service, pod)),
   );
   const { nodeHost } = operation.config;
   return sandboxes.flatMap(({ sandboxId, service, pod }) => viewSandbox(sandboxId, service, pod, nodeHost) ?? []);
@@ -254,7 +265,7 @@ type ReadSandbox = { service: V1Service | undefined; pod: V1Pod | undefined };
 
 /**
  * Reads until what was read belongs together, twice at most. Two reads side by side are not of one moment: a sandbox that is
- * deleted and made again between them shows one's Service and the other's Pod, and would count as one that has no Pod.
+ * deleted or made between them shows one's Service and the other's Pod, or none, and would count as one that has no Pod.
  */
 async function readTogether<T>(read: () => Promise<T>, belongs: (seen: T) => boolean): Promise<T> {
   const seen = await read();
@@ -337,9 +348,8 @@ async function ensurePod(
   }
 }
 
-/** A Pod that will stay, but behind another Service than this one: the two were not read in one moment. */
-const isMisfit = (pod: V1Pod, service: V1Service): boolean =>
-  isOwnedByAnother(pod, service) && pod.metadata?.deletionTimestamp === undefined;
+/** Whether the sandbox has a Pod that will stay; if not, the two may not have been read in one moment. */
+const hasPod = (service: V1Service, pod: V1Pod | undefined): boolean => pod !== undefined && belongsTo(pod, service);
 
 /**
  * Takes away a Service that this request made, if nobody has used it since: every use changes its resource version. Its

@@ -180,6 +180,53 @@ describe('what Kubernetes answers', () => {
     }
   });
 
+  it.each([429, 502, 503, 504])('says when to come again only where that is a number of seconds: %i', (code) => {
+    for (const seconds of ['0', '7', '9999']) {
+      expect(statusError(code, seconds, answers.tooMany).headers).toEqual(retryAfter(seconds));
+    }
+    const others = ['', ' ', '-1', '1.5', '1e3', ' 7', '7 ', '7\n', '7, 7', '0x1', '٧', '99999', 'soon'];
+    for (const other of [...others, 'Wed, 21 Oct 2026 07:28:00 GMT', '1\r\nset-cookie: a=b', '<script>']) {
+      expect(statusError(code, other, answers.tooMany).headers, other).toEqual(retryAfter('1'));
+    }
+  });
+
+  it('is shown with its reason only where that is one word, as those of Kubernetes are', () => {
+    expect(statusError(500, undefined, status(500, 'InternalError', '')).reason).toBe('InternalError (500)');
+    const others = [
+      '',
+      ' ',
+      'Internal Error',
+      'InternalError\n',
+      'a\r\nset-cookie: b',
+      '<b>',
+      '{"a":1}',
+      'ü',
+      'x'.repeat(999),
+    ];
+    for (const other of others) {
+      expect(statusError(500, undefined, status(500, other, '')).reason, other).toBe('HTTP 500');
+    }
+    const reason = fc.oneof(fc.string({ unit: 'binary' }), fc.anything({ withNullPrototype: false }));
+    fc.assert(
+      fc.property(fc.integer({ min: 400, max: 599 }), reason, (code, given) => {
+        const error = statusError(code, undefined, JSON.stringify({ kind: 'Status', reason: given }));
+        expect(error.reason).toMatch(/^[A-Za-z0-9 ()]{1,80}$/);
+      }),
+    );
+  });
+
+  it.each<[string, unknown]>([
+    ['an object', {}],
+    ['an object that cannot be made text', { toString: 1, valueOf: 1 }],
+    ['a list', ['NamespaceTerminating']],
+    ['a number', 7],
+  ])('is read without what is no text: %s', (_what, odd) => {
+    const fields = { reason: odd, message: odd, details: { kind: odd, causes: [odd, { reason: odd }, null] } };
+    const error = statusError(500, undefined, JSON.stringify({ kind: 'Status', ...fields }));
+    expect(error).toMatchObject({ outcome: 'failed', reason: 'HTTP 500' });
+    expect(error.status).toEqual({ code: 500, reason: '', message: '', causes: ['', '', ''] });
+  });
+
   it('is shortened for the log where it is not from Kubernetes', () => {
     expect(statusError(500, undefined, 'x'.repeat(100_000)).status?.message).toBe('x'.repeat(1000));
   });
