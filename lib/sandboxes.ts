@@ -105,11 +105,14 @@ export async function getSandbox(sandboxId: string, operation: Operation): Promi
   return present(sandboxId, service, pod, operation.config);
 }
 
-/** Every sandbox of the namespace that has a NodePort: one round trip, two where one seems to have no Pod, whatever their number. */
+/**
+ * Every sandbox of the namespace that has a NodePort: one round trip, whatever their number, and one more where a Pod was seen
+ * that ends or is behind another Service by now. A sandbox may be without any Pod for long; that alone costs no more.
+ */
 export async function listSandboxes(operation: Operation): Promise<SandboxView[]> {
   const sandboxes = await readTogether(
     () => readSandboxes(operation),
-    (seen) => seen.every(({ service, pod }) => hasPod(service, pod)),
+    (seen) => seen.every(({ service, pod }) => pod === undefined || hasPod(service, pod)),
   );
   const { nodeHost } = operation.config;
   return sandboxes.flatMap(({ sandboxId, service, pod }) => viewSandbox(sandboxId, service, pod, nodeHost) ?? []);
