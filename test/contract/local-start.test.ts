@@ -3,7 +3,7 @@ import net, { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-import { afterAll, afterEach, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 
 import { isEmbeddedCluster } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
@@ -12,9 +12,13 @@ import { callHttp, type HttpAnswer } from '../support/http-call.ts';
 import { type Provisioner, startProvisioner } from '../support/provisioner.ts';
 
 let provisioner: Provisioner | undefined;
-// A short name: the socket in it has a path of some hundred characters at most.
-const temporary = mkdtempSync(path.join(tmpdir(), 't-'));
+let temporary = '';
 const foldersOfIt = () => readdirSync(temporary).filter((name) => name.startsWith('sandbox-provisioner-'));
+
+beforeAll(() => {
+  // A short name: the socket in it has a path of some hundred characters at most.
+  temporary = mkdtempSync(path.join(tmpdir(), 't-'));
+});
 
 afterEach(async () => {
   await provisioner?.stop();
@@ -73,14 +77,14 @@ describe.skipIf(!isEmbeddedCluster)('npm start on a machine without Kubernetes',
 
 describe.skipIf(!isEmbeddedCluster)('the folder of a provisioner, in the temporary one', () => {
   const settings = {
-    'the embedded Kubernetes': { EMBEDDED_KUBERNETES: 'true', TMPDIR: temporary },
-    'another one': { EMBEDDED_KUBERNETES: 'false', KUBECONFIG_PATH: '/nowhere', TMPDIR: temporary },
+    'the embedded Kubernetes': { EMBEDDED_KUBERNETES: 'true' },
+    'another one': { EMBEDDED_KUBERNETES: 'false', KUBECONFIG_PATH: '/nowhere' },
   };
 
   it.each(Object.entries(settings))(
     'is gone after Ctrl-C, and nobody else could look into it: with %s',
     async (...row) => {
-      provisioner = await startProvisioner(row[1]);
+      provisioner = await startProvisioner({ ...row[1], TMPDIR: temporary });
       expect(foldersOfIt()).toEqual([expect.any(String)]);
       expect(statSync(path.join(temporary, foldersOfIt()[0] ?? '')).mode & 0o077).toBe(0);
       await provisioner.stop();
@@ -94,7 +98,7 @@ describe.skipIf(!isEmbeddedCluster)('the folder of a provisioner, in the tempora
     await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
     onTestFinished(() => void other.close());
     const { port } = other.address() as AddressInfo;
-    await expect(startProvisioner({ ...row[1], PORT: String(port) })).rejects.toThrow(/EADDRINUSE/);
+    await expect(startProvisioner({ ...row[1], TMPDIR: temporary, PORT: String(port) })).rejects.toThrow(/EADDRINUSE/);
     expect(foldersOfIt()).toEqual([]);
   });
 });
