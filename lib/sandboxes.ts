@@ -18,7 +18,7 @@ import {
 import { log } from './log.ts';
 import { buildNamespace, buildPod, buildService, useAnnotations } from './manifests.ts';
 import { lastUsedByAnnotation, podName, sandboxIdLabel, serviceName, threadIdAnnotation } from './names.ts';
-import { isOwnedByAnother } from './ownership.ts';
+import { belongsTo, isOwnedByAnother } from './ownership.ts';
 import { createRecentIds } from './recent-ids.ts';
 import type { CreateSandboxRequest } from './request.ts';
 import { findNodePort, findThreadId, isServing, type SandboxView, viewSandbox } from './status.ts';
@@ -102,14 +102,14 @@ async function tryToCreate(request: CreateSandboxRequest, operation: Operation):
 }
 
 /**
- * The sandbox as it is now: one round trip. Counts as a use, and notes it where that is due: one more. Throws `not-found`
- * only when Kubernetes says that its Service is not there.
+ * The sandbox as it is now: one round trip, two where it seems to have no Pod. Counts as a use, and notes it where that is
+ * due: one more. Throws `not-found` only when Kubernetes says that its Service is not there.
  */
 export async function getSandbox(sandboxId: string, operation: Operation): Promise<SandboxView> {
   const { config, now } = operation;
   const { service, pod } = await readTogether(
     () => readSandbox(sandboxId, operation),
-    (seen) => seen.service === undefined || seen.pod === undefined || !isMisfit(seen.pod, seen.service),
+    ({ service, pod }) => service === undefined || hasPod(service, pod),
   );
   if (service === undefined) throw notFound(sandboxId);
   const current = isUseDue(service, now(), config) ? await noteLook(sandboxId, service, operation) : service;
@@ -158,11 +158,14 @@ async function noteLook(sandboxId: string, service: V1Service, operation: Operat
 
 const notFound = (sandboxId: string) => new ProvisionerError('not-found', `Sandbox '${sandboxId}' not found`);
 
-/** Every sandbox of the namespace that has a NodePort: one round trip, whatever their number. */
+/**
+ * Every sandbox of the namespace that has a NodePort: one round trip, whatever their number, and one more where a Pod was seen
+ * that ends or is behind another Service by now. A sandbox may be without any Pod for long; that alone costs no more.
+ */
 export async function listSandboxes(operation: Operation): Promise<SandboxView[]> {
   const sandboxes = await readTogether(
     () => readSandboxes(operation),
-    (seen) => !seen.some(({ service, pod }) => pod !== undefined && isMisfit(pod, service)),
+    (seen) => seen.every(({ service, pod }) => pod === undefined || hasPod(service, pod)),
   );
   return sandboxes.flatMap(
     ({ sandboxId, service, pod }) => viewSandbox(sandboxId, service, pod, operation.config) ?? [],
@@ -323,7 +326,7 @@ type ReadSandbox = { service: V1Service | undefined; pod: V1Pod | undefined };
 
 /**
  * Reads until what was read belongs together, twice at most. Two reads side by side are not of one moment: a sandbox that is
- * deleted and made again between them shows one's Service and the other's Pod, and would count as one that has no Pod.
+ * deleted or made between them shows one's Service and the other's Pod, or none, and would count as one that has no Pod.
  */
 async function readTogether<T>(read: () => Promise<T>, belongs: (seen: T) => boolean): Promise<T> {
   const seen = await read();
@@ -406,9 +409,8 @@ async function ensurePod(
   }
 }
 
-/** A Pod that will stay, but behind another Service than this one: the two were not read in one moment. */
-const isMisfit = (pod: V1Pod, service: V1Service): boolean =>
-  isOwnedByAnother(pod, service) && pod.metadata?.deletionTimestamp === undefined;
+/** Whether the sandbox has a Pod that will stay; if not, the two may not have been read in one moment. */
+const hasPod = (service: V1Service, pod: V1Pod | undefined): boolean => pod !== undefined && belongsTo(pod, service);
 
 /**
  * Takes away a Service that this request made, if nobody has used it since: every use changes its resource version. Its

@@ -2,6 +2,9 @@ import { KubernetesError, type KubernetesStatus } from '../errors.ts';
 
 const defaultRetryAfterSeconds = 1;
 
+/** What Kubernetes' reasons look like, one word each (`InternalError`): nothing else is shown to a caller. */
+const reasonPattern = /^[A-Za-z]{1,40}$/;
+
 /** What an answer of the API server with a status from 400 up means. `body` is a `Status` if Kubernetes itself answered. */
 export function statusError(code: number, retryAfter: string | undefined, body: string): KubernetesError {
   const retryAfterSeconds = readSeconds(retryAfter);
@@ -13,6 +16,10 @@ export function statusError(code: number, retryAfter: string | undefined, body: 
   }
   if (code === 403 && status.message.includes('exceeded quota')) {
     return new KubernetesError('quota-exceeded', 'exceeded quota', extras);
+  }
+  // A quota that was made a moment ago: the API server has not counted what there is.
+  if (code === 403 && status.message.includes('status unknown for quota')) {
+    return new KubernetesError('unavailable', 'a quota of its namespace is not counted yet', retry);
   }
   // The Service registry's words when all NodePorts, or all addresses of Services, are taken.
   if (/failed to allocate .*range is full/s.test(status.message)) {
@@ -38,7 +45,7 @@ export function statusError(code: number, retryAfter: string | undefined, body: 
     default:
       return new KubernetesError(
         'failed',
-        status.reason === '' ? `HTTP ${code}` : `${status.reason} (${code})`,
+        reasonPattern.test(status.reason) ? `${status.reason} (${code})` : `HTTP ${code}`,
         extras,
       );
   }
@@ -140,12 +147,14 @@ function readStatus(code: number, body: string): KubernetesStatus {
   const { kind, causes } = status.details ?? {};
   return {
     code,
-    reason: String(status.reason ?? ''),
-    message: String(status.message ?? ''),
+    reason: readText(status.reason),
+    message: readText(status.message),
     ...(typeof kind === 'string' && { kind }),
-    causes: Array.isArray(causes) ? causes.map((cause) => String(cause?.reason ?? '')) : [],
+    causes: Array.isArray(causes) ? causes.map((cause) => readText(cause?.reason)) : [],
   };
 }
+
+const readText = (value: unknown): string => (typeof value === 'string' ? value : '');
 
 type Details = { kind?: unknown; causes?: ({ reason?: unknown } | null)[] } | null;
 

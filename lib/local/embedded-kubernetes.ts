@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { startGarbageCollector } from './kubernetes-garbage-collector.ts';
-import { createKubelet } from './kubernetes-kubelet.ts';
+import { startKubelet } from './kubernetes-kubelet.ts';
+import { createLists } from './kubernetes-lists.ts';
 import { createNodePorts } from './kubernetes-node-ports.ts';
-import { RESOURCE_TYPES, type ResourceType } from './kubernetes-objects.ts';
 import { createQuotas } from './kubernetes-quota.ts';
 import { createRegistry } from './kubernetes-registry.ts';
 import { createRestHandler } from './kubernetes-rest.ts';
@@ -32,10 +33,7 @@ export type EmbeddedKubernetesOptions = {
 export type EmbeddedKubernetes = {
   /** `http://127.0.0.1:port` */
   server: string;
-  /**
-   * A kubeconfig (JSON, which is YAML too) with a bearer token that is made anew at every start. Its context `kubectl`
-   * is for kubectl, which sends no token over plain HTTP: there it stands in the address.
-   */
+  /** A kubeconfig (JSON, which is YAML too) with a bearer token that is made anew at every start. */
   kubeconfig: string;
   /** Ends everything: no port, socket or timer is left when it resolves. */
   close(): Promise<void>;
@@ -44,8 +42,6 @@ export type EmbeddedKubernetes = {
 /** Between the reading and the writing of a Service that is updated: about what the API server takes. */
 const SERVICE_UPDATE_MS = 3;
 
-const typeOf = (kind: string) => RESOURCE_TYPES.find((type) => type.kind === kind) as ResourceType;
-
 /**
  * Starts a Kubernetes in this process, for a machine that has none: all in memory, on 127.0.0.1 alone, and what runs
  * in its Pods is a stand-in. Rejects with the system's error when the port is taken.
@@ -53,46 +49,29 @@ const typeOf = (kind: string) => RESOURCE_TYPES.find((type) => type.kind === kin
 export async function startEmbeddedKubernetes(options: EmbeddedKubernetesOptions = {}): Promise<EmbeddedKubernetes> {
   const { port = 0, nodePortRange = [30_000, 32_767], startupMs = 1000, readyMs = 100 } = options;
   const { terminationGraceMs = 2000, quotaResyncMs = 300_000 } = options;
-  const now = () => Date.now();
+  const http = createServer().listen(port, '127.0.0.1');
+  await once(http, 'listening');
+
   const token = randomBytes(32).toString('base64url');
   const store = createStore();
   const timers = createTimers();
-  const types = { pods: typeOf('Pod'), services: typeOf('Service'), events: typeOf('Event') };
-
+  const nodePorts = createNodePorts(nodePortRange, store);
+  const quotas = createQuotas(store, timers, quotaResyncMs);
   const pause = () => new Promise<void>((resolve) => timers.after(SERVICE_UPDATE_MS, resolve));
-  const nodePorts = createNodePorts(nodePortRange, (nodePort, socket) => kubelet.connect(nodePort, socket));
-  const quotas = createQuotas(store, RESOURCE_TYPES, timers, quotaResyncMs);
-  const registry = createRegistry(store, RESOURCE_TYPES, nodePorts, quotas, now, pause);
-  const kubelet = createKubelet(store, registry, types, timers, { startupMs, readyMs, terminationGraceMs }, now);
-  startGarbageCollector(store, registry, RESOURCE_TYPES, timers);
-  for (const name of ['default', 'kube-system']) {
-    await registry.create(typeOf('Namespace'), '', { metadata: { name } }, false);
-  }
+  const registry = createRegistry(store, nodePorts, quotas, pause);
+  startKubelet(store, timers, { startupMs, readyMs, terminationGraceMs });
+  startGarbageCollector(store, registry, timers);
+  await registry.create('Namespace', undefined, { metadata: { name: 'default' } });
+  http.on('request', createRestHandler(registry, createLists(store, timers), token));
 
-  let address = '';
-  const http = createServer(createRestHandler(store, registry, token, () => address, now));
-  const sockets = new Set<Socket>();
-  http.on('connection', (socket) => {
-    sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket));
-  });
-  await new Promise<void>((resolve, reject) => {
-    http.once('error', reject);
-    http.listen(port, '127.0.0.1', resolve);
-  }).catch((error) => {
-    timers.close();
-    throw error;
-  });
-  address = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
-
+  const server = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
   return {
-    server: address,
-    kubeconfig: writeKubeconfig(address, token),
+    server,
+    kubeconfig: writeKubeconfig(server, token),
     async close() {
       timers.close();
-      for (const socket of sockets) socket.destroy();
-      const closed = new Promise<void>((resolve) => http.close(() => resolve()));
-      kubelet.close();
+      const closed = new Promise((resolve) => http.close(resolve));
+      http.closeAllConnections();
       await Promise.all([closed, nodePorts.close()]);
     },
   };
@@ -100,20 +79,13 @@ export async function startEmbeddedKubernetes(options: EmbeddedKubernetesOptions
 
 function writeKubeconfig(server: string, token: string): string {
   const name = 'embedded';
-  // Without it @kubernetes/client-node refuses plain HTTP.
-  const overHttp = { 'insecure-skip-tls-verify': true };
   const kubeconfig = {
     apiVersion: 'v1',
     kind: 'Config',
-    clusters: [
-      { name, cluster: { server, ...overHttp } },
-      { name: 'kubectl', cluster: { server: `${server}/${token}`, ...overHttp } },
-    ],
+    // Without it @kubernetes/client-node refuses plain HTTP.
+    clusters: [{ name, cluster: { server, 'insecure-skip-tls-verify': true } }],
     users: [{ name, user: { token } }],
-    contexts: [
-      { name, context: { cluster: name, user: name } },
-      { name: 'kubectl', context: { cluster: 'kubectl', user: name } },
-    ],
+    contexts: [{ name, context: { cluster: name, user: name } }],
     'current-context': name,
   };
   return JSON.stringify(kubeconfig, undefined, 2);

@@ -1,49 +1,59 @@
 import { randomInt } from 'node:crypto';
-import { createServer, type Server, type Socket } from 'node:net';
-
-/** Why a port was not given out; `message` is Kubernetes' own. */
-export class NodePortError extends Error {
-  readonly isRangeFull: boolean;
-
-  constructor(message: string, isRangeFull: boolean) {
-    super(message);
-    this.name = 'NodePortError';
-    this.isRangeFull = isRangeFull;
-  }
-}
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Pod } from './kubernetes-objects.ts';
+import type { Store } from './kubernetes-store.ts';
 
 export type NodePorts = {
   /**
-   * Takes a port of the range, a random one when none is asked for, and listens on it. Throws `NodePortError`.
-   * A port that something else on this machine listens on counts as allocated.
+   * Takes a random port of the range and listens on it; undefined when there is none left. A port that something else on
+   * this machine listens on counts as allocated.
    */
-  allocate(wanted: number | undefined): Promise<number>;
-  /** The port that `allocate` could give, without taking it; throws what it would. */
-  pick(wanted: number | undefined): number;
+  allocate(): Promise<number | undefined>;
+  /** For one whose Service was not made after all; those of a Service that goes are released by themselves. */
   release(port: number): void;
   close(): Promise<void>;
 };
 
-/**
- * The NodePorts of all Services, really listening on 127.0.0.1. `connect` is handed every connection, with the
- * port it came to.
- */
-export function createNodePorts(
-  [first, last]: readonly [number, number],
-  connect: (port: number, socket: Socket) => void,
-): NodePorts {
+const MESSAGE = 'This is a stand-in of the embedded Kubernetes, not a real sandbox: it runs nothing.';
+
+/** What runs in a sandbox Pod here: it answers like a sandbox that is up, and says that it is none. */
+function answerAsStandIn(pod: Pod, request: IncomingMessage, response: ServerResponse): void {
+  const isProbe = request.method === 'GET' && request.url?.split('?')[0] === '/v1/sandbox';
+  const status = isProbe ? 'ready' : 'not found';
+  response.writeHead(isProbe ? 200 : 404, { 'content-type': 'application/json' });
+  response.end(JSON.stringify({ status, stand_in: true, pod: pod.metadata.name, message: MESSAGE }));
+  request.resume();
+}
+
+/** The NodePorts of all Services, really listening on 127.0.0.1; behind each, the stand-in of a Ready Pod. */
+export function createNodePorts([first, last]: readonly [number, number], store: Store): NodePorts {
   const servers = new Map<number, Server>();
-  const sockets = new Set<Socket>();
   let isClosed = false;
 
+  function findReadyPod(port: number): Pod | undefined {
+    const service = store.list('Service').find(({ spec }) => spec.ports.some(({ nodePort }) => nodePort === port));
+    const selector = Object.entries(service?.spec.selector ?? {});
+    if (service === undefined || selector.length === 0) return undefined;
+    return store
+      .list('Pod', service.metadata.namespace)
+      .find(
+        ({ metadata, status }) =>
+          metadata.deletionTimestamp === undefined &&
+          status.phase === 'Running' &&
+          status.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') &&
+          selector.every(([key, value]) => metadata.labels?.[key] === value),
+      );
+  }
+
   function listen(port: number): Promise<boolean> {
-    const server = createServer((socket) => {
-      sockets.add(socket);
-      socket.on('close', () => sockets.delete(socket));
-      socket.on('error', () => socket.destroy());
-      connect(port, socket);
+    const server = createServer((request, response) => {
+      const pod = findReadyPod(port);
+      if (pod === undefined) request.socket.resetAndDestroy();
+      else answerAsStandIn(pod, request, response);
     });
-    // Taken before the first await: two requests never get the same port.
+    // A NodePort without endpoints refuses connections.
+    server.on('connection', (socket) => findReadyPod(port) ?? socket.resetAndDestroy());
+    // Taken before it listens: two requests never get the same port.
     servers.set(port, server);
     return new Promise((resolve) => {
       server.once('error', () => {
@@ -57,32 +67,21 @@ export function createNodePorts(
     });
   }
 
-  function check(wanted: number | undefined): void {
-    if (wanted === undefined) {
-      if (servers.size > last - first) throw new NodePortError('range is full', true);
-      return;
-    }
-    if (wanted < first || wanted > last) {
-      const range = `The range of valid ports is ${first}-${last}`;
-      throw new NodePortError(`provided port is not in the valid range. ${range}`, false);
-    }
-    if (servers.has(wanted)) throw new NodePortError('provided port is already allocated', false);
+  function release(port: number): Promise<unknown> {
+    const server = servers.get(port);
+    servers.delete(port);
+    const closed = new Promise((resolve) => (server === undefined ? resolve(port) : server.close(resolve)));
+    server?.closeAllConnections();
+    return closed;
   }
 
+  store.onChange((now, before) => {
+    if (now !== undefined || before?.kind !== 'Service') return;
+    for (const { nodePort } of before.spec.ports) if (nodePort !== undefined) release(nodePort);
+  });
+
   return {
-    pick(wanted) {
-      check(wanted);
-      if (wanted !== undefined) return wanted;
-      let port = randomInt(first, last + 1);
-      while (servers.has(port)) port = port === last ? first : port + 1;
-      return port;
-    },
-    async allocate(wanted) {
-      check(wanted);
-      if (wanted !== undefined) {
-        if (await listen(wanted)) return wanted;
-        throw new NodePortError('provided port is already allocated', false);
-      }
+    async allocate() {
       // From a random place once around the range, as Kubernetes' own allocator does.
       const size = last - first + 1;
       const start = randomInt(size);
@@ -90,19 +89,12 @@ export function createNodePorts(
         const port = first + ((start + step) % size);
         if (!servers.has(port) && (await listen(port))) return port;
       }
-      throw new NodePortError('range is full', true);
+      return undefined;
     },
-    release(port) {
-      servers.get(port)?.close();
-      servers.delete(port);
-    },
+    release,
     async close() {
       isClosed = true;
-      for (const socket of sockets) socket.destroy();
-      await Promise.all(
-        [...servers.values()].map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
-      );
-      servers.clear();
+      await Promise.all([...servers.keys()].map(release));
     },
   };
 }

@@ -1,10 +1,9 @@
-/** What a Pod, a Service, … look like in the embedded Kubernetes: Kubernetes' own fields, as far as it looks at them. */
+/** What the embedded Kubernetes holds: Kubernetes' own fields, as far as it looks at them. */
 
 export type OwnerReference = { apiVersion: string; kind: string; name: string; uid: string };
 
-export type ObjectMeta = {
+export type Metadata = {
   name: string;
-  generateName?: string;
   namespace?: string;
   uid: string;
   resourceVersion: string;
@@ -13,137 +12,63 @@ export type ObjectMeta = {
   deletionGracePeriodSeconds?: number;
   labels?: Record<string, string>;
   annotations?: Record<string, string>;
-  finalizers?: string[];
   ownerReferences?: OwnerReference[];
 };
 
-export type KubernetesObject = {
-  apiVersion: string;
-  kind: string;
-  metadata: ObjectMeta;
-  spec?: object;
-  status?: object;
+type Fields = { [field: string]: unknown };
+type Typed<Kind extends string, Spec, Status> = {
+  apiVersion: 'v1';
+  kind: Kind;
+  metadata: Metadata;
+  spec: Spec;
+  status: Status;
 };
 
-export type Quantities = Record<string, string>;
-
-export type Probe = {
-  httpGet?: { path?: string; scheme?: string };
-  timeoutSeconds?: number;
-  periodSeconds?: number;
-  successThreshold?: number;
-  failureThreshold?: number;
-};
-
-export type Container = {
-  name: string;
-  image: string;
-  imagePullPolicy?: string;
-  ports?: { name?: string; containerPort: number; protocol?: string }[];
-  resources?: { requests?: Quantities; limits?: Quantities };
-  env?: { name: string; value?: string }[];
-  volumeMounts?: { name: string; mountPath: string; readOnly?: boolean }[];
-  readinessProbe?: Probe;
-  livenessProbe?: Probe;
-  startupProbe?: Probe;
-  terminationMessagePath?: string;
-  terminationMessagePolicy?: string;
-};
-
-export type PodSpec = {
-  containers: Container[];
-  volumes?: { name: string; hostPath?: { path: string; type?: string } }[];
+type PodCondition = { type: string; status: string; lastTransitionTime: string; [field: string]: unknown };
+export type PodSpec = Fields & {
+  containers: { name: string; image: string }[];
+  volumes?: { hostPath?: { path: string } }[];
   nodeName?: string;
   nodeSelector?: Record<string, string>;
-  restartPolicy?: string;
-  terminationGracePeriodSeconds?: number;
-  activeDeadlineSeconds?: number;
-  tolerations?: object[];
-  [field: string]: unknown;
+  terminationGracePeriodSeconds: number;
 };
-
-export type PodCondition = {
+export type PodStatus = Fields & { phase: string; conditions?: PodCondition[] };
+type ServiceSpec = Fields & {
   type: string;
-  status: string;
-  lastProbeTime: null;
-  lastTransitionTime: string;
-  reason?: string;
-  message?: string;
-};
-
-export type PodStatus = {
-  phase: string;
-  qosClass?: string;
-  conditions?: PodCondition[];
-  containerStatuses?: object[];
-  startTime?: string;
-  [field: string]: unknown;
-};
-
-export type Pod = KubernetesObject & { spec: PodSpec; status: PodStatus };
-
-export type ServicePort = {
-  name?: string;
-  protocol?: string;
-  port: number;
-  targetPort?: number | string;
-  nodePort?: number;
-};
-
-export type ServiceSpec = {
-  type?: string;
-  clusterIP?: string;
-  clusterIPs?: string[];
   selector?: Record<string, string>;
-  ports?: ServicePort[];
-  sessionAffinity?: string;
-  externalTrafficPolicy?: string;
-  [field: string]: unknown;
+  ports: { name?: string; port: number; nodePort?: number }[];
+};
+type Amounts = Record<string, string>;
+
+export type Pod = Typed<'Pod', PodSpec, PodStatus>;
+export type Service = Typed<'Service', ServiceSpec, Fields>;
+type Namespace = Typed<'Namespace', Fields, { phase: string }>;
+export type ResourceQuota = Typed<'ResourceQuota', { hard?: Amounts }, { hard?: Amounts; used?: Amounts }>;
+type Event = { apiVersion: 'v1'; kind: 'Event'; metadata: Metadata; spec?: never; status?: never };
+
+export type KubernetesObject = Pod | Service | Namespace | ResourceQuota | Event;
+export type Kind = KubernetesObject['kind'];
+export type OfKind<K extends Kind> = Extract<KubernetesObject, { kind: K }>;
+
+/** The kinds that are served, by what they are called in paths. All but namespaces are in a namespace. */
+export const KINDS: Readonly<Record<string, Kind>> = {
+  events: 'Event',
+  namespaces: 'Namespace',
+  pods: 'Pod',
+  resourcequotas: 'ResourceQuota',
+  services: 'Service',
 };
 
-export type Service = KubernetesObject & { spec: ServiceSpec };
+/** What a kind is called in paths and messages. */
+export const pluralOf = (kind: Kind): string => `${kind.toLowerCase()}s`;
 
-export type Namespace = KubernetesObject & { spec: { finalizers?: string[] }; status: { phase: string } };
+/** Whether a Pod has ended: nothing runs in it any more, and nothing will. */
+export const isEnded = ({ status }: Pod): boolean => status.phase === 'Failed' || status.phase === 'Succeeded';
 
-export type ResourceQuota = KubernetesObject & {
-  spec: { hard?: Quantities };
-  status: { hard?: Quantities; used?: Quantities };
-};
-
-export const isPod = (object: KubernetesObject): object is Pod => object.kind === 'Pod';
-export const isService = (object: KubernetesObject): object is Service => object.kind === 'Service';
-export const isNamespace = (object: KubernetesObject): object is Namespace => object.kind === 'Namespace';
-export const isResourceQuota = (object: KubernetesObject): object is ResourceQuota => object.kind === 'ResourceQuota';
-
-/** Whether a Pod has ended (`Failed`, `Succeeded`): nothing runs in it any more, and nothing will. */
-export const isEnded = (pod: Pod): boolean => pod.status.phase === 'Failed' || pod.status.phase === 'Succeeded';
+/** Whether some JSON is an object: no list, no `null`. */
+export const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** A time as Kubernetes writes it: RFC 3339, whole seconds, UTC. */
-export function formatTime(milliseconds: number): string {
-  return new Date(milliseconds).toISOString().replace(/\.\d+Z$/, 'Z');
-}
-
-/** The resources that are served: their names in paths, and what may be done with them. */
-export type ResourceType = {
-  plural: string;
-  kind: string;
-  namespaced: boolean;
-  shortNames: string[];
-  verbs: string[];
-};
-
-const VERBS = ['create', 'delete', 'get', 'list', 'patch', 'update', 'watch'];
-
-export const RESOURCE_TYPES: readonly ResourceType[] = [
-  { plural: 'events', kind: 'Event', namespaced: true, shortNames: ['ev'], verbs: [...VERBS, 'deletecollection'] },
-  { plural: 'namespaces', kind: 'Namespace', namespaced: false, shortNames: ['ns'], verbs: VERBS },
-  { plural: 'pods', kind: 'Pod', namespaced: true, shortNames: ['po'], verbs: [...VERBS, 'deletecollection'] },
-  {
-    plural: 'resourcequotas',
-    kind: 'ResourceQuota',
-    namespaced: true,
-    shortNames: ['quota'],
-    verbs: [...VERBS, 'deletecollection'],
-  },
-  { plural: 'services', kind: 'Service', namespaced: true, shortNames: ['svc'], verbs: VERBS },
-];
+export const formatTime = (milliseconds: number): string =>
+  new Date(milliseconds).toISOString().replace(/\.\d+Z$/, 'Z');

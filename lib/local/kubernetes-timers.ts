@@ -1,27 +1,23 @@
+/** All timers of one embedded Kubernetes, so that closing it leaves none. */
 export type Timers = {
-  /** Runs the function once after so many milliseconds, unless the timers are closed before; returns a way to call it off. */
-  after(milliseconds: number, run: () => void): () => void;
-  /** A function that runs `run` soon, however often it is called until then. */
+  /** Runs the function after so many milliseconds, unless the timers are closed before. */
+  after(milliseconds: number, run: () => void): void;
+  /** A function that has `run` called soon, once, however often it is called until then. */
   coalesce(milliseconds: number, run: () => void): () => void;
   close(): void;
 };
 
-/** All timers of one embedded Kubernetes, so that closing it leaves none. */
 export function createTimers(): Timers {
   const pending = new Set<NodeJS.Timeout>();
   let isClosed = false;
 
-  function after(milliseconds: number, run: () => void): () => void {
-    if (isClosed) return () => {};
+  function after(milliseconds: number, run: () => void): void {
+    if (isClosed) return;
     const timer = setTimeout(() => {
       pending.delete(timer);
       run();
     }, milliseconds);
     pending.add(timer);
-    return () => {
-      clearTimeout(timer);
-      pending.delete(timer);
-    };
   }
 
   return {
@@ -40,7 +36,6 @@ export function createTimers(): Timers {
     close() {
       isClosed = true;
       for (const timer of pending) clearTimeout(timer);
-      pending.clear();
     },
   };
 }

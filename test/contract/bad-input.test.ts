@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { expectError, expectUnprocessable } from '../support/answers.ts';
+import { findListeningPorts } from '../support/listening-ports.ts';
 import { useWorld } from '../support/world.ts';
 
 const world = useWorld();
@@ -178,26 +179,56 @@ describe('the content type', () => {
   });
 });
 
-describe('a web page of another origin', () => {
-  const origin = 'https://elsewhere.example';
-  const isLetIn = (headers: Record<string, unknown>) =>
-    ['*', origin].includes(String(headers['access-control-allow-origin']));
-
-  // serverless-offline says yes to every origin, so the content type alone does not keep a page out.
-  it.each([
+describe('a web page', () => {
+  // There is none of ours. serverless-offline says yes to every page that asks, so nothing else keeps one out.
+  const origins: [string, () => string][] = [
+    ['of another origin', () => 'https://elsewhere.example'],
+    ['of another port of this machine', () => 'http://localhost:3000'],
+    // What a page has that made its own name lead here.
+    ['of our own address', () => new URL(world.provisioner.url).origin],
+    ['in a sandboxed frame', () => 'null'],
+    ['that does not say where it is from', () => ''],
+  ];
+  const requests: [string, string][] = [
     ['POST', '/api/sandboxes'],
     ['GET', '/api/sandboxes'],
     ['GET', '/api/sandboxes/abc'],
     ['DELETE', '/api/sandboxes/abc'],
-  ])('can do nothing with %s %s', async (method, path) => {
+    ['GET', '/health'],
+    ['GET', '/nowhere'],
+    ['PUT', '/api/sandboxes'],
+  ];
+
+  it.each(origins.flatMap(([what, originOf]) => requests.map((request) => [what, ...request, originOf] as const)))(
+    '%s gets 403 for %s %s',
+    async (_what, method, path, originOf) => {
+      const headers = { Origin: originOf(), 'content-type': 'application/json' };
+      const rest = { headers, ...(method === 'GET' ? {} : { body: ok }) };
+      expectError(await world.call(method, path, rest), 403, 'Calls from web pages are refused');
+    },
+  );
+
+  it.each(requests)('does nothing by asking whether it may: %s %s', async (method, path) => {
     const asks = { 'access-control-request-method': method, 'access-control-request-headers': 'content-type' };
-    const permission = await world.call('OPTIONS', path, { headers: { origin, ...asks } });
-    // A browser sends a GET without asking, and asks before it lets the page read.
-    if (method !== 'GET' && !isLetIn(permission.headers)) return;
-    const headers = { origin, 'content-type': 'application/json' };
-    const answer = await world.call(method, path, { headers, ...(method === 'POST' ? { body: ok } : {}) });
-    if (method === 'GET' && !isLetIn(answer.headers)) world.proxy.reset();
-    else expectError(answer, 403);
+    await world.call('OPTIONS', path, { headers: { origin: 'https://elsewhere.example', ...asks } });
+  });
+});
+
+describe('the functions', () => {
+  // serverless-offline has a second server that invokes any of them with any event, for web pages too.
+  it.each([
+    ['POST', '/2015-03-31/functions/sandbox-provisioner-production-create-sandbox/invocations'],
+    ['POST', '/2015-03-31/functions/create-sandbox/invocations'],
+    ['POST', '/2014-11-13/functions/sandbox-provisioner-production-create-sandbox/invoke-async/'],
+    ['GET', '/2015-03-31/functions'],
+  ])('are not invoked by name: %s %s', async (method, path) => {
+    const event = { version: '2.0', routeKey: 'POST /api/sandboxes', headers: {}, body: JSON.stringify(ok) };
+    const headers = { 'content-type': 'application/json' };
+    expectError(await world.call(method, path, method === 'POST' ? { headers, body: event } : {}), 404, 'Not Found');
+  });
+
+  it.skipIf(process.platform !== 'linux')('are reached over one TCP port, and no other', async () => {
+    expect(await findListeningPorts(world.provisioner.pid)).toEqual(world.provisioner.ports);
   });
 });
 

@@ -47,6 +47,11 @@ function tooManyRequests(): KubernetesAnswer {
   return { ...answer, headers: { ...answer.headers, 'retry-after': '1' } };
 }
 
+function conflict(): KubernetesAnswer {
+  const message = 'Operation cannot be fulfilled on services "sandbox": the object has been modified';
+  return kubernetesStatus(409, 'Conflict', message, { name: 'sandbox', kind: 'services' });
+}
+
 function expectRefusal(answer: HttpAnswer, outcome: 'failed' | 'unavailable', detail?: RegExp): void {
   // 404 would be a sandbox to forget, and 200 with NotFound one to kill: the original answered the one or the other.
   if (outcome === 'failed') expectError(answer, 500, detail);
@@ -106,7 +111,12 @@ describe.each(refusals)('when Kubernetes answers with %s', (_what, action, outco
     world.proxy.injectFault({ when: () => true, action });
     expectRefusal(await world.create({ sandbox_id: given.sandboxId, thread_id: given.threadId }), outcome);
   });
+});
 
+// A conflict has a meaning of its own to a create; nothing has been deleted where it is the answer to a deletion.
+const deletionRefusals: typeof refusals = [...refusals, ['409', { answer: conflict() }, 'failed']];
+
+describe.each(deletionRefusals)('when Kubernetes answers with %s', (_what, action, outcome) => {
   it('to the deletion of the Service, a delete says so, and has removed the Pod', async () => {
     const { sandboxId } = await world.givenSandbox();
     world.proxy.injectFault({ when: writing('DELETE', 'services'), action });

@@ -17,6 +17,13 @@ afterEach(async () => {
 
 const internalError = kubernetesStatus(500, 'InternalError', 'an error on the server has prevented the request');
 
+const quotaExceeded = kubernetesStatus(
+  403,
+  'Forbidden',
+  'services "sandbox" is forbidden: exceeded quota: full, requested: services=1, used: services=1, limited: services=1',
+  { name: 'sandbox', kind: 'services' },
+);
+
 const creationOf = (resource: 'pods' | 'services', sandboxId: string) => ({
   when: (call: Parameters<typeof isAbout>[0]) =>
     call.method === 'POST' && isFor(call, resource) && isAbout(call, sandboxId),
@@ -179,6 +186,39 @@ describe('eight creates of one sandbox at once', () => {
     const answers = await Promise.all(eight.map(() => world.create(body)));
     expect(answers.map(({ status }) => status)).toEqual(eight.map(() => 200));
     await expectWholeSandbox(sandboxId);
+  });
+
+  it('are all served of one that the original made, though the quota is full: all adopt it at the same moment', async () => {
+    const { sandboxId, threadId } = await world.givenOriginalSandbox();
+    const [pod, service] = [await world.findPod(sandboxId), await world.findService(sandboxId)];
+    world.proxy.injectFault({ ...creationOf('services', sandboxId), action: { answer: quotaExceeded } });
+    // What adopts it bears the resource version that was judged: none goes on before all have judged.
+    const { promise: hold, resolve: release } = Promise.withResolvers<void>();
+    const adopting = world.proxy.injectFault({
+      when: (call) => call.method === 'PATCH' && isAbout(call, sandboxId) && call.body.includes('"resourceVersion"'),
+      action: { hold },
+      times: 8,
+    });
+    const body = { sandbox_id: sandboxId, thread_id: threadId };
+    const creating = Promise.all(eight.map(() => world.create(body)));
+    await eventually(
+      'about to adopt it: all eight',
+      () => adopting.hits.length,
+      (count) => count === 8,
+      10_000,
+    );
+    release();
+    const answers = await creating;
+    expect(answers.map(({ status, text }) => (status === 200 ? status : text))).toEqual(eight.map(() => 200));
+    const sandbox_url = `http://${world.settings.NODE_HOST}:${service?.spec.ports[0].nodePort}`;
+    for (const answer of answers)
+      expect(answer.body).toEqual({ sandbox_id: sandboxId, sandbox_url, status: 'Running' });
+    expect(adopting.hits.map(({ status }) => status).sort()).toEqual([200, ...Array.from({ length: 7 }, () => 409)]);
+    expect((await world.podsOf(sandboxId)).map(({ metadata }) => metadata.uid)).toEqual([pod?.metadata.uid]);
+    expect((await world.findService(sandboxId))?.metadata).toMatchObject({
+      uid: service?.metadata.uid,
+      annotations: { 'sandbox-provisioner/thread-id': threadId },
+    });
   });
 
   it('lose nothing when one of them fails at its Pod, after it made the Service', async () => {
@@ -428,6 +468,33 @@ describe('a namespace', () => {
     const calls = await world.callsOf(() => world.givenSandbox());
     expect(writesAmong(calls).filter((call) => isFor(call, 'namespaces'))).toEqual([]);
     expect((await world.kubernetes.getNamespace())?.metadata.uid).toBe(before?.metadata.uid);
+  });
+
+  it.each([
+    ['is gone', kubernetesStatus(404, 'NotFound', 'namespaces "n" not found', { name: 'n', kind: 'namespaces' })],
+    [
+      'is being deleted',
+      kubernetesStatus(403, 'Forbidden', 'pods "sandbox" is forbidden: unable to create new content in namespace n', {
+        name: 'sandbox',
+        kind: 'pods',
+        causes: [{ reason: 'NamespaceTerminating', message: 'namespace n is being terminated' }],
+      }),
+    ],
+  ])('that %s when the Service is made and the Pod is not yet: the create begins again', async (_how, answer) => {
+    await world.givenSandbox();
+    const body = { sandbox_id: newSandboxId(), thread_id: newThreadId() };
+    const fresh = world.proxy.injectFault({ ...creationOf('pods', body.sandbox_id), action: { answer }, times: 1 });
+    const created = await world.create(body);
+    expect(created.status, created.text).toBe(200);
+    expect(fresh.hits.length).toBe(1);
+    await expectWholeSandbox(body.sandbox_id);
+
+    await world.kubernetes.remove('pods', `sandbox-${body.sandbox_id}`, 0);
+    const mending = world.proxy.injectFault({ ...creationOf('pods', body.sandbox_id), action: { answer }, times: 1 });
+    const mended = await world.create(body);
+    expect(mended).toMatchObject({ status: 200, body: { sandbox_url: created.body.sandbox_url } });
+    expect(mending.hits.length).toBe(1);
+    await expectWholeSandbox(body.sandbox_id);
   });
 
   it('that is being deleted is waited for, and made again', async () => {

@@ -1,8 +1,9 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import net, { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 
 import { isEmbeddedCluster } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
@@ -11,7 +12,13 @@ import { callHttp, type HttpAnswer } from '../support/http-call.ts';
 import { type Provisioner, startProvisioner } from '../support/provisioner.ts';
 
 let provisioner: Provisioner | undefined;
-const temporary = mkdtempSync(path.join(tmpdir(), 'local-start-'));
+let temporary = '';
+const foldersOfIt = () => readdirSync(temporary).filter((name) => name.startsWith('sandbox-provisioner-'));
+
+beforeAll(() => {
+  // A short name: the socket in it has a path of some hundred characters at most.
+  temporary = mkdtempSync(path.join(tmpdir(), 't-'));
+});
 
 afterEach(async () => {
   await provisioner?.stop();
@@ -65,5 +72,33 @@ describe.skipIf(!isEmbeddedCluster)('npm start on a machine without Kubernetes',
     provisioner = undefined;
     expect(await isListening(left)).toBe(false);
     expect(await isListening(Number(new URL(url).port))).toBe(false);
+  });
+});
+
+describe.skipIf(!isEmbeddedCluster)('the folder of a provisioner, in the temporary one', () => {
+  const settings = {
+    'the embedded Kubernetes': { EMBEDDED_KUBERNETES: 'true' },
+    'another one': { EMBEDDED_KUBERNETES: 'false', KUBECONFIG_PATH: '/nowhere' },
+  };
+
+  it.each(Object.entries(settings))(
+    'is gone after Ctrl-C, and nobody else could look into it: with %s',
+    async (...row) => {
+      provisioner = await startProvisioner({ ...row[1], TMPDIR: temporary });
+      expect(foldersOfIt()).toEqual([expect.any(String)]);
+      expect(statSync(path.join(temporary, foldersOfIt()[0] ?? '')).mode & 0o077).toBe(0);
+      await provisioner.stop();
+      provisioner = undefined;
+      expect(foldersOfIt()).toEqual([]);
+    },
+  );
+
+  it.each(Object.entries(settings))('is gone when the port is taken: with %s', async (...row) => {
+    const other = net.createServer();
+    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void other.close());
+    const { port } = other.address() as AddressInfo;
+    await expect(startProvisioner({ ...row[1], TMPDIR: temporary, PORT: String(port) })).rejects.toThrow(/EADDRINUSE/);
+    expect(foldersOfIt()).toEqual([]);
   });
 });

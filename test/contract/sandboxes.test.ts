@@ -267,6 +267,55 @@ describe('a sandbox that the original made', () => {
   });
 });
 
+describe("what only bears the name of a sandbox's object", () => {
+  const labels = { app: 'else', 'sandbox-id': 'else' };
+
+  it.each([
+    ['no labels', {}],
+    ['those of something else', labels],
+  ])('is left alone: a Service with %s. The create gets 409', async (_what, given) => {
+    await world.givenSandbox();
+    const id = newSandboxId();
+    const name = `sandbox-${id}-svc`;
+    const service = await world.kubernetes.create('services', {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name, labels: given },
+      spec: { type: 'NodePort', ports: [{ name: 'http', port: 8080 }], selector: { app: 'else' } },
+    });
+    const calls = await world.callsOf(async () => {
+      const answer = await world.create({ sandbox_id: id, thread_id: newThreadId() });
+      expectError(answer, 409, `Service ${name} is there, but is no sandbox`);
+    });
+    expect(writesAmong(calls)).toEqual([]);
+    expect((await world.findService(id))?.metadata).toEqual(service.metadata);
+    expect(await world.findPod(id)).toBeUndefined();
+  });
+
+  it.each([
+    ['no labels', {}],
+    ['those of something else', labels],
+  ])('is left alone: a Pod with %s. The create gets 409 and takes its Service back', async (_what, given) => {
+    await world.givenSandbox();
+    const names = { sandboxId: newSandboxId(), threadId: newThreadId() };
+    const { spec, ...rest } = originalPod(names, world.settings) as { spec: object };
+    const name = `sandbox-${names.sandboxId}`;
+    // No node takes it, so that nothing changes it.
+    const object = {
+      ...rest,
+      metadata: { name, labels: given },
+      spec: { ...spec, nodeSelector: { 'no-such': 'node' } },
+    };
+    const pod = await world.kubernetes.create('pods', object);
+    const answer = await world.create({ sandbox_id: names.sandboxId, thread_id: names.threadId });
+    expectError(answer, 409, `Pod ${name} is there, but is no sandbox`);
+    const found = await world.findPod(names.sandboxId);
+    expect(found?.metadata.uid).toBe(pod.metadata.uid);
+    expect(found?.metadata.deletionTimestamp).toBeUndefined();
+    expect(await world.findService(names.sandboxId)).toBeUndefined();
+  });
+});
+
 describe('GET /api/sandboxes/{sandbox_id}', () => {
   it('tells of a sandbox as the create did', async () => {
     const { sandboxId, view } = await world.givenSandbox();

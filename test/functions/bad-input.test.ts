@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { HttpEvent } from '../../lib/http.ts';
 import { type HttpRequest, httpEvent, lambdaContext } from '../support/events.ts';
 import { type ApiServer, answerStatus, startApiServer, writeKubeconfig } from '../unit/api-server.ts';
-import { callWith, create, destroy, type FunctionName, get, startCold } from './handlers.ts';
+import { call, callWith, create, destroy, type FunctionName, get, startCold } from './handlers.ts';
 
 const json = { 'content-type': 'application/json' };
 const text = (length: number) => `${'{"sandbox_id":"-"'.padEnd(length - 1)}}`;
@@ -104,6 +104,31 @@ describe('POST /api/sandboxes', () => {
   ])('reads JSON %s', async (_how, body, rest) => {
     expect(await create(body, rest)).toEqual(reached);
     expect(api.requests.length).toBeGreaterThan(0);
+  });
+});
+
+describe('a request of a web page', () => {
+  const requests: [FunctionName, HttpRequest][] = [
+    ['create-sandbox', { method: 'POST', path: '/api/sandboxes', body: { sandbox_id: 'a' } }],
+    ['get-sandbox', { method: 'GET', path: '/api/sandboxes/a', pathParameters: { sandbox_id: 'a' } }],
+    ['list-sandboxes', { method: 'GET', path: '/api/sandboxes' }],
+    ['destroy-sandbox', { method: 'DELETE', path: '/api/sandboxes/a', pathParameters: { sandbox_id: 'a' } }],
+    ['health', { method: 'GET', path: '/health' }],
+    ['fallback', { method: 'GET', path: '/' }],
+  ];
+
+  it.each(requests)('is refused by %s, wherever the page is from', async (name, request) => {
+    const host = String(httpEvent(request).headers.host);
+    for (const origin of ['https://elsewhere.example', `https://${host}`, 'null', '']) {
+      for (const header of ['origin', 'Origin', 'ORIGIN']) {
+        expect(await call(name, { ...request, headers: { [header]: origin } })).toEqual({
+          status: 403,
+          headers: json,
+          body: { detail: 'Calls from web pages are refused' },
+        });
+      }
+    }
+    expect(api.requests).toEqual([]);
   });
 });
 

@@ -1,14 +1,18 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { answerJson, kubeconfigText, startApiServer, temporaryFolder, writeKubeconfig } from '../unit/api-server.ts';
-import { askingFunctions, call, create, get, list, startCold } from './handlers.ts';
+import { type Answer, askingFunctions, call, create, get, list, startCold } from './handlers.ts';
 
 const json = { 'content-type': 'application/json' };
 const empty = { kind: 'ServiceList', apiVersion: 'v1', metadata: {}, items: [] };
 const noSandboxes = { status: 200, headers: json, body: { sandboxes: [], count: 0 } };
 
-afterEach(() => vi.unstubAllEnvs());
+afterEach(() => {
+  vi.unstubAllEnvs();
+  vi.restoreAllMocks();
+});
 
 describe('a function that is misconfigured', () => {
   it.each(askingFunctions)('says which variables are wrong: %s', async (_name, callIt) => {
@@ -88,6 +92,58 @@ describe('a kubeconfig', () => {
       headers: json,
       body: { detail: `Failed to load kubeconfig from ${path}: it is not valid (line 1)` },
     });
+  });
+
+  it('that somebody is still writing is quoted neither to the caller nor in the log, wherever it ends by now', async () => {
+    const secret = 'V3ryS3cr3t';
+    const user = { token: secret.repeat(3), password: secret, 'client-key-data': secret };
+    const flow = kubeconfigText({ server: 'https://127.0.0.1:1', user });
+    const block = [
+      'apiVersion: v1',
+      'kind: Config',
+      'users:',
+      '- name: u',
+      '  user:',
+      `    token: "${secret.repeat(3)}"`,
+      `    password: '${secret}`,
+      `    client-key-data: ${secret}`,
+      '',
+    ].join('\n');
+    const begun = [flow, block].flatMap((text) =>
+      Array.from({ length: text.length - text.indexOf(secret) }, (_, index) =>
+        text.slice(0, text.indexOf(secret) + index),
+      ),
+    );
+    // What follows the half that is there makes no sense of it either.
+    const texts = [
+      ...begun,
+      `${block}\t]`,
+      `users: {token: ${secret}: ${secret}}`,
+      `- ${secret}\n${secret}`,
+      `*${secret}`,
+    ];
+    const path = join(await temporaryFolder(), 'kubeconfig');
+    startCold({ KUBECONFIG_PATH: path, LOG_LEVEL: 'DEBUG' });
+    const written: string[] = [];
+    const keep = (...parts: unknown[]) => {
+      written.push(inspect(parts, { depth: null, maxStringLength: null }));
+      return true;
+    };
+    for (const stream of [process.stdout, process.stderr]) vi.spyOn(stream, 'write').mockImplementation(keep);
+    for (const level of ['debug', 'info', 'log', 'warn', 'error'] as const)
+      vi.spyOn(console, level).mockImplementation(keep);
+    const answers: Answer[] = [];
+    for (const text of texts) {
+      await writeFile(path, text);
+      answers.push(await list());
+    }
+    vi.restoreAllMocks();
+    for (const { status, body } of answers) {
+      expect({ status, body }).toEqual({ status: 500, body: { detail: expect.stringMatching(/kubeconfig/) } });
+    }
+    expect(written.filter((text) => text.includes('"level"')).length).toBe(texts.length);
+    expect(JSON.stringify(answers)).not.toContain(secret.slice(0, 4));
+    expect(written.filter((text) => text.includes(secret.slice(0, 4)))).toEqual([]);
   });
 
   it('that is a folder is told by its path', async () => {

@@ -10,6 +10,7 @@ import { callHttp } from './http-call.ts';
 /** The provisioner as `npm start` runs it. */
 export interface Provisioner {
   readonly url: string;
+  readonly pid: number;
   /** The ports it was told to listen on. */
   readonly ports: readonly number[];
   /** What it has printed so far. */
@@ -90,5 +91,5 @@ export async function startProvisioner(settings: Record<string, string>): Promis
     child.kill('SIGKILL');
     throw new Error(`the provisioner did not start\n${output}`, { cause });
   }
-  return { url, ports, output: () => output, stop };
+  return { url, pid: child.pid as number, ports, output: () => output, stop };
 }

@@ -47,6 +47,15 @@ const answers = {
     'pods "sandbox-a" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1',
     { name: 'sandbox-a', kind: 'pods' },
   ),
+  quotaUncounted: status(
+    403,
+    'Forbidden',
+    'pods "sandbox-a" is forbidden: status unknown for quota: q, resources: pods',
+    {
+      name: 'sandbox-a',
+      kind: 'pods',
+    },
+  ),
   terminating: status(
     403,
     'Forbidden',
@@ -98,6 +107,14 @@ describe('what Kubernetes answers', () => {
     ['a right that we have not', 403, undefined, answers.forbidden, words.forbidden, {}],
     ["a proxy's 403", 403, undefined, answers.html, words.forbidden, {}],
     ['credentials that are refused', 401, undefined, answers.unauthorized, words.unauthorized, {}],
+    [
+      'a quota that was made a moment ago',
+      403,
+      undefined,
+      answers.quotaUncounted,
+      ['unavailable', 'a quota of its namespace is not counted yet'],
+      retryAfter('1'),
+    ],
     ['a quota that is full', 403, undefined, answers.quota, ['quota-exceeded', 'exceeded quota'], {}],
     ['NodePorts that are all taken', 500, undefined, answers.nodePortsFull, words.full, {}],
     ['addresses that are all taken', 500, undefined, answers.addressesFull, words.full, {}],
@@ -161,6 +178,53 @@ describe('what Kubernetes answers', () => {
       expect(error.status).toMatchObject({ code, message: body.startsWith('{') ? message : body });
       expect(error.cause).toEqual(error.status);
     }
+  });
+
+  it.each([429, 502, 503, 504])('says when to come again only where that is a number of seconds: %i', (code) => {
+    for (const seconds of ['0', '7', '9999']) {
+      expect(statusError(code, seconds, answers.tooMany).headers).toEqual(retryAfter(seconds));
+    }
+    const others = ['', ' ', '-1', '1.5', '1e3', ' 7', '7 ', '7\n', '7, 7', '0x1', '٧', '99999', 'soon'];
+    for (const other of [...others, 'Wed, 21 Oct 2026 07:28:00 GMT', '1\r\nset-cookie: a=b', '<script>']) {
+      expect(statusError(code, other, answers.tooMany).headers, other).toEqual(retryAfter('1'));
+    }
+  });
+
+  it('is shown with its reason only where that is one word, as those of Kubernetes are', () => {
+    expect(statusError(500, undefined, status(500, 'InternalError', '')).reason).toBe('InternalError (500)');
+    const others = [
+      '',
+      ' ',
+      'Internal Error',
+      'InternalError\n',
+      'a\r\nset-cookie: b',
+      '<b>',
+      '{"a":1}',
+      'ü',
+      'x'.repeat(999),
+    ];
+    for (const other of others) {
+      expect(statusError(500, undefined, status(500, other, '')).reason, other).toBe('HTTP 500');
+    }
+    const reason = fc.oneof(fc.string({ unit: 'binary' }), fc.anything({ withNullPrototype: false }));
+    fc.assert(
+      fc.property(fc.integer({ min: 400, max: 599 }), reason, (code, given) => {
+        const error = statusError(code, undefined, JSON.stringify({ kind: 'Status', reason: given }));
+        expect(error.reason).toMatch(/^[A-Za-z0-9 ()]{1,80}$/);
+      }),
+    );
+  });
+
+  it.each<[string, unknown]>([
+    ['an object', {}],
+    ['an object that cannot be made text', { toString: 1, valueOf: 1 }],
+    ['a list', ['NamespaceTerminating']],
+    ['a number', 7],
+  ])('is read without what is no text: %s', (_what, odd) => {
+    const fields = { reason: odd, message: odd, details: { kind: odd, causes: [odd, { reason: odd }, null] } };
+    const error = statusError(500, undefined, JSON.stringify({ kind: 'Status', ...fields }));
+    expect(error).toMatchObject({ outcome: 'failed', reason: 'HTTP 500' });
+    expect(error.status).toEqual({ code: 500, reason: '', message: '', causes: ['', '', ''] });
   });
 
   it('is shortened for the log where it is not from Kubernetes', () => {

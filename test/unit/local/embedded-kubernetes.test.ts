@@ -16,7 +16,7 @@ it('serves the real client what a sandbox is made of', async () => {
     () => api.readNamespacedPod({ namespace: 'first', name: 'web' }),
     ({ status }) => status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true,
   );
-  expect(isReady.status).toMatchObject({ phase: 'Running', hostIP: '127.0.0.1', qosClass: 'BestEffort' });
+  expect(isReady.status).toMatchObject({ phase: 'Running', hostIP: '127.0.0.1' });
   const answer = await fetch(`http://127.0.0.1:${nodePort}/v1/sandbox`);
   expect({ status: answer.status, body: await answer.json() }).toEqual({
     status: 200,
@@ -51,25 +51,13 @@ it.each(['', 'Bearer wrong', 'Basic abc'])('refuses the credentials %j', async (
   });
 });
 
-it('lets kubectl in by the context that is made for it', async () => {
-  const { clusters } = JSON.parse(cluster.kubernetes.kubeconfig);
-  const { server } = clusters.find(({ name }: { name: string }) => name === 'kubectl').cluster;
-  const answer = await fetch(`${server}/api/v1/namespaces/default`);
-  expect(await answer.json()).toMatchObject({ kind: 'Namespace', metadata: { name: 'default' } });
-});
-
-it('says what it serves', async () => {
-  expect(await call('GET', '/readyz')).toEqual({ status: 200, body: 'ok' });
-  expect((await call('GET', '/version')).body).toMatchObject({ major: '1', minor: '20' });
-  const { body } = await call('GET', '/api/v1');
-  expect(body.resources.map(({ name }: { name: string }) => name)).toContain('pods');
-});
-
 it.each([
   '/api/v1/nope',
   '/api/v1/namespaces/default/nope/x',
   '/api/v1/namespaces/default/pods/x/nope',
-  '/api/v1/pods/x',
+  '/api/v1/pods',
+  '/api/v1/namespaces/default/namespaces',
+  '/api/v1/__proto__',
   '/api/v2',
   '/nope',
 ])('knows no %s', async (path) => {
@@ -78,47 +66,29 @@ it.each([
 });
 
 it.each([
-  ['POST', '/api/v1/pods'],
   ['PUT', '/api/v1/namespaces/default/pods'],
   ['DELETE', '/api/v1/namespaces'],
   ['DELETE', '/api/v1/namespaces/default/services'],
-  ['POST', '/version'],
+  ['POST', '/api/v1/namespaces/default/pods/x'],
+  ['DELETE', '/api/v1/namespaces/default/pods/x/status'],
 ])('does not allow %s %s', async (method, path) => {
   const message = 'the server does not allow this method on the requested resource';
   const body = failure(405, 'MethodNotAllowed', message, {});
   expect(await call(method, path, method === 'DELETE' ? undefined : {})).toEqual({ status: 405, body });
 });
 
-it('answers a malformed path, a body that is too big and one of another type, and goes on', async () => {
-  expect(await call('GET', '/api/v1/namespaces/%zz')).toEqual({ status: 400, body: '400 Bad Request' });
-  const pods = '/api/v1/namespaces/default/pods';
-  const big = podManifest('big', { annotations: { a: 'x'.repeat(4 * 1024 * 1024) } });
-  expect(await call('POST', pods, big)).toEqual({
-    status: 413,
-    body: failure(413, 'RequestEntityTooLarge', 'Request entity too large: limit is 3145728'),
+it.each([
+  ['GET', '/pods?watch=true', undefined, 'watch'],
+  ['GET', '/pods?fieldSelector=metadata.name%3Dx', undefined, 'fieldSelector'],
+  ['POST', '/pods?dryRun=All', {}, 'dryRun'],
+  ['DELETE', '/pods/x', { propagationPolicy: 'Orphan' }, 'propagationPolicy'],
+  ['POST', '/pods', podManifest('y', { finalizers: ['example.com/x'] }), 'finalizers'],
+])('says what it does not support: %s %s', async (method, path, body, what) => {
+  await call('POST', '/api/v1/namespaces/default/pods', podManifest('x'));
+  expect(await call(method, `/api/v1/namespaces/default${path}`, body)).toEqual({
+    status: 501,
+    body: failure(501, 'NotImplemented', `the embedded Kubernetes does not support ${what}`),
   });
-  expect((await call('POST', pods, '{}', 'text/plain')).status).toBe(415);
-  expect((await call('GET', pods)).status).toBe(200);
-});
-
-it('streams changes to a watch', async () => {
-  await call('POST', '/api/v1/namespaces', { metadata: { name: 'watched' } });
-  const { clusters } = JSON.parse(cluster.kubernetes.kubeconfig);
-  const { server } = clusters.find(({ name }: { name: string }) => name === 'kubectl').cluster;
-  const response = await fetch(`${server}/api/v1/namespaces/watched/services?watch=true`);
-  await call('POST', '/api/v1/namespaces/watched/services', serviceManifest('web'));
-  await call('DELETE', '/api/v1/namespaces/watched/services/web');
-  let text = '';
-  for await (const chunk of (response.body ?? new ReadableStream()).pipeThrough(new TextDecoderStream())) {
-    text += chunk;
-    if (text.split('\n').length > 2) break;
-  }
-  expect(
-    text
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line).type),
-  ).toEqual(['ADDED', 'DELETED']);
 });
 
 it('leaves nothing open when it is closed', async () => {
@@ -182,6 +152,4 @@ it('creates nothing in a namespace that is missing or on its way out', async () 
   const gone = () => call('GET', '/api/v1/namespaces/going');
   await until(gone, ({ status }) => status === 404);
   expect((await call('GET', '/api/v1/namespaces/going/services')).body.items).toEqual([]);
-  const kept = 'namespaces "default" is forbidden: this namespace may not be deleted';
-  expect((await call('DELETE', '/api/v1/namespaces/default')).body.message).toBe(kept);
 });
