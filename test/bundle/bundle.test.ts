@@ -9,7 +9,8 @@ import { inflateRawSync } from 'node:zlib';
 import { loadYaml } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Artifact, buildArtifact } from '../../lib/build/bundle.ts';
-import { type HttpRequest, httpEvent } from '../support/events.ts';
+import { aTime } from '../support/answers.ts';
+import { type HttpRequest, httpEvent, scheduledEvent } from '../support/events.ts';
 import { answerJson, answerStatus, kubeconfigText, type SeenRequest, startApiServer } from '../unit/api-server.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -20,7 +21,14 @@ const modules = Object.entries(functions).map(([name, { handler }]) => ({
   name,
   module: handler.replace(/\.handler$/, ''),
 }));
-const askingNames = ['create-sandbox', 'get-sandbox', 'list-sandboxes', 'destroy-sandbox'];
+const askingNames = [
+  'create-sandbox',
+  'get-sandbox',
+  'list-sandboxes',
+  'renew-sandbox',
+  'destroy-sandbox',
+  'cleanup-sandboxes',
+];
 
 type Built = Artifact & { entries: { path: string; content: Buffer }[]; code: string; sources: string[] };
 const builds = new Map<string, Built>();
@@ -135,7 +143,19 @@ describe('what is unpacked from the zip, where there is no node_modules,', () =>
       'create-sandbox',
       request('POST', '/api/sandboxes', { body: { sandbox_id: 'a1b2' } }),
       200,
-      { sandbox_id: 'a1b2', sandbox_url: 'http://host.docker.internal:30123', status: 'Pending' },
+      {
+        sandbox_id: 'a1b2',
+        sandbox_url: 'http://host.docker.internal:30123',
+        status: 'Pending',
+        created_at: null,
+        expires_at: aTime,
+      },
+    ],
+    [
+      'renew-sandbox',
+      request('POST', '/api/sandboxes/a1b2/renew', { pathParameters }),
+      404,
+      { detail: "Sandbox 'a1b2' not found" },
     ],
   ])('answers as Lambda calls it: %s', async (name, call, status, body) => {
     const api = await startApiServer(likeKubernetes);
@@ -145,6 +165,24 @@ describe('what is unpacked from the zip, where there is no node_modules,', () =>
     const answer = await callInChild(file, httpEvent(call), { KUBECONFIG_PATH: kubeconfig });
     expect({ status: answer.statusCode, body: JSON.parse(answer.body) }).toEqual({ status, body });
     expect(api.requests.length > 0).toBe(askingNames.includes(name));
+  });
+
+  it('runs on its schedule: cleanup-sandboxes', async () => {
+    const name = 'cleanup-sandboxes';
+    const api = await startApiServer(likeKubernetes);
+    const kubeconfig = join(folder, `${name}.kubeconfig`);
+    await writeFile(kubeconfig, kubeconfigText({ server: api.url }));
+    const file = join(folder, 'unpacked', name, 'functions', `${name}.cjs`);
+    expect(await callInChild(file, scheduledEvent(), { KUBECONFIG_PATH: kubeconfig })).toEqual({
+      examined: 0,
+      deleted: {},
+      kept: {},
+      adopted: 0,
+      failed: {},
+      remaining: 0,
+      dryRun: false,
+    });
+    expect(api.requests.map(({ method }) => method)).toEqual(['GET', 'GET']);
   });
 
   it.each(modules)('exports the handler and nothing else: $name', ({ name, module }) => {

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { expectError } from '../support/answers.ts';
+import { afterUse, aTime, expectError } from '../support/answers.ts';
 import { removeNamespace } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
 import type { KubernetesObject } from '../support/kubernetes-client.ts';
@@ -157,8 +157,9 @@ describe('eight creates of one sandbox at once', () => {
     expect(answers.map(({ status }) => status)).toEqual(eight.map(() => 200));
     expect(new Set(answers.map((answer) => answer.body.sandbox_url)).size).toBe(1);
     for (const answer of answers) {
-      const { sandbox_id, sandbox_url } = answers[0]?.body ?? {};
-      expect(answer.body).toEqual({ sandbox_id, sandbox_url, status: expect.toBeOneOf(['Pending', 'Running']) });
+      const { sandbox_id, sandbox_url, created_at } = answers[0]?.body ?? {};
+      const status = expect.toBeOneOf(['Pending', 'Running']);
+      expect(answer.body).toEqual({ sandbox_id, sandbox_url, status, created_at, expires_at: aTime });
     }
     await expectWholeSandbox(body.sandbox_id);
   });
@@ -303,7 +304,7 @@ describe('a create that fails', () => {
     const body = { sandbox_id: sandboxId, thread_id: threadId };
     const fault = world.proxy.injectFault({ ...creationOf('pods', sandboxId), action: { answer: internalError } });
     expectError(await world.create(body), 500, /^Pod creation failed: \S/);
-    expect((await world.get(sandboxId)).body).toEqual({ ...view, status: 'NotFound' });
+    expect((await world.get(sandboxId)).body).toEqual(afterUse(view, { status: 'NotFound' }));
     fault.remove();
     expect(await world.create(body)).toMatchObject({ status: 200, body: { sandbox_url: view.sandbox_url } });
     await expectWholeSandbox(sandboxId);
@@ -396,17 +397,16 @@ describe('a quota that is full', () => {
       const { sandboxId, threadId, view } = await world.givenRunningSandbox();
       await givenFullQuota(what);
       // The original answered 500 to the repeated create too.
-      expect(await world.create({ sandbox_id: sandboxId, thread_id: threadId })).toMatchObject({
-        status: 200,
-        body: view,
-      });
-      expect(await world.get(sandboxId)).toMatchObject({ status: 200, body: view });
+      const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
+      expect(answer).toMatchObject({ status: 200, body: afterUse(view) });
+      const used = answer.body;
+      expect(await world.get(sandboxId)).toMatchObject({ status: 200, body: used });
 
       const refused = newSandboxId();
       expectError(await world.create({ sandbox_id: refused, thread_id: newThreadId() }), 429, /exceeded quota/i);
       expect(await world.servicesOf(refused)).toEqual([]);
       expect(await world.podsOf(refused)).toEqual([]);
-      expect((await world.list()).body).toEqual({ sandboxes: [view], count: 1 });
+      expect((await world.list()).body).toEqual({ sandboxes: [used], count: 1 });
       expect((await world.destroy(sandboxId)).status).toBe(200);
     },
   );

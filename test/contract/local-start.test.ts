@@ -5,6 +5,7 @@ import path from 'node:path';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 
+import { afterUse } from '../support/answers.ts';
 import { isEmbeddedCluster } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
 import { isListening } from '../support/free-ports.ts';
@@ -54,8 +55,9 @@ describe.skipIf(!isEmbeddedCluster)('npm start on a machine without Kubernetes',
     // Nobody should take it for the real thing.
     expect(opened?.text).toMatch(/stand-in/i);
     const view = { ...created.body, status: 'Running' };
-    expect(await ask('POST', '/api/sandboxes', body)).toMatchObject({ status: 200, body: view });
-    expect((await ask('GET', '/api/sandboxes')).body).toEqual({ sandboxes: [view], count: 1 });
+    const used = await ask('POST', '/api/sandboxes', body);
+    expect(used).toMatchObject({ status: 200, body: afterUse(view) });
+    expect((await ask('GET', '/api/sandboxes')).body).toEqual({ sandboxes: [used.body], count: 1 });
 
     const second = await ask('POST', '/api/sandboxes', { sandbox_id: 'my-second' });
     expect((await ask('DELETE', '/api/sandboxes/my-first')).body).toEqual({ ok: true, sandbox_id: 'my-first' });

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { expectError } from '../support/answers.ts';
+import { afterUse, aTime, expectError } from '../support/answers.ts';
 import { eventually } from '../support/eventually.ts';
 import type { KubernetesObject } from '../support/kubernetes-client.ts';
 import { isAbout, isFor, writesAmong } from '../support/kubernetes-proxy.ts';
@@ -21,6 +21,8 @@ const aView = (sandboxId: string, status: unknown = expect.toBeOneOf(statuses)) 
   sandbox_id: sandboxId,
   sandbox_url: expect.stringMatching(new RegExp(`^http://${world.settings.NODE_HOST}:[1-9]\\d{3,4}$`)),
   status,
+  created_at: aTime,
+  expires_at: aTime,
 });
 
 describe('GET /health', () => {
@@ -59,8 +61,8 @@ describe('POST /api/sandboxes', () => {
     const service = await world.findService(sandboxId);
     for (let time = 0; time < 3; time += 1) {
       const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
-      expect(answer).toMatchObject({ status: 200, body: { ...view, status: 'Running' } });
-      expect(Object.keys(answer.body).sort()).toEqual(['sandbox_id', 'sandbox_url', 'status']);
+      expect(answer.status, answer.text).toBe(200);
+      expect(answer.body).toEqual(afterUse(view, { status: 'Running' }));
     }
     expect(uidsOf(await world.podsOf(sandboxId))).toEqual([pod?.metadata.uid]);
     expect(uidsOf(await world.servicesOf(sandboxId))).toEqual([service?.metadata.uid]);
@@ -217,12 +219,13 @@ describe('a sandbox that the original made', () => {
     const pod = await world.findPod(sandboxId);
     const service = await world.findService(sandboxId);
     const url = `http://${world.settings.NODE_HOST}:${service?.spec.ports[0].nodePort}`;
-    const view = { sandbox_id: sandboxId, sandbox_url: url, status: 'Running' };
+    // Nobody noted when it was used: its expiry is not known before it is.
+    const view = { sandbox_id: sandboxId, sandbox_url: url, status: 'Running', created_at: aTime, expires_at: null };
     expect((await world.get(sandboxId)).body).toEqual(view);
     expect((await world.list()).body).toEqual({ sandboxes: [view], count: 1 });
     expect(await world.create({ sandbox_id: sandboxId, thread_id: threadId })).toMatchObject({
       status: 200,
-      body: view,
+      body: { ...view, expires_at: aTime },
     });
     expect(uidsOf(await world.podsOf(sandboxId))).toEqual([pod?.metadata.uid]);
     expect(uidsOf(await world.servicesOf(sandboxId))).toEqual([service?.metadata.uid]);
@@ -330,7 +333,7 @@ describe('GET /api/sandboxes/{sandbox_id}', () => {
     // No node takes it, so no kubelet says otherwise.
     await world.kubernetes.create('pods', { ...pod, spec: { ...pod.spec, nodeSelector: { 'no-such': 'node' } } });
     await world.kubernetes.patch('pods', `sandbox-${names.sandboxId}`, { status: { phase } }, 'status');
-    const view = aView(names.sandboxId, phase);
+    const view = { ...aView(names.sandboxId, phase), expires_at: null };
     expect((await world.get(names.sandboxId)).body).toEqual(view);
     expect((await world.list()).body).toEqual({ sandboxes: [view], count: 1 });
   });
@@ -376,7 +379,7 @@ describe('GET /api/sandboxes', () => {
     expect(answer.body.sandboxes.toSorted(bySandboxId)).toEqual(
       [
         ...given.map(({ view }) => ({ ...view, status: 'Running' })),
-        aView(withoutPod.sandboxId, 'NotFound') as SandboxView,
+        { ...aView(withoutPod.sandboxId, 'NotFound'), expires_at: null } as SandboxView,
       ].toSorted(bySandboxId),
     );
   });

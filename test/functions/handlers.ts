@@ -7,12 +7,13 @@ const modules = {
   'create-sandbox': () => import('../../functions/create-sandbox.ts'),
   'get-sandbox': () => import('../../functions/get-sandbox.ts'),
   'list-sandboxes': () => import('../../functions/list-sandboxes.ts'),
+  'renew-sandbox': () => import('../../functions/renew-sandbox.ts'),
   'destroy-sandbox': () => import('../../functions/destroy-sandbox.ts'),
   health: () => import('../../functions/health.ts'),
   fallback: () => import('../../functions/fallback.ts'),
 };
 
-/** The names of the functions, those of serverless.yml. */
+/** The names of the functions that answer HTTP, those of serverless.yml. */
 export type FunctionName = keyof typeof modules;
 
 /** An answer of a function; the names of its headers in lower case, its body parsed. */
@@ -29,6 +30,14 @@ const variables = [
   'NODE_HOST',
   'K8S_API_SERVER',
   'K8S_TLS_SKIP_VERIFY',
+  'SANDBOX_TTL_SECONDS',
+  'SANDBOX_MAX_TTL_SECONDS',
+  'SANDBOX_MAX_LIFETIME_SECONDS',
+  'SANDBOX_ORPHAN_GRACE_SECONDS',
+  'SANDBOX_FAILED_RETENTION_SECONDS',
+  'SANDBOX_PENDING_TIMEOUT_SECONDS',
+  'CLEANUP_CONCURRENCY',
+  'CLEANUP_DRY_RUN',
   'KUBERNETES_SERVICE_HOST',
   'KUBERNETES_SERVICE_PORT',
   'AWS_LAMBDA_FUNCTION_NAME',
@@ -76,6 +85,13 @@ const one = (method: string, sandboxId: string): HttpRequest => ({
 export const get = (sandboxId: string, context?: Context): Promise<Answer> =>
   call('get-sandbox', one('GET', sandboxId), context);
 
+/** `POST /api/sandboxes/{sandbox_id}/renew` */
+export const renew = (sandboxId: string, body?: unknown, context?: Context): Promise<Answer> => {
+  const { pathParameters = {} } = one('POST', sandboxId);
+  const path = `/api/sandboxes/${sandboxId}/renew`;
+  return call('renew-sandbox', { method: 'POST', path, pathParameters, body }, context);
+};
+
 /** `DELETE /api/sandboxes/{sandbox_id}` */
 export const destroy = (sandboxId: string, context?: Context): Promise<Answer> =>
   call('destroy-sandbox', one('DELETE', sandboxId), context);
@@ -84,10 +100,11 @@ export const destroy = (sandboxId: string, context?: Context): Promise<Answer> =
 export const list = (context?: Context): Promise<Answer> =>
   call('list-sandboxes', { method: 'GET', path: '/api/sandboxes' }, context);
 
-/** The four functions that ask Kubernetes, each called with what would do. */
+/** The five functions that ask Kubernetes, each called with what would do. */
 export const askingFunctions: [FunctionName, (context?: Context) => Promise<Answer>][] = [
   ['create-sandbox', (context) => create({ sandbox_id: 'a1b2c3d4' }, {}, context)],
   ['get-sandbox', (context) => get('a1b2c3d4', context)],
   ['list-sandboxes', list],
+  ['renew-sandbox', (context) => renew('a1b2c3d4', undefined, context)],
   ['destroy-sandbox', (context) => destroy('a1b2c3d4', context)],
 ];

@@ -2,8 +2,10 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { startEmbeddedKubernetes } from '../../lib/local/embedded-kubernetes.ts';
+import { aTime } from '../support/answers.ts';
 import { eventually } from '../support/eventually.ts';
 import { callHttp } from '../support/http-call.ts';
+import type { SandboxView } from '../support/world.ts';
 import { temporaryFolder } from '../unit/api-server.ts';
 import { create, destroy, get, list, startCold } from './handlers.ts';
 
@@ -28,10 +30,12 @@ describe('the functions together, in front of the embedded Kubernetes', () => {
         sandbox_id: 'a1b2c3d4',
         sandbox_url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:3\d{4}$/),
         status: expect.stringMatching(/^(Pending|Running)$/),
+        created_at: aTime,
+        expires_at: aTime,
       },
     });
-    const { sandbox_url } = created.body as { sandbox_url: string };
-    const running = { sandbox_id: 'a1b2c3d4', sandbox_url, status: 'Running' };
+    const { sandbox_url, created_at } = created.body as SandboxView;
+    const running = { sandbox_id: 'a1b2c3d4', sandbox_url, status: 'Running', created_at, expires_at: aTime };
 
     const found = await eventually(
       'Running',

@@ -1,6 +1,22 @@
 import { expect } from 'vitest';
 
 import type { HttpAnswer } from './http-call.ts';
+import type { SandboxView } from './world.ts';
+
+/** A time as the API tells it: RFC 3339, in UTC. */
+export const aTime = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/);
+
+/** A sandbox's view after one more use: what is said here has changed, its expiry was put off, and all else is as it was. */
+export const afterUse = (view: SandboxView, changes: { status?: unknown } = {}) => ({
+  ...view,
+  expires_at: expect.toSatisfy((expiresAt: unknown) => isPutOff(view.expires_at, expiresAt), 'is put off'),
+  ...changes,
+});
+
+function isPutOff(before: string | null, after: unknown): boolean {
+  if (before === null) return after === null;
+  return typeof after === 'string' && Date.parse(after) > Date.parse(before);
+}
 
 /** An error of ours: JSON with `detail` and nothing else; the detail a short text, not what Kubernetes said, headers and all. */
 export function expectError(answer: HttpAnswer, status: number | readonly number[], detail?: string | RegExp): void {

@@ -21,6 +21,8 @@ export interface SandboxView {
   readonly sandbox_id: string;
   readonly sandbox_url: string;
   readonly status: string;
+  readonly created_at: string | null;
+  readonly expires_at: string | null;
 }
 
 /** The provisioner over HTTP, in front of a cluster, with a proxy between them. */

@@ -23,6 +23,14 @@ const settings = [
   'NODE_HOST',
   'K8S_API_SERVER',
   'K8S_TLS_SKIP_VERIFY',
+  'SANDBOX_TTL_SECONDS',
+  'SANDBOX_MAX_TTL_SECONDS',
+  'SANDBOX_MAX_LIFETIME_SECONDS',
+  'SANDBOX_ORPHAN_GRACE_SECONDS',
+  'SANDBOX_FAILED_RETENTION_SECONDS',
+  'SANDBOX_PENDING_TIMEOUT_SECONDS',
+  'CLEANUP_CONCURRENCY',
+  'CLEANUP_DRY_RUN',
 ];
 
 describe('the configuration', () => {
@@ -37,6 +45,14 @@ describe('the configuration', () => {
       nodeHost: 'host.docker.internal',
       apiServer: undefined,
       skipTlsVerify: false,
+      sandboxTtlSeconds: 86_400,
+      sandboxMaxTtlSeconds: 604_800,
+      sandboxMaxLifetimeSeconds: 0,
+      orphanGraceSeconds: 300,
+      failedRetentionSeconds: 3_600,
+      pendingTimeoutSeconds: 1_800,
+      cleanupConcurrency: 10,
+      cleanupDryRun: false,
     });
   });
 
@@ -51,6 +67,14 @@ describe('the configuration', () => {
       NODE_HOST: '192.0.2.7',
       K8S_API_SERVER: 'https://10.0.0.1:6443',
       K8S_TLS_SKIP_VERIFY: 'true',
+      SANDBOX_TTL_SECONDS: '1',
+      SANDBOX_MAX_TTL_SECONDS: '2',
+      SANDBOX_MAX_LIFETIME_SECONDS: '3',
+      SANDBOX_ORPHAN_GRACE_SECONDS: '4',
+      SANDBOX_FAILED_RETENTION_SECONDS: '5',
+      SANDBOX_PENDING_TIMEOUT_SECONDS: '6',
+      CLEANUP_CONCURRENCY: '7',
+      CLEANUP_DRY_RUN: 'true',
       PATH: '/bin',
     };
     expect(loadConfig(env)).toEqual({
@@ -63,6 +87,14 @@ describe('the configuration', () => {
       nodeHost: '192.0.2.7',
       apiServer: 'https://10.0.0.1:6443',
       skipTlsVerify: true,
+      sandboxTtlSeconds: 1,
+      sandboxMaxTtlSeconds: 2,
+      sandboxMaxLifetimeSeconds: 3,
+      orphanGraceSeconds: 4,
+      failedRetentionSeconds: 5,
+      pendingTimeoutSeconds: 6,
+      cleanupConcurrency: 7,
+      cleanupDryRun: true,
     });
   });
 
@@ -81,6 +113,14 @@ describe('the configuration', () => {
       NODE_HOST: 'http://node/',
       K8S_API_SERVER: '10.0.0.1:6443',
       K8S_TLS_SKIP_VERIFY: 'yes',
+      SANDBOX_TTL_SECONDS: '1d',
+      SANDBOX_MAX_TTL_SECONDS: '-1',
+      SANDBOX_MAX_LIFETIME_SECONDS: 'never',
+      SANDBOX_ORPHAN_GRACE_SECONDS: '1.5',
+      SANDBOX_FAILED_RETENTION_SECONDS: '1e3',
+      SANDBOX_PENDING_TIMEOUT_SECONDS: ' 7',
+      CLEANUP_CONCURRENCY: '0',
+      CLEANUP_DRY_RUN: 'no',
     };
     const problems = [
       'K8S_NAMESPACE must be a legal namespace name (RFC 1123 label)',
@@ -92,6 +132,14 @@ describe('the configuration', () => {
       'NODE_HOST must be a host name or an IP address, without scheme, port or slash',
       'K8S_API_SERVER must be an http:// or https:// URL',
       "K8S_TLS_SKIP_VERIFY must be 'true' or 'false'",
+      'SANDBOX_TTL_SECONDS must be a whole number of seconds',
+      'SANDBOX_MAX_TTL_SECONDS must be a whole number of seconds',
+      'SANDBOX_MAX_LIFETIME_SECONDS must be a whole number of seconds',
+      'SANDBOX_ORPHAN_GRACE_SECONDS must be a whole number of seconds',
+      'SANDBOX_FAILED_RETENTION_SECONDS must be a whole number of seconds',
+      'SANDBOX_PENDING_TIMEOUT_SECONDS must be a whole number of seconds',
+      'CLEANUP_CONCURRENCY must be a whole number from 1 to 100',
+      "CLEANUP_DRY_RUN must be 'true' or 'false'",
     ];
     expect(problemsOf(env)).toBe(`Misconfigured: ${problems.join('; ')}`);
   });
@@ -118,6 +166,19 @@ describe('the configuration', () => {
     ['K8S_API_SERVER', 'http://[::1]:8001'],
     ['K8S_API_SERVER', 'https://rancher.example/k8s/clusters/c-1'],
     ['K8S_TLS_SKIP_VERIFY', 'false'],
+    ['SANDBOX_TTL_SECONDS', '0'],
+    ['SANDBOX_TTL_SECONDS', '604800'],
+    ['SANDBOX_MAX_TTL_SECONDS', '0'],
+    ['SANDBOX_MAX_TTL_SECONDS', '86400'],
+    ['SANDBOX_MAX_TTL_SECONDS', '999999999'],
+    ['SANDBOX_MAX_LIFETIME_SECONDS', '999999999'],
+    ['SANDBOX_ORPHAN_GRACE_SECONDS', '0'],
+    ['SANDBOX_FAILED_RETENTION_SECONDS', '0'],
+    ['SANDBOX_PENDING_TIMEOUT_SECONDS', '0'],
+    ['CLEANUP_CONCURRENCY', '1'],
+    ['CLEANUP_CONCURRENCY', '99'],
+    ['CLEANUP_CONCURRENCY', '100'],
+    ['CLEANUP_DRY_RUN', 'false'],
   ])('accepts %s=%j', (name, value) => {
     expect(() => loadConfig({ [name]: value })).not.toThrow();
   });
@@ -150,8 +211,34 @@ describe('the configuration', () => {
     ['K8S_API_SERVER', 'server'],
     ['K8S_TLS_SKIP_VERIFY', '1'],
     ['K8S_TLS_SKIP_VERIFY', 'TRUE'],
+    ['SANDBOX_TTL_SECONDS', '1000000000'],
+    ['SANDBOX_MAX_TTL_SECONDS', '+1'],
+    ['SANDBOX_ORPHAN_GRACE_SECONDS', '5m'],
+    ['SANDBOX_PENDING_TIMEOUT_SECONDS', '1\n'],
+    ['CLEANUP_CONCURRENCY', '101'],
+    ['CLEANUP_CONCURRENCY', '01'],
+    ['CLEANUP_DRY_RUN', '1'],
   ])('refuses %s=%j', (name, value) => {
     expect(problemsOf({ [name]: value })).toMatch(new RegExp(`^Misconfigured: ${name} must (not )?[^;]+$`));
+  });
+
+  it.each([
+    ['the default is longer than the maximum that is set', { SANDBOX_MAX_TTL_SECONDS: '86399' }],
+    ['what is set is longer than the default maximum', { SANDBOX_TTL_SECONDS: '604801' }],
+    ['both are set', { SANDBOX_TTL_SECONDS: '2', SANDBOX_MAX_TTL_SECONDS: '1' }],
+  ])('refuses a time to live beyond the maximum: %s', (_how, env) => {
+    expect(problemsOf(env)).toMatch(
+      /^Misconfigured: SANDBOX_TTL_SECONDS \(\d+\) must not be larger than SANDBOX_MAX_TTL_SECONDS \(\d+\)$/,
+    );
+  });
+
+  it.each([
+    ['without a maximum', { SANDBOX_TTL_SECONDS: '999999999', SANDBOX_MAX_TTL_SECONDS: '0' }],
+    ['which is the maximum', { SANDBOX_TTL_SECONDS: '60', SANDBOX_MAX_TTL_SECONDS: '60' }],
+    // For ever by default, but nobody may ask for it.
+    ['which is none', { SANDBOX_TTL_SECONDS: '0', SANDBOX_MAX_TTL_SECONDS: '60' }],
+  ])('takes a time to live, %s', (_how, env) => {
+    expect(() => loadConfig(env)).not.toThrow();
   });
 
   describe('without KUBECONFIG_WAIT_SECONDS', () => {

@@ -2,7 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ProvisionerError, type RequestIssue } from '../../lib/errors.ts';
 import { sandboxIdPattern, threadIdPattern } from '../../lib/names.ts';
-import { malformedBody, parseCreateRequest, parseSandboxId } from '../../lib/request.ts';
+import { type CreateSandboxRequest, malformedBody, parseCreateRequest, parseSandboxId } from '../../lib/request.ts';
+
+/** The most seconds that the default settings let a caller ask for. */
+const week = 604_800;
 
 const sandboxIdText = '^[a-z0-9](?:[a-z0-9-]{0,49}[a-z0-9])?$';
 const threadIdText = '^[A-Za-z0-9_-]{1,64}$';
@@ -49,7 +52,7 @@ function issuesOf(parse: () => unknown): RequestIssue[] {
 const nested = (depth: number): unknown => JSON.parse(`${'['.repeat(depth)}${']'.repeat(depth)}`);
 
 describe('the body of POST /api/sandboxes', () => {
-  it.each<[string, unknown, { sandboxId: string; threadId: string }]>([
+  it.each<[string, unknown, Partial<CreateSandboxRequest>]>([
     ['both ids', { sandbox_id: 'a1', thread_id: 'T_1' }, { sandboxId: 'a1', threadId: 'T_1' }],
     // Today's client sends null for a sandbox without a thread, older ones leave it out.
     ['a thread_id that is null', { sandbox_id: 'a1', thread_id: null }, { sandboxId: 'a1', threadId: 'a1' }],
@@ -61,7 +64,7 @@ describe('the body of POST /api/sandboxes', () => {
       { sandboxId: 'x'.repeat(51), threadId: 'y'.repeat(64) },
     ],
   ])('may have %s', (_what, body, request) => {
-    expect(parseCreateRequest(body)).toStrictEqual(request);
+    expect(parseCreateRequest(body, week)).toStrictEqual({ ttlSeconds: undefined, ...request });
   });
 
   it.each<[string, unknown, RequestIssue[]]>([
@@ -87,7 +90,7 @@ describe('the body of POST /api/sandboxes', () => {
     ['a number for a body', 7, [noObject(7)]],
     ['null for a body', null, [noObject(null)]],
   ])('may not have %s', (_what, body, issues) => {
-    expect(issuesOf(() => parseCreateRequest(body))).toStrictEqual(issues);
+    expect(issuesOf(() => parseCreateRequest(body, week))).toStrictEqual(issues);
   });
 
   it.each<[string, unknown]>([
@@ -96,7 +99,7 @@ describe('the body of POST /api/sandboxes', () => {
     ['a long list', { sandbox_id: Array.from({ length: 10_000 }, (_, index) => index) }],
     ['a long body of another kind', 'x'.repeat(60_000)],
   ])('is shown to its sender in an excerpt where it has %s', (_what, body) => {
-    const [issue, ...others] = issuesOf(() => parseCreateRequest(body));
+    const [issue, ...others] = issuesOf(() => parseCreateRequest(body, week));
     expect(others).toEqual([]);
     expect(issue?.input).toMatch(/^.{256}…$/);
     expect(JSON.stringify(issue).length).toBeLessThan(1000);
@@ -104,9 +107,11 @@ describe('the body of POST /api/sandboxes', () => {
 
   // Showing the sender its body is recursive. The parser before it gives up at some 2,300 levels, long before this does.
   it.each([100, 1_000, 2_300])('is refused, not fallen over, where it is nested %i deep', (depth) => {
-    expect(issuesOf(() => parseCreateRequest(nested(depth)))).toMatchObject([{ type: 'model_attributes_type' }]);
-    expect(issuesOf(() => parseCreateRequest({ sandbox_id: nested(depth) }))).toMatchObject([{ type: 'string_type' }]);
-    expect(issuesOf(() => parseCreateRequest({ thread_id: nested(depth) }))).toMatchObject([
+    expect(issuesOf(() => parseCreateRequest(nested(depth), week))).toMatchObject([{ type: 'model_attributes_type' }]);
+    expect(issuesOf(() => parseCreateRequest({ sandbox_id: nested(depth) }, week))).toMatchObject([
+      { type: 'string_type' },
+    ]);
+    expect(issuesOf(() => parseCreateRequest({ thread_id: nested(depth) }, week))).toMatchObject([
       { type: 'missing', loc: ['body', 'sandbox_id'] },
       { type: 'string_type', loc: ['body', 'thread_id'] },
     ]);
@@ -127,7 +132,7 @@ describe('the body of POST /api/sandboxes', () => {
       fc.property(body, (given) => {
         let request: ReturnType<typeof parseCreateRequest>;
         try {
-          request = parseCreateRequest(given);
+          request = parseCreateRequest(given, week);
         } catch (error) {
           expect(error).toBeInstanceOf(ProvisionerError);
           const { detail } = error as ProvisionerError;

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { ProvisionerError } from '../../lib/errors.ts';
 import { refuse, routes } from '../../lib/routes.ts';
 
-type Service = { functions: Record<string, { events?: { httpApi?: string }[] }> };
+type Service = { functions: Record<string, { events?: { httpApi?: string; schedule?: string }[] }> };
 const service = loadYaml<Service>(readFileSync(new URL('../../serverless.yml', import.meta.url), 'utf8'));
 
 const told = (error: ProvisionerError) => ({ outcome: error.outcome, detail: error.detail, headers: error.headers });
@@ -23,6 +23,13 @@ describe('the routes', () => {
     const deployed = events.filter((event) => event !== undefined && event !== '*');
     const known = routes.flatMap(({ path, methods }) => methods.map((method) => `${method} ${path}`));
     expect(deployed.toSorted()).toEqual(known.toSorted());
+  });
+
+  it('are not all that is deployed: one function runs on a schedule', () => {
+    const scheduled = Object.entries(service.functions).flatMap(([name, { events = [] }]) =>
+      events.flatMap(({ schedule }) => (schedule === undefined ? [] : [[name, schedule]])),
+    );
+    expect(scheduled).toEqual([['cleanup-sandboxes', expect.stringContaining('rate(5 minutes)')]]);
   });
 
   it('leave the rest to one function', () => {
@@ -48,6 +55,8 @@ describe('a request that no route matches', () => {
     ['GET', '/api/sandboxes//'],
     ['GET', '/api/sandboxes/a/b'],
     ['GET', '/api/sandboxes/a/b/'],
+    ['POST', '/api/sandboxes//renew'],
+    ['POST', '/api/sandboxes/a/renew/b'],
     ['GET', '/x/api/sandboxes/'],
     ['POST', '/api/sandbox'],
     ['GET', '//evil.com/'],
@@ -68,6 +77,8 @@ describe('a request that no route matches', () => {
     ['DELETE', '/api/sandboxes', 'GET, POST'],
     ['POST', '/api/sandboxes/a', 'DELETE, GET'],
     ['PATCH', '/api/sandboxes/a', 'DELETE, GET'],
+    ['GET', '/api/sandboxes/a/renew', 'POST'],
+    ['DELETE', '/api/sandboxes/a/renew/', 'POST'],
     // There is nothing to go to for this method at the right path either.
     ['DELETE', '/api/sandboxes/', 'GET, POST'],
     ['POST', '/health/', 'GET'],
@@ -82,6 +93,7 @@ describe('a request that no route matches', () => {
     ['POST', '/api/sandboxes/', '/api/sandboxes'],
     ['GET', '/api/sandboxes/abc/', '/api/sandboxes/abc'],
     ['DELETE', '/api/sandboxes/abc/', '/api/sandboxes/abc'],
+    ['POST', '/api/sandboxes/abc/renew/', '/api/sandboxes/abc/renew'],
     // rawPath has been decoded: what it holds goes into the header encoded.
     ['GET', '/api/sandboxes/a b/', '/api/sandboxes/a%20b'],
     ['GET', '/api/sandboxes/a\r\nset-cookie: x=1/', '/api/sandboxes/a%0D%0Aset-cookie%3A%20x%3D1'],
@@ -121,6 +133,7 @@ describe('a request that no route matches', () => {
       '//',
       'api',
       'sandboxes',
+      'renew',
       'health',
       '..',
       '.',
@@ -148,7 +161,7 @@ describe('a request that no route matches', () => {
           expect(error).toBeInstanceOf(ProvisionerError);
           const { location } = error.headers;
           if (location !== undefined)
-            expect(location).toMatch(/^(\/prod)?\/(health|api\/sandboxes(\/[\w%!'()*~.-]+)?)$/);
+            expect(location).toMatch(/^(\/prod)?\/(health|api\/sandboxes(\/[\w%!'()*~.-]+(\/renew)?)?)$/);
         },
       ),
       { numRuns: 1000 },

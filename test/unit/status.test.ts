@@ -1,9 +1,21 @@
-import type { V1Pod, V1Service } from '@kubernetes/client-node';
+import type { V1ObjectMeta, V1Pod, V1Service } from '@kubernetes/client-node';
 import { describe, expect, it } from 'vitest';
-import { belongsTo, findNodePort, findThreadId, isServing, viewSandbox } from '../../lib/status.ts';
+import { loadConfig } from '../../lib/config.ts';
+import { belongsTo } from '../../lib/ownership.ts';
+import { findNodePort, findThreadId, isServing, viewSandbox } from '../../lib/status.ts';
+
+const config = loadConfig({ NODE_HOST: 'node.example' });
 
 const service = {
-  metadata: { name: 'sandbox-a-svc', uid: 'this-service' },
+  metadata: {
+    name: 'sandbox-a-svc',
+    uid: 'this-service',
+    creationTimestamp: new Date('2026-11-22T11:00:00Z'),
+    annotations: {
+      'sandbox-provisioner/last-used-at': '2026-11-22T13:00:00.000Z',
+      'sandbox-provisioner/ttl-seconds': '100',
+    },
+  },
   spec: { ports: [{ name: 'http', port: 8080, nodePort: 30_123 }] },
 } satisfies V1Service;
 
@@ -36,15 +48,45 @@ describe('what a caller sees of a sandbox', () => {
     ['its own Pod that terminates', pod({ ...terminating, ownerReferences: owned }, 'Running'), 'NotFound'],
     ["the original's Pod that terminates", pod(terminating, 'Running'), 'NotFound'],
   ])('with %s', (_which, itsPod, status) => {
-    expect(viewSandbox('a', service, itsPod, 'node.example')).toStrictEqual({
+    expect(viewSandbox('a', service, itsPod, config)).toStrictEqual({
       sandbox_id: 'a',
       sandbox_url: 'http://node.example:30123',
       status,
+      created_at: '2026-11-22T11:00:00.000Z',
+      expires_at: '2026-11-22T13:01:40.000Z',
     });
   });
 
   it('has the address of an IPv6 node in brackets, as the configuration gives it', () => {
-    expect(viewSandbox('a', service, undefined, '[::1]')?.sandbox_url).toBe('http://[::1]:30123');
+    expect(viewSandbox('a', service, undefined, loadConfig({ NODE_HOST: '::1' }))?.sandbox_url).toBe(
+      'http://[::1]:30123',
+    );
+  });
+
+  it.each<[string, V1ObjectMeta, { created_at: string | null; expires_at: string | null }]>([
+    ['nothing is noted', {}, { created_at: null, expires_at: null }],
+    [
+      'no use is noted',
+      { creationTimestamp: new Date(0) },
+      { created_at: '1970-01-01T00:00:00.000Z', expires_at: null },
+    ],
+    [
+      'no time is noted: the settings have it',
+      { annotations: { 'sandbox-provisioner/last-used-at': '2026-11-22T13:00:00.5Z' } },
+      { created_at: null, expires_at: '2026-11-23T13:00:00.500Z' },
+    ],
+    [
+      'it is to live for ever',
+      {
+        annotations: {
+          'sandbox-provisioner/last-used-at': '2026-11-22T13:00:00Z',
+          'sandbox-provisioner/ttl-seconds': '0',
+        },
+      },
+      { created_at: null, expires_at: null },
+    ],
+  ])('has its times, or null, where %s', (_what, metadata, times) => {
+    expect(viewSandbox('a', { ...service, metadata }, undefined, config)).toMatchObject(times);
   });
 
   it.each<[string, V1Service]>([
@@ -55,7 +97,7 @@ describe('what a caller sees of a sandbox', () => {
     ['has other ports only', { spec: { ports: [{ name: 'metrics', port: 9090, nodePort: 30_001 }] } }],
   ])('is nothing while its Service %s', (_how, incomplete) => {
     expect(findNodePort(incomplete)).toBeUndefined();
-    expect(viewSandbox('a', incomplete, pod({}, 'Running'), 'node.example')).toBeUndefined();
+    expect(viewSandbox('a', incomplete, pod({}, 'Running'), config)).toBeUndefined();
   });
 
   it('leads to the port `http`, whichever place it has', () => {

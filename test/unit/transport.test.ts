@@ -183,7 +183,7 @@ describe('a call', () => {
     const preconditions = { uid: 'ü', resourceVersion: '7' };
     await expect(kubernetes.deleteService('a', preconditions, never)).resolves.toBe(true);
     await kubernetes.evictPod('sandbox-a', 'uid', never);
-    await kubernetes.deletePod('sandbox-a', never);
+    await kubernetes.deletePod('sandbox-a', undefined, never);
     expect(api.connections()).toBe(1);
     expect(
       api.requests.map(({ method, headers, body }) => ({
@@ -273,7 +273,8 @@ describe('an answer', () => {
     });
     const kubernetes = await open({ server: api.url });
     await expect(kubernetes.readPod('a', never)).resolves.toBeUndefined();
-    await kubernetes.deletePod('a', never);
+    await expect(kubernetes.deletePod('a', undefined, never)).resolves.toBe(false);
+    await expect(kubernetes.deletePod('a', { uid: 'u' }, never)).resolves.toBe(false);
     await expect(kubernetes.deleteService('a', undefined, never)).resolves.toBe(false);
     await expect(kubernetes.deleteService('a', { uid: 'u' }, never)).resolves.toBe(false);
     await kubernetes.evictPod('a', 'u', never);
@@ -283,7 +284,7 @@ describe('an answer', () => {
     const api = await startApiServer((_request, response) => answerStatus(response, 409, 'Conflict'));
     const kubernetes = await open({ server: api.url });
     expect(await errorOf(kubernetes.deleteService('a', undefined, never))).toMatchObject({ outcome: 'conflict' });
-    expect(await errorOf(kubernetes.deletePod('a', never))).toMatchObject({ outcome: 'conflict' });
+    expect(await errorOf(kubernetes.deletePod('a', undefined, never))).toMatchObject({ outcome: 'conflict' });
   });
 
   it('that refuses is an error with its status', async () => {
