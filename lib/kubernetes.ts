@@ -85,10 +85,10 @@ export async function openKubernetes(config: Config, signal: AbortSignal): Promi
   const within = (signal: AbortSignal, headers: Record<string, string> = {}) => ({ httpApi: send(signal, headers) });
   const { namespace } = config;
 
-  const deleteService = (name: string, body: V1DeleteOptions, signal: AbortSignal) =>
-    retry(() => api.deleteNamespacedService({ namespace, name, body }, within(signal)), signal);
-  const deletePod = (name: string, body: V1DeleteOptions, signal: AbortSignal) =>
-    retry(() => api.deleteNamespacedPod({ namespace, name, body }, within(signal)), signal);
+  const deleteService = (name: string, options: { body?: V1DeleteOptions }, signal: AbortSignal) =>
+    retry(() => api.deleteNamespacedService({ namespace, name, ...options }, within(signal)), signal);
+  const deletePod = (name: string, options: { body?: V1DeleteOptions }, signal: AbortSignal) =>
+    retry(() => api.deleteNamespacedPod({ namespace, name, ...options }, within(signal)), signal);
   const listServices = (page: Page, signal: AbortSignal): Promise<Listed<V1Service>> =>
     retry(
       () => api.listNamespacedService({ namespace, labelSelector: sandboxSelector, ...page }, within(signal)),
@@ -113,7 +113,10 @@ export async function openKubernetes(config: Config, signal: AbortSignal): Promi
       return retry(() => api.patchNamespacedService({ namespace, name, body }, within(signal, headers)), signal);
     },
     deleteService: (name, preconditions, signal) =>
-      isDone(deleteService(name, preconditions ? { preconditions } : {}, signal), preconditions !== undefined),
+      isDone(
+        deleteService(name, preconditions ? { body: { preconditions } } : {}, signal),
+        preconditions !== undefined,
+      ),
     createPod: (body, signal) => retry(() => api.createNamespacedPod({ namespace, body }, within(signal)), signal),
     readPod(name, signal) {
       const reading = retry(() => api.readNamespacedPod({ namespace, name }, within(signal)), signal);
@@ -126,9 +129,9 @@ export async function openKubernetes(config: Config, signal: AbortSignal): Promi
       return retry(() => api.patchNamespacedPod({ namespace, name, body }, within(signal, headers)), signal);
     },
     deletePod: (name, preconditions, signal) =>
-      isDone(deletePod(name, preconditions ? { preconditions } : {}, signal), preconditions !== undefined),
+      isDone(deletePod(name, preconditions ? { body: { preconditions } } : {}, signal), preconditions !== undefined),
     async evictPod(name, uid, signal) {
-      await isDone(deletePod(name, { gracePeriodSeconds: 0, preconditions: { uid } }, signal), true);
+      await isDone(deletePod(name, { body: { gracePeriodSeconds: 0, preconditions: { uid } } }, signal), true);
     },
   };
 }

@@ -1,6 +1,6 @@
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 
-import { expectError } from '../support/answers.ts';
+import { aTime, expectError } from '../support/answers.ts';
 import { eventually } from '../support/eventually.ts';
 import { isAbout, isFor, type KubernetesCall } from '../support/kubernetes-proxy.ts';
 import { originalPod, originalService, type SandboxNames } from '../support/original.ts';
@@ -99,10 +99,11 @@ describe.each(remakers)('a create that stalls while %s removes its sandbox and m
       release();
       const answer = await creating;
       if (isAnothers) expectError(answer, 409, `Sandbox '${names.sandboxId}' belongs to another thread`);
-      else expect(answer).toMatchObject({ status: 200, body: { ...view, status: alive } });
+      else expect(answer).toMatchObject({ status: 200, body: { ...view, expires_at: aTime, status: alive } });
       expect(await uidsOf(names.sandboxId)).toEqual(newer);
       expect((await world.findPod(names.sandboxId))?.metadata.deletionTimestamp).toBeUndefined();
-      expect((await world.get(names.sandboxId)).body).toEqual({ ...view, status: alive });
+      const expected = isAnothers ? { ...view, status: alive } : { ...view, expires_at: aTime, status: alive };
+      expect((await world.get(names.sandboxId)).body).toEqual(expected);
     });
   });
 });

@@ -79,13 +79,29 @@ describe('the connection to Kubernetes', () => {
     expect(api.requests.map(({ url }) => url.split('/').at(-1))).toEqual(['first', 'late', 'late']);
   });
 
-  it('that was new and is cut is an error: nobody knows whether the server was there', async () => {
+  it('that was new and is cut every time is an error, in the end', async () => {
     const api = await startApiServer((_request, response) => response.destroy());
     const kubernetes = await open({ server: api.url });
     expect(await errorOf(kubernetes.readService('sandbox-a-svc', never))).toMatchObject({
       outcome: 'unavailable',
       reason: 'Kubernetes is unreachable (ECONNRESET)',
     });
+    expect(api.requests).toHaveLength(4);
+  });
+
+  it('that was new and is cut once is not noticed', async () => {
+    const api = await startApiServer((request, response) => {
+      if (api.requests.length < 2) response.destroy();
+      else answerNotFound(request, response);
+    });
+    const kubernetes = await open({ server: api.url });
+    await expect(kubernetes.readService('sandbox-a-svc', never)).resolves.toBeUndefined();
+  });
+
+  it('on which a Service is created is not tried again: the caller looks first whether it was made', async () => {
+    const api = await startApiServer((_request, response) => response.destroy());
+    const kubernetes = await open({ server: api.url });
+    expect(await errorOf(kubernetes.createService(service, never))).toMatchObject({ outcome: 'unavailable' });
     expect(api.requests).toHaveLength(1);
   });
 
