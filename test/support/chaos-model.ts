@@ -119,7 +119,8 @@ export function foretellCleanUp({ service, pod }: Seen, clock: number, rules: Ru
   }
   if (service.lastUsedAt === undefined) return 'keep';
   if (service.ttlSeconds > 0 && clock >= service.lastUsedAt + service.ttlSeconds * 1000) return 'remove';
-  if (!belongs(pod, service)) return clock >= service.lastUsedAt + times.orphanGrace * 1000 ? 'remove' : 'keep';
+  if (clock < service.lastUsedAt + times.orphanGrace * 1000) return 'keep';
+  if (!belongs(pod, service)) return 'remove';
   if (rules.failedRetentionSeconds > 0) return 'keep';
   if (!rules.keepsPhase && rules.failedByHand.has(pod.uid)) return 'either';
   return hasEnded(pod) ? 'remove' : 'keep';
@@ -130,8 +131,9 @@ export function foretellCleanUp({ service, pod }: Seen, clock: number, rules: Ru
  * before. Empty if all of it can be explained.
  *
  * What is sure rests on the order of things: a sandbox lives while it was there before the round, or after a create of it
- * was acknowledged, until a destroy of it begins that does not end before that create begins, or a clean-up runs that may
- * find it expired, an orphan for too long or ended. Everything else may be so or otherwise, and is learnt by looking.
+ * was acknowledged, until a destroy of it begins that does not end before that create begins; or, if it was not used in the
+ * round, until a clean-up runs that may find it expired, an orphan for too long or ended. (Time does not go on far enough in
+ * a round for what was used in it.) Everything else may be so or otherwise, and is learnt by looking.
  */
 export function checkRound(
   before: Snapshot,
@@ -180,20 +182,13 @@ function considerSandbox(id: string, before: Snapshot, taken: readonly Taken[], 
   /** Whether a clean-up of this round may take what was there before it. */
   const mayBeTaken = () => {
     if (!hasCleanUp || service === undefined) return false;
-    if (mayEnd && (wasFailed || fails.length > 0)) return true;
     if (service.lastUsedAt === undefined) return false;
     const asked = [...creates, ...renewals].flatMap(({ action }) => action.ttlSeconds ?? []);
     const ttls = [service.ttlSeconds, ...asked].filter((ttl) => ttl > 0);
     if (clockAfter >= service.lastUsedAt + Math.min(...ttls) * 1000) return true;
-    const mayBeOrphan = !belongs(pod, service) || kills.length > 0 || wasFailed || fails.length > 0;
-    return mayBeOrphan && clockAfter >= service.lastUsedAt + times.orphanGrace * 1000;
+    const mayBeBroken = !belongs(pod, service) || kills.length > 0 || (mayEnd && (wasFailed || fails.length > 0));
+    return mayBeBroken && clockAfter >= service.lastUsedAt + times.orphanGrace * 1000;
   };
-  /** Whether a clean-up may take what was used in this round: time does not go on far enough for anything but an ended Pod. */
-  const mayBeTakenAfter = (use: Taken) =>
-    hasCleanUp &&
-    mayEnd &&
-    (fails.some(({ quietAt }) => quietAt > use.startedAt) || (wasFailed && use.action.kind === 'renew'));
-
   const survives = service !== undefined && destroys.length === 0 && !mayBeTaken();
   const acknowledged = [...creates, ...renewals].filter(({ answer }) => 'view' in answer);
   /** What makes sure that the sandbox is there in all that time; and whose it is, if that is known. */
@@ -203,9 +198,7 @@ function considerSandbox(id: string, before: Snapshot, taken: readonly Taken[], 
     }
     const use = acknowledged.find(
       (one) =>
-        one.answeredAt < from &&
-        !mayBeTakenAfter(one) &&
-        !destroys.some(({ startedAt, quietAt }) => quietAt > one.startedAt && startedAt < to),
+        one.answeredAt < from && !destroys.some(({ startedAt, quietAt }) => quietAt > one.startedAt && startedAt < to),
     );
     if (use === undefined) return undefined;
     return { threadId: use.action.kind === 'create' ? use.action.threadId : undefined, since: `#${use.step}` };
@@ -216,7 +209,7 @@ function considerSandbox(id: string, before: Snapshot, taken: readonly Taken[], 
   const keepsPod = survives && belongs(pod, service) && !wasFailed && kills.length === 0 && fails.length === 0;
   return {
     ...{ service, pod, creates, renewals, destroys, kills, fails, gets: of('get') },
-    ...{ survives, keepsPod, acknowledged, livesThroughout, isAbsentUntil, mayBeTakenAfter },
+    ...{ survives, keepsPod, acknowledged, livesThroughout, isAbsentUntil },
   };
 }
 
@@ -282,14 +275,16 @@ function checkSandbox(
     if (now.pod !== undefined && !now.pod.isTerminating) say(destroy, 'destroyed it, and the Pod is there');
   }
   for (const use of round.acknowledged) {
-    if (round.destroys.some(({ quietAt }) => quietAt > use.startedAt) || round.mayBeTakenAfter(use)) continue;
+    if (round.destroys.some(({ quietAt }) => quietAt > use.startedAt)) continue;
     const { service, pod } = now;
     if (service === undefined) {
       say(use, 'was acknowledged, and there is no Service');
       continue;
     }
     if ('view' in use.answer && portOf(use.answer.view) !== service.nodePort) say(use, 'was given an URL of nobody');
-    if (service.lastUsedAt === undefined || service.lastUsedAt < use.clock) say(use, 'was not noted as a use');
+    // A use that began earlier may be written later: the note may be as old as what ran side by side.
+    const earliest = Math.min(...taken.map(({ clock }) => clock));
+    if (service.lastUsedAt === undefined || service.lastUsedAt < earliest) say(use, 'was not noted as a use');
     if (use.action.kind !== 'create') continue;
     const { threadId } = use.action;
     if (service.threadId !== threadId) say(use, `was acknowledged to ${threadId}, and it is ${service.threadId}'s`);

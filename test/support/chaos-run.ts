@@ -46,7 +46,7 @@ const never = 999_999_999;
 const settleEverySteps = 100;
 
 /** How many rounds a failure shows. */
-const shownRounds = 12;
+const shownRounds = 8;
 
 /**
  * Does so many steps of the seed's script to the cluster and compares all along what is answered, and what is there, with
@@ -77,6 +77,7 @@ export async function runChaos(cluster: TestCluster, seed: number, steps: number
   const report: ChaosReport = { steps: 0, rounds: 0, faults: 0, settled: 0, kinds: {} };
   const trace: string[][] = [];
   let clock = Date.now();
+  let settleCalls = 0;
 
   async function look(): Promise<Snapshot> {
     const services = await kubernetes.list('services');
@@ -201,14 +202,18 @@ export async function runChaos(cluster: TestCluster, seed: number, steps: number
     if (wrong.length === 0) return;
     const head = `${wrong.join('\n')}\nafter ${report.steps} steps of seed ${seed}; replay with`;
     const replay = `CHAOS_SEED=${seed} CHAOS_STEPS=${Math.max(steps, report.steps)}`;
-    throw new Error(`${head} ${replay} npm test -- chaos\n\n${trace.flat().join('\n')}`);
+    const ids = sandboxIds.filter((id) => wrong.some((text) => text.startsWith(id)));
+    const isShown = (line: string) =>
+      ids.length === 0 || !sandboxIds.some((id) => line.includes(id)) || ids.some((id) => line.includes(id));
+    const shown = trace.map((lines) => lines.filter(isShown).join('\n'));
+    throw new Error(`${head} ${replay} npm test -- chaos\n\n${shown.join('\n')}`);
   }
 
   /** One call of the product with no fault anywhere. */
   async function callUntroubled(action: Action): Promise<Answer> {
     const [lane] = lanes as [Lane];
     lane.beginUntroubled();
-    return act(action, lane, `${seed}-settle-${report.steps}-${Math.random()}`, AbortSignal.timeout(20_000));
+    return act(action, lane, `${seed}-settle-${++settleCalls}`, AbortSignal.timeout(20_000));
   }
 
   /** Runs a clean-up and compares what it leaves with what was foretold; Kubernetes' garbage collector may take its time. */
