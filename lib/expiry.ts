@@ -61,11 +61,11 @@ export function judgeSandbox(service: V1Service, pod: V1Pod | undefined, now: Da
   const { sandboxMaxLifetimeSeconds } = config;
   if (sandboxMaxLifetimeSeconds > 0 && isPast(createdAt, sandboxMaxLifetimeSeconds, now)) return { remove: 'too-old' };
 
-  if (pod === undefined || !belongsTo(pod, service)) {
-    return now >= after(lastUsedAt, config.orphanGraceSeconds)
-      ? { remove: 'service-without-pod' }
-      : { keep: 'fresh-orphan' };
-  }
+  const isWhole = pod !== undefined && belongsTo(pod, service);
+  // Whoever used it a moment ago may be mending it, and may have given it another Pod since this one was read: a use is
+  // written on the Service before the Pod is touched.
+  if (now < after(lastUsedAt, config.orphanGraceSeconds)) return { keep: isWhole ? 'in-use' : 'fresh-orphan' };
+  if (!isWhole) return { remove: 'service-without-pod' };
   const { phase } = pod.status ?? {};
   const ended = phase === 'Failed' || phase === 'Succeeded';
   if (ended && isPast(findEndedAt(pod), config.failedRetentionSeconds, now)) return { remove: 'ended' };

@@ -1,0 +1,121 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { type Config, loadConfig } from '../../lib/config.ts';
+import { type Kubernetes, openKubernetes } from '../../lib/kubernetes.ts';
+import { type CallFault, type Step, scriptFault } from './chaos-script.ts';
+import type { TestCluster } from './cluster.ts';
+import { type FaultAction, type KubernetesCall, kubernetesStatus, startKubernetesProxy } from './kubernetes-proxy.ts';
+
+/**
+ * One process's way to the cluster: a client of its own, through a proxy of its own. It takes one step at a time, so that a
+ * fault can be meant for a call of that step, whatever others do.
+ */
+export type Lane = {
+  readonly kubernetes: Kubernetes;
+  readonly config: Config;
+  /** From now on the calls are this step's: they fail as the script says; `timeOut` is called at the call that is cut so. */
+  begin(step: Step, timeOut: () => void): void;
+  /** From now on nothing fails. */
+  beginUntroubled(): void;
+  /** When no call can take effect any more: what was done to the step's calls. */
+  end(): Promise<readonly string[]>;
+  close(): Promise<void>;
+};
+
+/** Opens a lane to the cluster; the faults are those of the seed's script. */
+export async function openLane(cluster: TestCluster, settings: Record<string, string>, seed: number): Promise<Lane> {
+  const proxy = await startKubernetesProxy(cluster.address);
+  const config = loadConfig({ ...settings, KUBECONFIG_PATH: proxy.kubeconfig, KUBECONFIG_WAIT_SECONDS: '0' });
+  const kubernetes = await openKubernetes(config, AbortSignal.timeout(5_000));
+  let faults: string[] = [];
+  let isCut = false;
+
+  function begin(decide: (call: KubernetesCall) => FaultAction | undefined): void {
+    proxy.reset();
+    faults = [];
+    isCut = false;
+    let action: FaultAction | undefined;
+    // The proxy takes the action right after it has asked whether there is one.
+    proxy.injectFault({
+      when(call) {
+        action = decide(call);
+        return action !== undefined;
+      },
+      get action() {
+        return action as FaultAction;
+      },
+    });
+  }
+
+  return {
+    kubernetes,
+    config,
+    begin(step, timeOut) {
+      const occurrences = new Map<string, number>();
+      const again = new Map<string, FaultAction>();
+      let calls = 0;
+      let isDead = false;
+      begin((call) => {
+        calls += 1;
+        if (isDead) return { cut: 'before' };
+        const name = describeCall(call, cluster.namespace);
+        if (step.cut !== undefined && calls === step.cut.atCall) {
+          const { how, takesEffect } = step.cut;
+          isCut = true;
+          faults.push(`${how} at ${name}${takesEffect ? ', which takes effect' : ''}`);
+          if (how === 'death') {
+            isDead = true;
+            return { cut: takesEffect ? 'after' : 'before' };
+          }
+          timeOut();
+          // A call that is delayed is dropped once its caller is gone.
+          return { delayMs: takesEffect ? 0 : 5 };
+        }
+        const repeated = again.get(name);
+        again.delete(name);
+        if (repeated !== undefined) return repeated;
+        const occurrence = occurrences.get(name) ?? 0;
+        occurrences.set(name, occurrence + 1);
+        const fault = scriptFault(seed, step.number, name, occurrence);
+        if (fault === undefined) return undefined;
+        const { kind, ...details } = fault;
+        faults.push(`${kind} ${name} ${Object.values(details).join(' ')}`);
+        const action = actionOf(fault);
+        if ('twice' in fault && fault.twice) again.set(name, action);
+        return action;
+      });
+    },
+    beginUntroubled() {
+      begin(() => undefined);
+    },
+    async end() {
+      // What a caller sent right before it gave up may not have arrived.
+      if (isCut) await wait(10);
+      const isQuiet = (call: KubernetesCall) =>
+        call.cut || call.status !== undefined || call.clusterStatus !== undefined;
+      while (!proxy.calls.every(isQuiet)) await wait(1);
+      return faults;
+    },
+    close: () => proxy.close(),
+  };
+}
+
+function describeCall({ method, path }: KubernetesCall, namespace: string): string {
+  return `${method} ${path.replace(`/api/v1/namespaces/${namespace}/`, '')}`;
+}
+
+function actionOf(fault: CallFault): FaultAction {
+  switch (fault.kind) {
+    case 'delay':
+      return { delayMs: fault.ms };
+    case 'delay-answer':
+      return { delayAnswerMs: fault.ms };
+    case 'cut-before':
+      return { cut: 'before' };
+    case 'cut-after':
+      return { cut: 'after' };
+    case 'answer': {
+      const answer = kubernetesStatus(fault.code, fault.reason, 'a fault of the test');
+      return fault.takesEffect ? { rewrite: () => answer } : { answer };
+    }
+  }
+}
