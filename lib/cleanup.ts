@@ -128,8 +128,10 @@ async function remove({ sandboxId, service, pod }: Remains, { kubernetes, signal
     return false;
   }
   if (pod === undefined) return true;
-  const { uid = '' } = pod.metadata ?? {};
-  const removed = await kubernetes.deletePod(podName(sandboxId), { uid }, signal);
+  const { uid = '', resourceVersion = '', ownerReferences = [] } = pod.metadata ?? {};
+  // A Pod that nobody owns serves the Service that a create makes next, which then owns it: that changes its version.
+  const preconditions = ownerReferences.length > 0 ? { uid } : { uid, resourceVersion };
+  const removed = await kubernetes.deletePod(podName(sandboxId), preconditions, signal);
   return removed || service !== undefined;
 }
 

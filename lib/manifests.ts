@@ -1,4 +1,4 @@
-import type { V1Namespace, V1Pod, V1Service } from '@kubernetes/client-node';
+import type { V1Namespace, V1OwnerReference, V1Pod, V1Service } from '@kubernetes/client-node';
 import type { Config } from './config.ts';
 import {
   lastUsedAtAnnotation,
@@ -47,6 +47,14 @@ export const buildService = (request: CreateSandboxRequest, use: Use, config: Co
   },
 });
 
+/** What makes a Service the owner of a Pod: the Pod goes with it. */
+export const ownerReference = ({ metadata }: V1Service): V1OwnerReference => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  name: metadata?.name ?? '',
+  uid: metadata?.uid ?? '',
+});
+
 /**
  * The Pod of a sandbox: the original's, owned by its Service, and without what a sandbox has no business with: a token for
  * the Kubernetes API and the addresses of every other Service.
@@ -60,9 +68,7 @@ export const buildPod = (request: CreateSandboxRequest, owner: V1Service, config
     labels: sandboxLabels(request.sandboxId),
     // Neither `controller` nor `blockOwnerDeletion`: the garbage collector needs neither, and the second asks for the
     // right to update finalizers (OwnerReferencesPermissionEnforcement).
-    ownerReferences: [
-      { apiVersion: 'v1', kind: 'Service', name: owner.metadata?.name ?? '', uid: owner.metadata?.uid ?? '' },
-    ],
+    ownerReferences: [ownerReference(owner)],
   },
   spec: {
     automountServiceAccountToken: false,

@@ -15,7 +15,7 @@ import {
   type Kubernetes,
 } from './kubernetes.ts';
 import { log } from './log.ts';
-import { buildNamespace, buildPod, buildService, useAnnotations } from './manifests.ts';
+import { buildNamespace, buildPod, buildService, ownerReference, useAnnotations } from './manifests.ts';
 import { lastUsedByAnnotation, podName, sandboxIdLabel, serviceName, threadIdAnnotation } from './names.ts';
 import { isOwnedByAnother } from './ownership.ts';
 import { createRecentIds } from './recent-ids.ts';
@@ -369,7 +369,9 @@ async function ensurePod(
     if (pod !== undefined && isServing(pod, service)) {
       // One that the original provisioner made, and whose Service was deleted, may be another thread's.
       requireThread(request, findThreadId(undefined, pod));
-      return pod;
+      if (!isNew || (pod.metadata?.ownerReferences ?? []).length > 0) return pod;
+      pod = await ownPod(pod, service, operation);
+      continue;
     }
     // Another Service's Pod is what is left of an older sandbox, unless it is our Service that is the older one by now: as
     // long as ours is there, no other can have been made, so a Pod that was read before is not a newer sandbox's.
@@ -391,6 +393,24 @@ async function ensurePod(
     }
     if (attempt > 0) await pause(attempt - 1, 'its old Pod is still there', signal);
   }
+}
+
+/**
+ * Makes a new Service the owner of a Pod that has none: the original provisioner's, whose Service is gone. The clean-up may
+ * be about to remove such a Pod, as it saw it, and this changes it. Gives the Pod as it is then; undefined if it is gone.
+ */
+async function ownPod(pod: V1Pod, service: V1Service, operation: Operation): Promise<V1Pod | undefined> {
+  const { kubernetes, signal } = operation;
+  const { name = '', resourceVersion } = pod.metadata ?? {};
+  try {
+    const metadata = { resourceVersion, ownerReferences: [ownerReference(service)] };
+    return await kubernetes.patchPod(name, { metadata }, signal);
+  } catch (error) {
+    if (!isConflict(error) && !isNotFound(error)) throw describeFailure('Pod update failed', error);
+  }
+  return kubernetes.readPod(name, signal).catch((error) => {
+    throw describeFailure('Pod lookup failed', error);
+  });
 }
 
 /** A Pod that will stay, but behind another Service than this one: the two were not read in one moment. */
