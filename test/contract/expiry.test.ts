@@ -1,0 +1,238 @@
+import { afterEach, describe, expect, it } from 'vitest';
+
+import { afterUse, aTime, expectError, expectUnavailable, expectUnprocessable } from '../support/answers.ts';
+import { patience } from '../support/callers.ts';
+import { latch, makeUnused } from '../support/clean-up.ts';
+import type { HttpAnswer } from '../support/http-call.ts';
+import { isAbout, isFor, type KubernetesCall, kubernetesStatus, writesAmong } from '../support/kubernetes-proxy.ts';
+import { newSandboxId, newThreadId, useWorld } from '../support/world.ts';
+
+const world = useWorld();
+
+afterEach(async () => {
+  world.proxy.reset();
+  await world.clear();
+});
+
+const day = 86_400;
+const week = 7 * day;
+
+const renew = (sandboxId: string, body?: unknown): Promise<HttpAnswer> =>
+  world.call('POST', `/api/sandboxes/${sandboxId}/renew`, {
+    ...(body !== undefined && { body, headers: { 'content-type': 'application/json' } }),
+  });
+
+const isNote = (sandboxId: string) => (call: KubernetesCall) =>
+  call.method === 'PATCH' && isFor(call, 'services') && isAbout(call, sandboxId);
+
+/** In how many seconds it expires, by the tests' own clock. */
+const secondsLeft = ({ body }: HttpAnswer): number => (Date.parse(body.expires_at) - Date.now()) / 1000;
+
+function expectLeft(answer: HttpAnswer, seconds: number): void {
+  expect(answer.status, answer.text).toBe(200);
+  expect(answer.body.expires_at).toEqual(aTime);
+  expect(secondsLeft(answer)).toBeGreaterThan(seconds - 20);
+  expect(secondsLeft(answer)).toBeLessThanOrEqual(seconds + 1);
+}
+
+const annotationsOf = async (sandboxId: string) => (await world.findService(sandboxId))?.metadata.annotations;
+
+describe('a create', () => {
+  it('tells when the sandbox was made and when it expires: a day after its last use', async () => {
+    const answer = await world.create({ sandbox_id: newSandboxId(), thread_id: newThreadId() });
+    expectLeft(answer, day);
+    expect(answer.body.created_at).toEqual(aTime);
+    expect(Math.abs(Date.now() - Date.parse(answer.body.created_at))).toBeLessThan(20_000);
+  });
+
+  it('may say for how long, and the sandbox keeps that over every later use', async () => {
+    const body = { sandbox_id: newSandboxId(), thread_id: newThreadId() };
+    expectLeft(await world.create({ ...body, ttl_seconds: 600 }), 600);
+    expect(await annotationsOf(body.sandbox_id)).toMatchObject({ 'sandbox-provisioner/ttl-seconds': '600' });
+    await makeUnused(world, body.sandbox_id, 100);
+    expectLeft(await world.create(body), 600);
+    expectLeft(await world.create({ ...body, ttl_seconds: null }), 600);
+    expectLeft(await world.create({ ...body, ttl_seconds: 1200 }), 1200);
+    expectLeft(await world.get(body.sandbox_id), 1200);
+    const { sandboxes } = (await world.list()).body;
+    expectLeft({ ...(await world.list()), body: sandboxes[0] }, 1200);
+  });
+
+  it.each([1, week])('may ask for %i seconds', async (ttl_seconds) => {
+    expectLeft(await world.create({ sandbox_id: newSandboxId(), ttl_seconds }), ttl_seconds);
+  });
+
+  it.each<[string, unknown]>([
+    ['for ever, where there is a maximum', 0],
+    ['more than the maximum', week + 1],
+    ['less than nothing', -1],
+    ['a part of a second', 1.5],
+    ['a text', '600'],
+    ['a flag', true],
+    ['a thousand years', 31_536_000_000],
+  ])('may not ask for %s', async (_what, ttl_seconds) => {
+    const calls = await world.callsOf(async () => {
+      expectUnprocessable(await world.create({ sandbox_id: newSandboxId(), ttl_seconds }), ['body', 'ttl_seconds']);
+    });
+    expect(calls).toEqual([]);
+  });
+
+  it('gives what the original made a time to live, from the first use on', async () => {
+    const { sandboxId, threadId } = await world.givenOriginalSandbox();
+    expect((await world.get(sandboxId)).body.expires_at).toBeNull();
+    expectLeft(await world.create({ sandbox_id: sandboxId, thread_id: threadId }), day);
+    expect(await annotationsOf(sandboxId)).toMatchObject({ 'sandbox-provisioner/ttl-seconds': String(day) });
+  });
+});
+
+describe('a renewal', () => {
+  it('puts the expiry off, keeps the time to live, and changes nothing else: in one round trip', async () => {
+    const { sandboxId } = await world.givenRunningSandbox();
+    await makeUnused(world, sandboxId, 500, 600);
+    const view = (await world.get(sandboxId)).body;
+    await makeUnused(world, sandboxId, 500, 600);
+    const noted = await annotationsOf(sandboxId);
+    const answer = await renew(sandboxId);
+    expect(answer.status, answer.text).toBe(200);
+    expect(answer.body).toEqual(afterUse(view));
+    expectLeft(answer, 600);
+    expect(await annotationsOf(sandboxId)).toEqual({
+      ...noted,
+      'sandbox-provisioner/last-used-at': aTime,
+      'sandbox-provisioner/last-used-by': expect.not.stringMatching(noted?.['sandbox-provisioner/last-used-by'] ?? ''),
+    });
+  });
+
+  it('may change the time to live, which stays then', async () => {
+    const { sandboxId } = await world.givenSandbox();
+    expectLeft(await renew(sandboxId, { ttl_seconds: 300 }), 300);
+    expectLeft(await renew(sandboxId), 300);
+    expectLeft(await renew(sandboxId, {}), 300);
+    expectLeft(await renew(sandboxId, { ttl_seconds: null, other: 1 }), 300);
+    expectLeft(await renew(sandboxId, { ttl_seconds: week }), week);
+  });
+
+  it.each<[string, unknown, (string | number)[]]>([
+    ['0', { ttl_seconds: 0 }, ['body', 'ttl_seconds']],
+    ['more than the maximum', { ttl_seconds: week + 1 }, ['body', 'ttl_seconds']],
+    ['a text', { ttl_seconds: '1' }, ['body', 'ttl_seconds']],
+    ['a list for a body', [], ['body']],
+    ['no JSON', '{"ttl_seconds":', ['body', 0]],
+  ])('may not be %s', async (_what, body, place) => {
+    const { sandboxId } = await world.givenSandbox();
+    const calls = await world.callsOf(async () => expectUnprocessable(await renew(sandboxId, body), place));
+    expect(calls).toEqual([]);
+  });
+
+  it('of what no sandbox can be called is refused', async () => {
+    expectUnprocessable(await renew('Not_Legal'), ['path', 'sandbox_id']);
+  });
+
+  it('of a sandbox that is not there is 404, and makes nothing', async () => {
+    await world.givenSandbox();
+    const id = newSandboxId();
+    const calls = await world.callsOf(async () => expectError(await renew(id), 404, `Sandbox '${id}' not found`));
+    expect(writesAmong(calls)).toEqual([]);
+  });
+
+  it('of a sandbox whose Pod is gone tells so, and gives it time', async () => {
+    const { sandboxId } = await world.givenRunningSandbox();
+    await world.kubernetes.remove('pods', `sandbox-${sandboxId}`, 0);
+    const answer = await renew(sandboxId, { ttl_seconds: 60 });
+    expectLeft(answer, 60);
+    expect(answer.body.status).toBe('NotFound');
+  });
+
+  it('that Kubernetes refuses is not answered as if it had been', async () => {
+    const { sandboxId } = await world.givenSandbox();
+    const action = { answer: kubernetesStatus(503, 'ServiceUnavailable', 'not now') };
+    world.proxy.injectFault({ when: isNote(sandboxId), action });
+    expectUnavailable(await renew(sandboxId), /^Service update failed: \S/);
+  });
+});
+
+describe('a look at a sandbox', () => {
+  it('counts as a use, and is noted only when a quarter of its time has passed', async () => {
+    const { sandboxId, view } = await world.givenRunningSandbox();
+    const unnoted = await world.callsOf(async () => {
+      for (let look = 0; look < 5; look += 1) expect((await world.get(sandboxId)).body).toEqual(view);
+    });
+    expect([...new Set(unnoted.map(({ method }) => method))]).toEqual(['GET']);
+
+    await makeUnused(world, sandboxId, 200, 1000);
+    const early = await world.callsOf(async () => expectLeft(await world.get(sandboxId), 800));
+    expect(early.filter(({ method }) => method !== 'GET')).toEqual([]);
+
+    await makeUnused(world, sandboxId, 250, 1000);
+    const due = await world.callsOf(async () => expectLeft(await world.get(sandboxId), 1000));
+    expect(due.map(({ method }) => method)).toEqual(['GET', 'GET', 'PATCH']);
+    const next = await world.callsOf(async () => expectLeft(await world.get(sandboxId), 1000));
+    expect(next.map(({ method }) => method)).toEqual(['GET', 'GET']);
+    expect(await annotationsOf(sandboxId)).toMatchObject({ 'sandbox-provisioner/ttl-seconds': '1000' });
+  });
+
+  it('saves one that has expired and was not removed yet', async () => {
+    const { sandboxId } = await world.givenRunningSandbox();
+    await makeUnused(world, sandboxId, 2 * day);
+    expectLeft(await world.get(sandboxId), day);
+  });
+
+  it.each([
+    ['that never expires', 0],
+    ['of the original, which nobody has adopted', undefined],
+  ])('writes nothing on one %s', async (_which, ttlSeconds) => {
+    const { sandboxId } = await world.givenOriginalSandbox();
+    if (ttlSeconds !== undefined) await makeUnused(world, sandboxId, 365 * day, ttlSeconds);
+    const calls = await world.callsOf(async () => expect((await world.get(sandboxId)).body.expires_at).toBeNull());
+    expect(calls.filter(({ method }) => method !== 'GET')).toEqual([]);
+  });
+
+  it('that a list is writes nothing', async () => {
+    const { sandboxId } = await world.givenSandbox();
+    await makeUnused(world, sandboxId, 2 * day);
+    const calls = await world.callsOf(() => world.list());
+    expect(calls.filter(({ method }) => method !== 'GET')).toEqual([]);
+  });
+
+  it.each([
+    ['is forbidden', { answer: kubernetesStatus(403, 'Forbidden', 'no') }],
+    ['conflicts', { answer: kubernetesStatus(409, 'Conflict', 'the object has been modified') }],
+    ['fails', { answer: kubernetesStatus(500, 'InternalError', 'no') }],
+    ['is cut off', { cut: 'before' }],
+  ] as const)('succeeds though its note %s', async (_how, action) => {
+    const { sandboxId, view } = await world.givenRunningSandbox();
+    await makeUnused(world, sandboxId, 500, 1000);
+    const fault = world.proxy.injectFault({ when: isNote(sandboxId), action });
+    const answer = await world.get(sandboxId, patience.read);
+    expect(fault.hits.length).toBeGreaterThanOrEqual(1);
+    expect(answer.body).toEqual({ ...view, expires_at: aTime });
+    expectLeft(answer, 500);
+  });
+
+  it('succeeds in time though its note hangs', async () => {
+    const { sandboxId } = await world.givenRunningSandbox();
+    await makeUnused(world, sandboxId, 500, 1000);
+    const { hold, release } = latch();
+    world.proxy.injectFault({ when: isNote(sandboxId), action: { hold } });
+    const startedAt = performance.now();
+    expectLeft(await world.get(sandboxId, patience.read), 500);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    release();
+  });
+
+  it('is not noted on another sandbox that was made in its place meanwhile', async () => {
+    const { sandboxId } = await world.givenRunningSandbox();
+    await makeUnused(world, sandboxId, 500, 1000);
+    const { hold, release } = latch();
+    const fault = world.proxy.injectFault({ when: isNote(sandboxId), action: { hold }, times: 1 });
+    const look = world.get(sandboxId);
+    await fault.firstHit();
+    await world.kubernetes.remove('services', `sandbox-${sandboxId}-svc`);
+    const anew = await world.create({ sandbox_id: sandboxId, thread_id: newThreadId() });
+    expect(anew.status, anew.text).toBe(200);
+    const noted = await annotationsOf(sandboxId);
+    release();
+    expect((await look).status).toBe(200);
+    expect(await annotationsOf(sandboxId)).toEqual(noted);
+  });
+});

@@ -1,0 +1,222 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import type { CleanupReport } from '../../lib/cleanup.ts';
+import { startEmbeddedKubernetes } from '../../lib/local/embedded-kubernetes.ts';
+import { aReport, usedAgo } from '../support/clean-up.ts';
+import { lambdaContext, scheduledEvent } from '../support/events.ts';
+import { openKubernetesClient, readKubeconfig } from '../support/kubernetes-client.ts';
+import { originalService } from '../support/original.ts';
+import {
+  type ApiServer,
+  answerJson,
+  answerStatus,
+  type SeenRequest,
+  startApiServer,
+  temporaryFolder,
+  writeKubeconfig,
+} from '../unit/api-server.ts';
+import { startCold } from './handlers.ts';
+
+const name = 'cleanup-sandboxes';
+const day = 86_400;
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+  vi.restoreAllMocks();
+});
+
+/** Runs the function once, as the schedule does; the report of a run that fails is in `logged`. */
+async function run(context = lambdaContext(name, 120_000)) {
+  const { log } = await import('../../lib/log.ts');
+  const logged = vi.spyOn(log, 'error');
+  const { handler } = await import('../../functions/cleanup-sandboxes.ts');
+  const outcome = await handler(scheduledEvent(), context).then(
+    (report: CleanupReport) => ({ report }),
+    (error: Error) => ({ error }),
+  );
+  return { ...outcome, logged: logged.mock.calls.map(([, extra]) => (extra as { report?: CleanupReport })?.report) };
+}
+
+const sandbox = (id: string, annotations: Record<string, string>) => {
+  const { metadata, ...rest } = originalService({ sandboxId: id }) as { metadata: object };
+  return { ...rest, metadata: { ...metadata, uid: `uid-${id}`, resourceVersion: '7', annotations } };
+};
+const ids = (count: number) => Array.from({ length: count }, (_, index) => `s${index}`);
+const list = (kind: string, items: object[], next?: string) => ({
+  kind: `${kind}List`,
+  apiVersion: 'v1',
+  metadata: next === undefined ? {} : { continue: next },
+  items,
+});
+
+type Answer = Parameters<typeof startApiServer>[0];
+
+/** An API server with no Pod and these Services; what is not a list goes to `others`. */
+async function startWith(services: object[], others: NonNullable<Answer>, settings = {}): Promise<ApiServer> {
+  const api = await startApiServer((request, response) => {
+    if (isListOf(request, 'pods')) answerJson(response, list('Pod', []));
+    else if (isListOf(request, 'services')) answerJson(response, list('Service', services));
+    else others(request, response);
+  });
+  startCold({ KUBECONFIG_PATH: await writeKubeconfig({ server: api.url }), ...settings });
+  return api;
+}
+
+const isListOf = ({ method, url }: SeenRequest, what: string) =>
+  method === 'GET' && new RegExp(`/${what}(\\?|$)`).test(url);
+const succeed: NonNullable<Answer> = (_request, response) =>
+  answerJson(response, { kind: 'Status', status: 'Success' });
+const expired = usedAgo(2 * day);
+
+describe('the clean-up', () => {
+  it('in front of the embedded Kubernetes: removes, adopts, keeps, and reports', async () => {
+    const cluster = await startEmbeddedKubernetes();
+    onTestFinished(() => cluster.close());
+    const path = join(await temporaryFolder(), 'kubeconfig');
+    await writeFile(path, cluster.kubeconfig);
+    const kubernetes = openKubernetesClient(await readKubeconfig(path), 'agents');
+    await kubernetes.createNamespace();
+    for (const [id, annotations] of Object.entries({ gone: expired, kept: usedAgo(1), originals: {} })) {
+      const { metadata, ...rest } = sandbox(id, annotations);
+      const { uid: _uid, resourceVersion: _version, ...others } = metadata;
+      await kubernetes.create('services', { ...rest, metadata: others });
+    }
+    startCold({ KUBECONFIG_PATH: path, K8S_NAMESPACE: 'agents' });
+    const numbers = { examined: 3, deleted: { expired: 1 }, kept: { 'fresh-orphan': 1 }, adopted: 1 };
+    expect(await run()).toEqual({ report: aReport(numbers), logged: [] });
+    const left = (await kubernetes.list('services')).map(({ metadata }) => metadata.name);
+    expect(left.toSorted()).toEqual(['sandbox-kept-svc', 'sandbox-originals-svc']);
+  });
+
+  it('fails when something failed, after the rest is done, and logs its report', async () => {
+    const services = ['a', 'b', 'c'].map((id) => sandbox(id, expired));
+    const api = await startWith(services, (request, response) => {
+      if (request.url.includes('sandbox-b-svc')) answerStatus(response, 500, 'InternalError');
+      else succeed(request, response);
+    });
+    const { error, logged } = (await run()) as { error?: Error; logged: unknown[] };
+    expect(error?.message).toBe('1 of 3 sandboxes could not be cleaned up');
+    const report = aReport({ examined: 3, deleted: { expired: 2 }, failed: { 'InternalError (500)': 1 } });
+    expect(logged).toEqual([report]);
+    expect(api.requests.filter(({ method }) => method === 'DELETE').length).toBeGreaterThanOrEqual(3);
+  });
+
+  it('goes on past records that make no sense', async () => {
+    const odd = [
+      {},
+      { metadata: null },
+      { metadata: { name: 'x', labels: null, annotations: null } },
+      sandbox('a', { 'sandbox-provisioner/last-used-at': 'x'.repeat(10_000) }),
+    ];
+    await startWith([...odd, sandbox('b', expired)], succeed);
+    const { report, logged } = (await run()) as { report?: CleanupReport; logged: (CleanupReport | undefined)[] };
+    expect((report ?? logged[0])?.deleted).toEqual({ expired: 1 });
+  });
+
+  it.each(['deletion', 'adoption'])('that is dry makes no %s', async (what) => {
+    const api = await startWith([sandbox('a', what === 'deletion' ? expired : {})], succeed, {
+      CLEANUP_DRY_RUN: 'true',
+    });
+    const done = what === 'deletion' ? { deleted: { expired: 1 } } : { adopted: 1 };
+    expect(await run()).toEqual({ report: aReport({ examined: 1, ...done, dryRun: true }), logged: [] });
+    expect(api.requests.map(({ method }) => method)).toEqual(['GET', 'GET']);
+  });
+
+  it.each([1, 3, 10])('makes no more than %i deletions at a time, and so many where it can', async (limit) => {
+    let running = 0;
+    let most = 0;
+    const slow: NonNullable<Answer> = (request, response) => {
+      running += 1;
+      most = Math.max(most, running);
+      setTimeout(() => {
+        running -= 1;
+        succeed(request, response);
+      }, 20);
+    };
+    await startWith(
+      ids(25).map((id) => sandbox(id, expired)),
+      slow,
+      { CLEANUP_CONCURRENCY: String(limit) },
+    );
+    expect(await run()).toEqual({ report: aReport({ examined: 25, deleted: { expired: 25 } }), logged: [] });
+    expect(most).toBe(limit);
+  });
+
+  it('stops some seconds before its time is over, ends what it began, and says how many remain', async () => {
+    const slow: NonNullable<Answer> = (request, response) => {
+      setTimeout(() => succeed(request, response), 200);
+    };
+    const services = ids(200).map((id) => sandbox(id, expired));
+    const api = await startWith(services, slow, { CLEANUP_CONCURRENCY: '2' });
+    const startedAt = performance.now();
+    const { report } = (await run(lambdaContext(name, 11_000))) as { report?: CleanupReport };
+    expect(performance.now() - startedAt).toBeLessThan(3_000);
+    const deleted = report?.deleted.expired ?? 0;
+    expect(deleted).toBeGreaterThanOrEqual(2);
+    expect(report).toEqual(aReport({ examined: 200, deleted: { expired: deleted }, remaining: 200 - deleted }));
+    expect(api.requests.filter(({ method }) => method === 'DELETE')).toHaveLength(deleted);
+  });
+
+  it('whose deletions hang ends before its time is over, and says so', async () => {
+    await startWith(
+      ids(4).map((id) => sandbox(id, expired)),
+      () => {},
+      { CLEANUP_CONCURRENCY: '2' },
+    );
+    const startedAt = performance.now();
+    const { logged } = await run(lambdaContext(name, 10_500));
+    expect(performance.now() - startedAt).toBeLessThan(10_400);
+    const failed = { 'Kubernetes did not answer in time': 2 };
+    expect(logged).toEqual([aReport({ examined: 4, failed, remaining: 2 })]);
+  });
+
+  it('reads lists in pages', async () => {
+    const pages: Record<string, object> = {
+      '': list('Service', [sandbox('a', expired)], 'next/1'),
+      'next/1': list('Service', [sandbox('b', expired)], 'next/2'),
+      'next/2': list('Service', [sandbox('c', usedAgo(1))]),
+    };
+    const api = await startApiServer((request, response) => {
+      const { searchParams } = new URL(request.url, 'http://x');
+      if (isListOf(request, 'services')) answerJson(response, pages[searchParams.get('continue') ?? ''] ?? {});
+      else if (isListOf(request, 'pods')) answerJson(response, list('Pod', []));
+      else succeed(request, response);
+    });
+    startCold({ KUBECONFIG_PATH: await writeKubeconfig({ server: api.url }) });
+    const numbers = { examined: 3, deleted: { expired: 2 }, kept: { 'fresh-orphan': 1 } };
+    expect(await run()).toEqual({ report: aReport(numbers), logged: [] });
+    for (const { url } of api.requests.filter(({ method }) => method === 'GET')) {
+      const { searchParams } = new URL(url, 'http://x');
+      expect(searchParams.get('limit')).toMatch(/^[1-9]\d{1,2}$/);
+      expect(searchParams.get('labelSelector')).toBe('app=deer-flow-sandbox');
+    }
+  });
+
+  it('begins a list again whose next page is not kept any more, and counts nothing twice', async () => {
+    let refused = 0;
+    const api = await startApiServer((request, response) => {
+      const next = new URL(request.url, 'http://x').searchParams.get('continue');
+      if (isListOf(request, 'pods')) answerJson(response, list('Pod', []));
+      else if (!isListOf(request, 'services')) succeed(request, response);
+      else if (next === null) answerJson(response, list('Service', [sandbox('a', expired)], 'next'));
+      else if (refused === 0) {
+        refused += 1;
+        answerStatus(response, 410, 'Expired');
+      } else answerJson(response, list('Service', [sandbox('b', expired)]));
+    });
+    startCold({ KUBECONFIG_PATH: await writeKubeconfig({ server: api.url }) });
+    expect(await run()).toEqual({ report: aReport({ examined: 2, deleted: { expired: 2 } }), logged: [] });
+    expect(api.requests.filter((request) => isListOf(request, 'services'))).toHaveLength(4);
+  });
+
+  it('fails where Kubernetes cannot be listed, is not there, or the settings are wrong', async () => {
+    const api = await startApiServer((_request, response) => answerStatus(response, 403, 'Forbidden'));
+    startCold({ KUBECONFIG_PATH: await writeKubeconfig({ server: api.url }) });
+    expect(await run()).toMatchObject({ error: { message: 'Kubernetes does not permit it (403 Forbidden)' } });
+    startCold({ KUBECONFIG_PATH: join(await temporaryFolder(), 'kubeconfig') });
+    expect(await run()).toMatchObject({ error: { message: expect.stringMatching(/^No kubeconfig at /) } });
+    startCold({ CLEANUP_CONCURRENCY: '0' });
+    expect(await run()).toMatchObject({ error: { message: expect.stringMatching(/^Misconfigured: CLEANUP_CONC/) } });
+  });
+});
