@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { expectError } from '../support/answers.ts';
-import { aReport, type CleanupRun, cleanUp, latch, makeUnused, usedAgo } from '../support/clean-up.ts';
+import { aReport, type CleanupRun, cleanUp, cleanUpByHand, latch, makeUnused, usedAgo } from '../support/clean-up.ts';
 import { openKubernetesClient, readKubeconfig } from '../support/kubernetes-client.ts';
 import { isAbout, isFor, type KubernetesCall, kubernetesStatus, writesAmong } from '../support/kubernetes-proxy.ts';
 import { originalPod, originalService, type SandboxNames } from '../support/original.ts';
@@ -127,7 +127,7 @@ describe('a clean-up', () => {
     await world.givenOriginalSandbox();
     const alive = await uidsOf(sandboxId);
     const calls = await world.callsOf(async () => {
-      const run = await cleanUp(world, { CLEANUP_DRY_RUN: 'true' });
+      const run = await cleanUpByHand(world, { CLEANUP_DRY_RUN: 'true' });
       expectReport(run, { examined: 2, deleted: { expired: 1 }, adopted: 1, dryRun: true });
       expect(run.output).toContain(sandboxId);
     });
@@ -239,7 +239,7 @@ describe('a sandbox whose Pod', () => {
   it('never got to run is removed when patience is over', async () => {
     const names = await world.givenOriginalSandbox({}, { withPod: false });
     await givenPodInState(names, { phase: 'Pending' });
-    await makeUnused(world, names.sandboxId, 10);
+    await makeUnused(world, names.sandboxId, 400);
     await new Promise((resolve) => setTimeout(resolve, 1_100));
     expectReport(await cleanUp(world), { examined: 1, kept: { 'in-use': 1 } });
     const run = await cleanUp(world, { SANDBOX_PENDING_TIMEOUT_SECONDS: '1' });
@@ -411,7 +411,7 @@ describe('a clean-up that fails at something', () => {
       when: (call) => call.method === 'DELETE' && isFor(call, 'pods'),
       action: { answer: forbidden },
     });
-    const { exitCode, report, output } = await cleanUp(world);
+    const { exitCode, report, output } = await cleanUpByHand(world);
     expect(report, output).toEqual(
       aReport({
         examined: 4,
@@ -438,7 +438,7 @@ describe('a clean-up that fails at something', () => {
       action: { answer: forbidden },
     });
     const calls = await world.callsOf(async () => {
-      const { exitCode, output } = await cleanUp(world);
+      const { exitCode, output } = await cleanUpByHand(world);
       expect(exitCode).toBe(1);
       expect(output).toContain('Kubernetes does not permit it (403 Forbidden)');
     });

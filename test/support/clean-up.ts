@@ -1,8 +1,13 @@
 import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-import type { CleanupReport } from '../../lib/cleanup.ts';
+import type { Context } from 'aws-lambda';
+import { type CleanupReport, cleanUpSandboxes } from '../../lib/cleanup.ts';
+import { loadConfig } from '../../lib/config.ts';
+import { openKubernetes } from '../../lib/kubernetes.ts';
+import { runScheduled } from '../../lib/schedule.ts';
 import type { World } from './world.ts';
 
 /** What became of one clean-up. */
@@ -15,8 +20,30 @@ export interface CleanupRun {
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Runs the clean-up once, as `npm run cleanup` does, through the world's proxy; with these settings beside the world's. */
+/** Runs the clean-up once as its schedule does, in this process, through the world's proxy; with these settings beside its own. */
 export async function cleanUp(world: World, settings: Record<string, string> = {}): Promise<CleanupRun> {
+  const config = loadConfig({
+    KUBECONFIG_PATH: world.proxy.kubeconfig,
+    KUBECONFIG_WAIT_SECONDS: '0',
+    K8S_NAMESPACE: world.namespace,
+    ...settings,
+  });
+  let report: CleanupReport | undefined;
+  const handler = runScheduled(async (invocation) => {
+    const kubernetes = await openKubernetes(config, invocation.signal);
+    report = await cleanUpSandboxes({ ...invocation, config, kubernetes });
+    return report;
+  });
+  try {
+    await handler({}, { awsRequestId: randomUUID() } as Context);
+    return { exitCode: 0, report, output: JSON.stringify(report) };
+  } catch (error) {
+    return { exitCode: 1, report, output: String(error) };
+  }
+}
+
+/** Runs the clean-up once as `npm run cleanup` does, in a process of its own. */
+export async function cleanUpByHand(world: World, settings: Record<string, string> = {}): Promise<CleanupRun> {
   const command = ['lib/local/invoke.ts', 'functions/cleanup-sandboxes.ts'];
   const child = spawn(process.execPath, command, {
     cwd: ROOT,
