@@ -385,7 +385,8 @@ async function ensurePod(
     if (pod !== undefined && isServing(pod, service)) {
       // One that the original provisioner made, and whose Service was deleted, may be another thread's.
       requireThread(request, findThreadId(undefined, pod));
-      const owned = !isNew || isOwned(pod) ? pod : await takeOver(pod, service, operation);
+      const wasAlone = !isOwned(pod) && (isNew || isOlder(pod, service));
+      const owned = wasAlone ? await takeOver(pod, service, operation) : pod;
       if (owned !== undefined) return owned;
       await pause(attempt, 'its Pod is being changed all the time', signal);
       pod = await kubernetes.readPod(name, signal).catch((error) => {
@@ -415,9 +416,13 @@ async function ensurePod(
   }
 }
 
+const isOlder = (pod: V1Pod, service: V1Service): boolean =>
+  (pod.metadata?.creationTimestamp ?? 0) < (service.metadata?.creationTimestamp ?? 0);
+
 /**
- * Makes the Pod, the original provisioner's, the new Service's own, and gives it; undefined if it changed meanwhile. The clean-up
- * may have found it without a Service, and deletes it only as it was then: from now on it is another.
+ * Makes the Pod, the original provisioner's, the Service's own, and gives it; undefined if it changed meanwhile. For one that
+ * was there before the Service: the clean-up may have found it without one, and deletes it only as it was then. From now on
+ * it is another.
  */
 async function takeOver(pod: V1Pod, service: V1Service, operation: Operation): Promise<V1Pod | undefined> {
   const { kubernetes, signal } = operation;
