@@ -6,6 +6,7 @@ import { isConflict, isNotFound, type Kubernetes } from './kubernetes.ts';
 import { log } from './log.ts';
 import { useAnnotations } from './manifests.ts';
 import { podName, sandboxIdLabel, serviceName, threadIdAnnotation } from './names.ts';
+import { isOwned } from './ownership.ts';
 import { findThreadId } from './status.ts';
 
 /** What a clean-up works with. */
@@ -128,8 +129,10 @@ async function remove({ sandboxId, service, pod }: Remains, { kubernetes, signal
     return false;
   }
   if (pod === undefined) return true;
-  const { uid = '' } = pod.metadata ?? {};
-  const removed = await kubernetes.deletePod(podName(sandboxId), { uid }, signal);
+  const { uid = '', resourceVersion = '' } = pod.metadata ?? {};
+  // One without an owner, the original provisioner's, a create may have taken over since: as it was judged, or not at all.
+  const preconditions = isOwned(pod) ? { uid } : { uid, resourceVersion };
+  const removed = await kubernetes.deletePod(podName(sandboxId), preconditions, signal);
   return removed || service !== undefined;
 }
 

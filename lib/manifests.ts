@@ -1,4 +1,4 @@
-import type { V1Namespace, V1Pod, V1Service } from '@kubernetes/client-node';
+import type { V1Namespace, V1OwnerReference, V1Pod, V1Service } from '@kubernetes/client-node';
 import type { Config } from './config.ts';
 import {
   lastUsedAtAnnotation,
@@ -48,6 +48,17 @@ export const buildService = (request: CreateSandboxRequest, use: Use, config: Co
 });
 
 /**
+ * What makes a Pod the Service's, and goes with it. Neither `controller` nor `blockOwnerDeletion`: the garbage collector needs
+ * neither, and the second asks for the right to update finalizers (OwnerReferencesPermissionEnforcement).
+ */
+export const buildOwner = (service: V1Service): V1OwnerReference => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  name: service.metadata?.name ?? '',
+  uid: service.metadata?.uid ?? '',
+});
+
+/**
  * The Pod of a sandbox: the original's, owned by its Service, and without what a sandbox has no business with: a token for
  * the Kubernetes API and the addresses of every other Service.
  */
@@ -58,11 +69,7 @@ export const buildPod = (request: CreateSandboxRequest, owner: V1Service, config
     name: podName(request.sandboxId),
     namespace: config.namespace,
     labels: sandboxLabels(request.sandboxId),
-    // Neither `controller` nor `blockOwnerDeletion`: the garbage collector needs neither, and the second asks for the
-    // right to update finalizers (OwnerReferencesPermissionEnforcement).
-    ownerReferences: [
-      { apiVersion: 'v1', kind: 'Service', name: owner.metadata?.name ?? '', uid: owner.metadata?.uid ?? '' },
-    ],
+    ownerReferences: [buildOwner(owner)],
   },
   spec: {
     automountServiceAccountToken: false,

@@ -14,3 +14,6 @@ export function isOwnedByAnother(pod: V1Pod, service: V1Service): boolean {
   const owners = pod.metadata?.ownerReferences ?? [];
   return owners.length > 0 && !owners.some((owner) => owner.uid === service.metadata?.uid);
 }
+
+/** Whether the Pod has an owner at all: the original provisioner's have none. */
+export const isOwned = (pod: V1Pod): boolean => (pod.metadata?.ownerReferences ?? []).length > 0;

@@ -15,9 +15,9 @@ import {
   type Kubernetes,
 } from './kubernetes.ts';
 import { log } from './log.ts';
-import { buildNamespace, buildPod, buildService, useAnnotations } from './manifests.ts';
+import { buildNamespace, buildOwner, buildPod, buildService, useAnnotations } from './manifests.ts';
 import { lastUsedByAnnotation, podName, sandboxIdLabel, serviceName, threadIdAnnotation } from './names.ts';
-import { isOwnedByAnother } from './ownership.ts';
+import { isOwned, isOwnedByAnother } from './ownership.ts';
 import { createRecentIds } from './recent-ids.ts';
 import type { CreateSandboxRequest } from './request.ts';
 import { findNodePort, findThreadId, isServing, type SandboxView, viewSandbox } from './status.ts';
@@ -369,7 +369,14 @@ async function ensurePod(
     if (pod !== undefined && isServing(pod, service)) {
       // One that the original provisioner made, and whose Service was deleted, may be another thread's.
       requireThread(request, findThreadId(undefined, pod));
-      return pod;
+      const wasAlone = !isOwned(pod) && (isNew || isOlder(pod, service));
+      const owned = wasAlone ? await takeOver(pod, service, operation) : pod;
+      if (owned !== undefined) return owned;
+      await pause(attempt, 'its Pod is being changed all the time', signal);
+      pod = await kubernetes.readPod(name, signal).catch((error) => {
+        throw describeFailure('Pod lookup failed', error);
+      });
+      continue;
     }
     // Another Service's Pod is what is left of an older sandbox, unless it is our Service that is the older one by now: as
     // long as ours is there, no other can have been made, so a Pod that was read before is not a newer sandbox's.
@@ -390,6 +397,26 @@ async function ensurePod(
       if (!made && !isAlreadyExists(failure)) throw describeFailure('Pod creation failed', failure);
     }
     if (attempt > 0) await pause(attempt - 1, 'its old Pod is still there', signal);
+  }
+}
+
+const isOlder = (pod: V1Pod, service: V1Service): boolean =>
+  (pod.metadata?.creationTimestamp ?? 0) < (service.metadata?.creationTimestamp ?? 0);
+
+/**
+ * Makes the Pod, the original provisioner's, the Service's own, and gives it; undefined if it changed meanwhile. For one that
+ * was there before the Service: the clean-up may have found it without one, and deletes it only as it was then. From now on
+ * it is another.
+ */
+async function takeOver(pod: V1Pod, service: V1Service, operation: Operation): Promise<V1Pod | undefined> {
+  const { kubernetes, signal } = operation;
+  const { name = '', uid, resourceVersion } = pod.metadata ?? {};
+  const patch = { metadata: { uid, resourceVersion, ownerReferences: [buildOwner(service)] } };
+  try {
+    return await kubernetes.patchPod(name, patch, signal);
+  } catch (error) {
+    if (isConflict(error) || isNotFound(error)) return undefined;
+    throw describeFailure('Pod update failed', error);
   }
 }
 

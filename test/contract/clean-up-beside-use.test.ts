@@ -81,4 +81,28 @@ describe('A clean-up beside a use', () => {
     expect(live?.metadata.deletionTimestamp).toBeUndefined();
     expect(live?.status.phase).not.toBe('Failed');
   });
+
+  it("keeps the original provisioner's Pod that a create has taken over since it was found without a Service", async () => {
+    const request = { sandboxId: 'orphan', threadId: 'thread-a' };
+    const pod = originalPod(request, cluster.settings) as { metadata: object };
+    const annotations = { 'sandbox-provisioner/last-used-at': new Date().toISOString() };
+    await cluster.kubernetes.create('pods', { ...pod, metadata: { ...pod.metadata, annotations } });
+
+    // The Service was looked for before the create made it, and the Pod deleted after.
+    const used = Promise.withResolvers<void>();
+    const deletion = proxy.injectFault({
+      when: (call) => call.method === 'DELETE' && call.path.endsWith('/pods/sandbox-orphan'),
+      action: { hold: used.promise },
+      times: 1,
+    });
+    const cleaning = cleanUpSandboxes(operation('clean-up-orphan', anHourLater));
+    await deletion.firstHit();
+    await createSandbox(request, operation('take-over', anHourLater));
+    used.resolve();
+    expect((await cleaning).failed).toEqual({});
+
+    const live = await cluster.kubernetes.find('pods', 'sandbox-orphan');
+    expect(live?.metadata).toBeDefined();
+    expect(live?.metadata.deletionTimestamp).toBeUndefined();
+  });
 });
