@@ -64,14 +64,24 @@ export function scriptRound(seed: number, number: number, firstStep: number): Ro
   const pickId = () => (random.chance(0.8) ? random.pick(hot) : random.pick(sandboxIds));
   let step = firstStep;
   const jumpSeconds = scriptJump(random);
-  const weights = jumpSeconds >= times.orphanGrace ? lateWeights : usualWeights;
-  const fibers = Array.from({ length: random.integer(1, fiberCount) }, () =>
-    Array.from({ length: random.integer(1, 3) }, () => {
+  const isLate = jumpSeconds >= times.orphanGrace;
+  const weights = isLate ? lateWeights : usualWeights;
+  // The others then come while it deletes.
+  const beginsWithCleanUp = isLate && random.chance(0.6);
+  const fibers = Array.from({ length: random.integer(isLate ? 3 : 1, fiberCount) }, (_, fiber) =>
+    Array.from({ length: random.integer(1, 3) }, (_, index): Step => {
       step += 1;
+      const isFirst = beginsWithCleanUp && fiber === 0 && index === 0;
+      if (isFirst) return { number: step, action: { kind: 'clean-up' }, cut: undefined, waitMs: 0 };
       const action = scriptAction(random, weights, pickId());
       const isProducts = !['kill', 'fail', 'tick'].includes(action.kind);
       const cut = isProducts && random.chance(0.12) ? scriptCut(random) : undefined;
-      return { number: step, action, cut, waitMs: random.chance(0.5) ? 0 : random.integer(1, 25) };
+      return {
+        number: step,
+        action,
+        cut,
+        waitMs: random.chance(beginsWithCleanUp ? 0.1 : 0.5) ? 0 : random.integer(1, 25),
+      };
     }),
   );
   const original = random.chance(0.1)
