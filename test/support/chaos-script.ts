@@ -63,13 +63,25 @@ export function scriptRound(seed: number, number: number, firstStep: number): Ro
   const hot = [random.pick(sandboxIds), random.pick(sandboxIds)];
   const pickId = () => (random.chance(0.8) ? random.pick(hot) : random.pick(sandboxIds));
   let step = firstStep;
-  const fibers = Array.from({ length: random.integer(1, fiberCount) }, () =>
-    Array.from({ length: random.integer(1, 3) }, () => {
+  const jumpSeconds = scriptJump(random);
+  const isLate = jumpSeconds >= times.orphanGrace;
+  const weights = isLate ? lateWeights : usualWeights;
+  // The others then come while it deletes.
+  const beginsWithCleanUp = isLate && random.chance(0.6);
+  const fibers = Array.from({ length: random.integer(isLate ? 3 : 1, fiberCount) }, (_, fiber) =>
+    Array.from({ length: random.integer(1, 3) }, (_, index): Step => {
       step += 1;
-      const action = scriptAction(random, pickId());
+      const isFirst = beginsWithCleanUp && fiber === 0 && index === 0;
+      if (isFirst) return { number: step, action: { kind: 'clean-up' }, cut: undefined, waitMs: 0 };
+      const action = scriptAction(random, weights, pickId());
       const isProducts = !['kill', 'fail', 'tick'].includes(action.kind);
       const cut = isProducts && random.chance(0.12) ? scriptCut(random) : undefined;
-      return { number: step, action, cut, waitMs: random.chance(0.5) ? 0 : random.integer(1, 25) };
+      return {
+        number: step,
+        action,
+        cut,
+        waitMs: random.chance(beginsWithCleanUp ? 0.1 : 0.5) ? 0 : random.integer(1, 25),
+      };
     }),
   );
   const original = random.chance(0.1)
@@ -79,22 +91,29 @@ export function scriptRound(seed: number, number: number, firstStep: number): Ro
         parts: random.pick(['both', 'pod', 'pod', 'service'] as const),
       }
     : undefined;
-  return { number, jumpSeconds: scriptJump(random), original, fibers };
+  return { number, jumpSeconds, original, fibers };
 }
 
-function scriptAction(random: Random, id: string): Action {
+type Weights = Record<Action['kind'], number>;
+
+const usualWeights: Weights = {
+  create: 36,
+  get: 12,
+  list: 5,
+  renew: 8,
+  destroy: 12,
+  'clean-up': 12,
+  kill: 5,
+  fail: 4,
+  tick: 3,
+};
+
+/** Once there is much to clean up, sandboxes are used again while that is done. */
+const lateWeights: Weights = { ...usualWeights, create: 50, 'clean-up': 30, get: 4, list: 2, destroy: 4 };
+
+function scriptAction(random: Random, weights: Weights, id: string): Action {
   const ttlSeconds = random.chance(0.25) ? random.pick(times.askedTtls) : undefined;
-  const kind = random.weigh({
-    create: 36,
-    get: 12,
-    list: 5,
-    renew: 8,
-    destroy: 12,
-    'clean-up': 12,
-    kill: 5,
-    fail: 4,
-    tick: 3,
-  });
+  const kind = random.weigh(weights);
   if (kind === 'create') {
     const home = threadIds[Number(id.slice(1)) % threadIds.length] as string;
     return { kind, id, threadId: random.chance(0.75) ? home : random.pick(threadIds), ttlSeconds };
@@ -121,12 +140,14 @@ function scriptJump(random: Random): number {
 }
 
 /**
- * What goes wrong with a call, if anything: every tenth fails. It depends on the step, on what the call asks for and on how
+ * What goes wrong with a call, if anything: every tenth fails; it depends on the step, on what the call asks for and on how
  * often the step has asked that before, not on when it arrives among others.
  */
 export function scriptFault(seed: number, step: number, call: string, occurrence: number): CallFault | undefined {
   const random = createRandom(`${seed} fault ${step} ${call} ${occurrence}`);
-  if (!random.chance(0.1)) return undefined;
+  // What is to be written besides is often late: between what it was decided by and that, others come.
+  const isLate = !call.startsWith('GET') && random.chance(0.1);
+  if (!random.chance(0.1)) return isLate ? { kind: 'delay', ms: random.integer(10, 60) } : undefined;
   const kind = random.weigh({ delay: 25, 'delay-answer': 10, 'cut-before': 15, 'cut-after': 20, answer: 30 });
   if (kind === 'delay' || kind === 'delay-answer') return { kind, ms: random.integer(1, 60) };
   if (kind === 'cut-before' || kind === 'cut-after') return { kind, twice: random.chance(0.6) };
