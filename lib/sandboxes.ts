@@ -128,16 +128,30 @@ export async function renewSandbox(
   const { kubernetes, config, now, signal, requestId } = operation;
   const reading = settle(kubernetes.readPod(podName(sandboxId), signal));
   const annotations = useAnnotations({ at: now(), requestId, ttlSeconds });
-  for (let attempt = 0; ; attempt += 1) {
-    try {
-      const service = await kubernetes.patchService(serviceName(sandboxId), { metadata: { annotations } }, signal);
-      return present(sandboxId, service, unwrap('Pod lookup failed', await reading), config);
-    } catch (error) {
-      if (isNotFound(error)) throw notFound(sandboxId);
-      if (!isConflict(error)) throw describeFailure('Service update failed', error);
-    }
-    await pause(attempt, 'its Service is being changed all the time', signal);
-  }
+  const test: JsonPatchOperation = { op: 'test', path: pointer('labels', sandboxIdLabel), value: sandboxId };
+  const service = await noteUse(sandboxId, test, annotations, operation, () =>
+    renewOriginal(sandboxId, annotations, operation),
+  );
+  if (service === undefined) throw notFound(sandboxId);
+  return present(sandboxId, service, unwrap('Pod lookup failed', await reading), config);
+}
+
+/**
+ * For a Service without any annotation, the original provisioner's: notes its thread with the use, as long as its Pod tells it.
+ * Undefined if it is not there, or no sandbox's. Throws Kubernetes' conflict if it changed meanwhile.
+ */
+async function renewOriginal(
+  sandboxId: string,
+  annotations: Record<string, string>,
+  operation: Operation,
+): Promise<V1Service | undefined> {
+  const { service, pod } = await readSandbox(sandboxId, operation);
+  const { labels, resourceVersion } = service?.metadata ?? {};
+  if (labels?.[sandboxIdLabel] !== sandboxId) return undefined;
+  const threadId = findThreadId(service, pod);
+  const thread = threadId === undefined ? {} : { [threadIdAnnotation]: threadId };
+  const patch = { metadata: { resourceVersion, annotations: { ...thread, ...annotations } } };
+  return operation.kubernetes.patchService(serviceName(sandboxId), patch, operation.signal);
 }
 
 /** Notes a look at this Service as a use. That it could not be noted is no reason not to show the sandbox. */
@@ -271,21 +285,39 @@ async function createNamespace({ kubernetes, config, signal }: Operation): Promi
  * remembers this request's thread. Throws `conflict` if it is another thread's, and has then changed nothing.
  */
 async function useService(request: CreateSandboxRequest, operation: Operation): Promise<V1Service | undefined> {
-  const { kubernetes, now, signal, requestId } = operation;
-  const uses = Object.entries(useAnnotations({ at: now(), requestId, ttlSeconds: request.ttlSeconds }));
-  const patch: JsonPatchOperation[] = [
-    { op: 'test', path: annotationPath(threadIdAnnotation), value: request.threadId },
-    ...uses.map(([name, value]) => ({ op: 'add' as const, path: annotationPath(name), value })),
-  ];
+  const { now, requestId } = operation;
+  const test: JsonPatchOperation = {
+    op: 'test',
+    path: pointer('annotations', threadIdAnnotation),
+    value: request.threadId,
+  };
+  const annotations = useAnnotations({ at: now(), requestId, ttlSeconds: request.ttlSeconds });
+  return noteUse(request.sandboxId, test, annotations, operation, () => adoptService(request, operation));
+}
+
+/**
+ * Writes these annotations on the sandbox's Service if the test holds, and gives the Service; where it does not hold, what
+ * `otherwise` gives. Undefined if the Service is not there. Begins again when the Service is changed at the same moment.
+ */
+async function noteUse(
+  sandboxId: string,
+  test: JsonPatchOperation,
+  annotations: Record<string, string>,
+  { kubernetes, signal }: Operation,
+  otherwise: () => Promise<V1Service | undefined>,
+): Promise<V1Service | undefined> {
+  const additions = Object.entries(annotations).map(
+    ([name, value]): JsonPatchOperation => ({ op: 'add', path: pointer('annotations', name), value }),
+  );
   for (let attempt = 0; ; attempt += 1) {
     try {
-      return await kubernetes.patchService(serviceName(request.sandboxId), patch, signal).catch((error) => {
-        if (isTestFailed(error)) return adoptService(request, operation);
+      return await kubernetes.patchService(serviceName(sandboxId), [test, ...additions], signal).catch((error) => {
+        if (isTestFailed(error)) return otherwise();
         throw error;
       });
     } catch (error) {
       if (isNotFound(error)) return undefined;
-      // Another request adopted it at the same moment; or an older version (1.20), which lets patches of one Service that
+      // Another request changed it at the same moment; or an older version (1.20), which lets patches of one Service that
       // come at the same moment conflict though none has a precondition.
       if (!isConflict(error)) throw describeFailure('Service update failed', error);
     }
@@ -476,8 +508,9 @@ async function pause(attempt: number, obstacle: string, signal: AbortSignal): Pr
   }
 }
 
-const annotationPath = (name: string): string =>
-  `/metadata/annotations/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+/** Where a label or an annotation stands in an object (RFC 6901). */
+const pointer = (kind: 'labels' | 'annotations', name: string): string =>
+  `/metadata/${kind}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
 
 type Settled<T> = { value: T } | { error: unknown };
 

@@ -5,6 +5,7 @@ import { patience } from '../support/callers.ts';
 import { latch, makeUnused } from '../support/clean-up.ts';
 import type { HttpAnswer } from '../support/http-call.ts';
 import { isAbout, isFor, type KubernetesCall, kubernetesStatus, writesAmong } from '../support/kubernetes-proxy.ts';
+import { originalService } from '../support/original.ts';
 import { newSandboxId, newThreadId, useWorld } from '../support/world.ts';
 
 const world = useWorld();
@@ -148,6 +149,27 @@ describe('a renewal', () => {
     const action = { answer: kubernetesStatus(503, 'ServiceUnavailable', 'not now') };
     world.proxy.injectFault({ when: isNote(sandboxId), action });
     expectUnavailable(await renew(sandboxId), /^Service update failed: \S/);
+  });
+
+  it("of one of the original's notes its thread too: its Pod, which tells it, may be lost later", async () => {
+    const { sandboxId, threadId } = await world.givenOriginalSandbox();
+    expect(await renew(sandboxId)).toMatchObject({ status: 200, body: { sandbox_id: sandboxId, expires_at: aTime } });
+    expect((await world.findService(sandboxId))?.metadata.annotations).toMatchObject({
+      'sandbox-provisioner/thread-id': threadId,
+      'sandbox-provisioner/last-used-at': aTime,
+    });
+    await world.kubernetes.remove('pods', `sandbox-${sandboxId}`, 0);
+    expectError(await world.create({ sandbox_id: sandboxId, thread_id: newThreadId() }), 409);
+  });
+
+  it('of what only bears the name of a sandbox changes nothing', async () => {
+    const sandboxId = newSandboxId();
+    const { metadata, ...rest } = originalService({ sandboxId }) as { metadata: { name: string } };
+    await world.kubernetes.create('services', { ...rest, metadata: { name: metadata.name } });
+    const before = await world.kubernetes.find('services', metadata.name);
+    expectError(await renew(sandboxId), 404, `Sandbox '${sandboxId}' not found`);
+    expect(await world.kubernetes.find('services', metadata.name)).toEqual(before);
+    await world.kubernetes.remove('services', metadata.name, 0);
   });
 });
 
