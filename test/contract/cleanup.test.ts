@@ -152,7 +152,7 @@ describe('a clean-up', () => {
     await world.kubernetes.patch('services', `sandbox-${sandboxId}-svc`, { metadata: { annotations: usedAgo(100) } });
     expectReport(await cleanUp(world, { SANDBOX_TTL_SECONDS: '0' }), { examined: 1, kept: { 'in-use': 1 } });
     expectReport(await cleanUp(world, { SANDBOX_TTL_SECONDS: '200' }), { examined: 1, kept: { 'in-use': 1 } });
-    expectReport(await cleanUp(world, { SANDBOX_TTL_SECONDS: '99' }), { examined: 1, deleted: { expired: 1 } });
+    expectReport(await cleanUp(world, { SANDBOX_TTL_SECONDS: '50' }), { examined: 1, deleted: { expired: 1 } });
     await expectRemoved(sandboxId);
   });
 });
