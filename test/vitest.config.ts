@@ -25,7 +25,7 @@ export default defineConfig({
           include: ['test/contract/**/*.test.ts'],
           globalSetup: ['test/support/namespaces.ts'],
           // Each file runs a provisioner of its own, which mostly waits.
-          maxWorkers: 4,
+          maxWorkers: 5,
           testTimeout: 60_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 1 },
