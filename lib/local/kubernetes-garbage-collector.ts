@@ -5,7 +5,7 @@ import type { Timers } from './kubernetes-timers.ts';
 
 /**
  * Deletes, soon, what has owner references of which none leads to an object that is there, by its name and its UID: its
- * owner has gone, or there never was one. Takes as long for a Pod as any delete: its grace period. And empties namespaces
+ * owner has gone, or there never was one. Takes as long for a Pod as a delete does (its grace period). And empties namespaces
  * that are being deleted, and removes them.
  */
 export function startGarbageCollector(store: Store, registry: Registry, timers: Timers): void {
