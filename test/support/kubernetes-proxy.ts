@@ -31,8 +31,11 @@ export type FaultAction =
   | { readonly answer: KubernetesAnswer }
   /** The call reaches the cluster this much later. */
   | { readonly delayMs: number }
-  /** The call waits for the promise, then goes on as `afterwards` says, or to the cluster. */
-  | { readonly hold: Promise<unknown>; readonly afterwards?: FaultAction }
+  /** The call waits for the promise (one of its own, of a function), then goes on as `afterwards` says, or to the cluster. */
+  | {
+      readonly hold: Promise<unknown> | ((call: KubernetesCall) => Promise<unknown>);
+      readonly afterwards?: FaultAction;
+    }
   /** The connection is cut, before the cluster has seen the call or after it has done what was asked. */
   | { readonly cut: 'before' | 'after' }
   /** The cluster does what was asked; its answer comes this much later. */
@@ -120,7 +123,8 @@ export async function startKubernetesProxy(cluster: KubernetesAddress): Promise<
       await pause(delayMs, gone.signal);
       let action = takeFault(call);
       while (action !== undefined && 'hold' in action) {
-        await Promise.race([action.hold, untilAborted(gone.signal)]);
+        const held = typeof action.hold === 'function' ? action.hold(call) : action.hold;
+        await Promise.race([held, untilAborted(gone.signal)]);
         if (gone.signal.aborted) throw new Error('the provisioner gave up');
         action = action.afterwards;
       }
