@@ -62,9 +62,11 @@ export function malformedBody(body: string | undefined, cause: unknown): Provisi
 }
 
 function invalidRequest(where: 'body' | 'path', value: unknown, issues: readonly z.core.$ZodIssue[]): ProvisionerError {
+  // A number beyond all bounds breaks the library's own before ours, which comes last: its sender is told of one.
+  const told = issues.filter(({ path }, index) => String(path) !== String(issues[index + 1]?.path));
   return new ProvisionerError(
     'invalid-request',
-    issues.map((issue) => describeIssue(where, value, issue)),
+    told.map((issue) => describeIssue(where, value, issue)),
   );
 }
 
