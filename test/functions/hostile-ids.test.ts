@@ -37,5 +37,5 @@ describe('ids, random and hostile, through the functions', () => {
       }),
       { numRuns: 1_000 },
     );
-  }, 60_000);
+  }, 120_000);
 });
