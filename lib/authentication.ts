@@ -5,15 +5,19 @@ import { log } from './log.ts';
 import { readSecret } from './secrets.ts';
 import { isOneOf, rememberKeys } from './stored-keys.ts';
 
-/** What a request bears of who sends it, unchecked: the header X-API-Key, and the claims that API Gateway has put beside it. */
+/**
+ * What a request bears of who sends it, unchecked: the header X-API-Key, and the claims that API Gateway has put beside
+ * it.
+ */
 export type Credentials = Readonly<{ apiKey: unknown; claims: unknown }>;
 
 /** How long a reading of the stored keys may take, in milliseconds. */
 const readingMs = 2_000;
 
 /**
- * Lets a caller pass who shows what the settings ask for. Throws `unauthenticated` otherwise, in words that tell a wrong key from none
- * only in the log; `misconfigured` or `unavailable` if there is no saying, because stored keys cannot be read.
+ * Lets a caller pass who shows what the settings ask for. Throws `unauthenticated` otherwise, in words that tell a wrong
+ * key from none only in the log; `misconfigured` or `unavailable` if there is no saying, because stored keys cannot be
+ * read.
  */
 export async function authenticate({ apiKey, claims }: Credentials, config: AccessConfig): Promise<void> {
   const { authentication } = config;
@@ -42,8 +46,8 @@ const unauthenticated = (scheme: string, detail: string) =>
   });
 
 /**
- * Whether these claims are of that issuer and for one of these audiences. API Gateway makes texts of all claims, of a list `[a b]`; and
- * it takes `client_id` for the audience where there is none, as it is in Cognito's access tokens.
+ * Whether these claims are of that issuer and for one of these audiences. API Gateway makes texts of all claims, of a list
+ * `[a b]`; and it takes `client_id` for the audience where there is none, as it is in Cognito's access tokens.
  */
 export function areClaimsOf(expected: { issuer: string; audiences: readonly string[] }, claims: unknown): boolean {
   const { iss, aud, client_id } = (claims ?? {}) as Record<string, unknown>;
@@ -83,7 +87,8 @@ function pickField(text: string): string {
 }
 
 /**
- * Logs why the keys could not be read. Who asks has not shown yet that it belongs: it is told neither that nor where they are kept.
+ * Logs why the keys could not be read. Who asks has not shown yet that it belongs: it is told neither that nor where they
+ * are kept.
  */
 function hideFromCallers(error: unknown): never {
   const { message, cause, outcome } = error as ProvisionerError;

@@ -62,8 +62,8 @@ type Stage = MiddlewareObj<HttpEvent, APIGatewayProxyStructuredResultV2, Error, 
 const reserveMs = 1000;
 
 /**
- * Wraps an endpoint in what all endpoints wear: its deadline, the look at who calls, the JSON body where it takes one, and JSON
- * answers with `detail` for everything that is thrown. The handler it gives never throws.
+ * Wraps an endpoint in what all endpoints wear: its deadline, the look at who calls, the JSON body where it takes one, and
+ * JSON answers with `detail` for everything that is thrown. The handler it gives never throws.
  */
 export function serve({ deadlineSeconds, jsonBody, isOpen = () => false }: Options, endpoint: Endpoint) {
   return middy(
@@ -115,8 +115,8 @@ const withHeaders = (
 });
 
 /**
- * A web page can make its visitor's browser call any address, localhost too. Browsers say so in a header that other callers do not
- * send: only the pages of the settings may, and only they may read the answers.
+ * A web page can make its visitor's browser call any address, localhost too. Browsers say so in a header that other
+ * callers do not send: only the pages of the settings may, and only they may read the answers.
  */
 function judgeWebPages(): Stage {
   return {
@@ -179,8 +179,8 @@ const lowerCaseNames = (
   Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name.toLowerCase(), value]));
 
 /**
- * Gives what was thrown the form that http-error-handler answers as it stands: status, JSON, headers. Logs it once, with its
- * cause, which no caller sees.
+ * Gives what was thrown the form that http-error-handler answers as it stands: status, JSON, headers. Logs it once, with
+ * its cause, which no caller sees.
  */
 function answerErrors(): MiddlewareObj<HttpEvent> {
   return {

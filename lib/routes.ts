@@ -27,8 +27,8 @@ export function refuse(method: string, rawPath: string, stage: string): Provisio
 }
 
 /**
- * Whether a path belongs to the API, so that only its callers learn what is there: everything that begins with /api, however it is
- * written, and whatever has no path at all.
+ * Whether a path belongs to the API, so that only its callers learn what is there: everything that begins with /api,
+ * however it is written, and whatever has no path at all.
  */
 export function isApiPath(event: { rawPath?: string; requestContext?: { stage?: string } }): boolean {
   const { rawPath = '/api', requestContext: { stage = '$default' } = {} } = event;

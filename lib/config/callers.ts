@@ -2,8 +2,8 @@ import * as z from 'zod/mini';
 import { filled, httpUrl, matching } from './fields.ts';
 
 /**
- * How a caller shows that it belongs: not at all; by one of these keys (without any, nobody does); by a key that AWS keeps; or by a
- * token of this issuer for one of these audiences, which API Gateway has checked.
+ * How a caller shows that it belongs: not at all; by one of these keys (without any, nobody does); by a key that AWS
+ * keeps; or by a token of this issuer for one of these audiences, which API Gateway has checked.
  */
 export type Authentication = Readonly<
   | { kind: 'off' }
@@ -22,8 +22,8 @@ export type CallersConfig = Readonly<{
 const listed = (text: string): string[] => text.split(/[\s,]+/).filter((part) => part !== '');
 
 /**
- * The keys in a text, separated by commas or white space; undefined if there is none, or one that is no legal key. A legal one has 16
- * or more characters, of ASCII and visible: a header carries no others unchanged, and fewer could be guessed.
+ * The keys in a text, separated by commas or white space; undefined if there is none, or one that is no legal key. A legal
+ * one has 16 or more characters, of ASCII and visible: a header carries no others unchanged, and fewer could be guessed.
  */
 export function parseApiKeys(text: string): string[] | undefined {
   const keys = listed(text);

@@ -33,8 +33,9 @@ export function configureGateway(wanted: GatewaySettings): void {
 }
 
 /**
- * What serverless-offline asks for each route who may pass (its `customAuthenticationProvider`): on the paths of the API, who has a
- * token of the issuer, if one is set. Beside it, it makes the server do as API Gateway does where it does not by itself.
+ * What serverless-offline asks for each route who may pass (its `customAuthenticationProvider`): on the paths of the API,
+ * who has a token of the issuer, if one is set. Beside it, it makes the server do as API Gateway does where it does not by
+ * itself.
  */
 function customAuthenticationProvider(_endpoint: unknown, functionKey: string, method: string, path: string) {
   const name = `${functionKey} ${method} ${path}`;
@@ -66,7 +67,10 @@ const refuse = (h: Toolkit, status: number, body: object): Answer => h.response(
 
 const authorizerHeader = 'sls-offline-authorizer-override';
 
-/** Lets a request pass with this authorizer in its event: by serverless-offline's own header, which no caller's comes through. */
+/**
+ * Lets a request pass with this authorizer in its event: by serverless-offline's own header, of which the last counts, not
+ * a caller's.
+ */
 function pass({ raw }: Request, h: Toolkit, authorizer: object): unknown {
   raw.req.rawHeaders.push(authorizerHeader, JSON.stringify(authorizer));
   return h.authenticated({ credentials: {} });
@@ -75,7 +79,6 @@ function pass({ raw }: Request, h: Toolkit, authorizer: object): unknown {
 function prepareRequest(request: Request, h: Toolkit): unknown {
   const { headers, raw } = request;
   raw.req.rawHeaders = joinHeaders(raw.req.rawHeaders);
-  delete headers[authorizerHeader];
   // serverless-offline lets every page that sends it read the answers. The functions find it in the raw headers, and decide.
   delete headers.origin;
   if (settings.hostNames !== undefined && !isNamed(headers.host, settings.hostNames)) {
@@ -90,15 +93,14 @@ function joinHeaders(rawHeaders: readonly string[]): string[] {
   const joined = new Map<string, string[]>();
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     const [name = '', value = ''] = rawHeaders.slice(index, index + 2);
-    if (name.toLowerCase() === authorizerHeader) continue;
     joined.set(name.toLowerCase(), [...(joined.get(name.toLowerCase()) ?? []), value]);
   }
   return [...joined].flatMap(([name, values]) => [name, values.join(',')]);
 }
 
 /**
- * Whether a request was meant for one of these names. A page can make its own name lead to this machine, and is then of the same
- * origin as we are; but the browser still says that name.
+ * Whether a request was meant for one of these names. A page can make its own name lead to this machine, and is then of
+ * the same origin as we are; but the browser still says that name.
  */
 function isNamed(host: string | undefined, names: readonly string[]): boolean {
   if (host === undefined) return true;
@@ -106,7 +108,10 @@ function isNamed(host: string | undefined, names: readonly string[]): boolean {
   return url !== undefined && names.includes(url.hostname.replace(/^\[(.*)\]$/, '$1'));
 }
 
-/** Checks a token as API Gateway's JWT authorizer does: RSA alone, by the key that it names, in time, of the issuer, for an audience. */
+/**
+ * Checks a token as API Gateway's JWT authorizer does: RSA alone, by the key that it names, in time, of the issuer, for an
+ * audience.
+ */
 function createVerifier({ issuer, audiences }: { issuer: string; audiences: readonly string[] }) {
   let keys: ReturnType<typeof createRemoteJWKSet> | undefined;
   const findKeys = async () => {

@@ -22,8 +22,8 @@ type Utils = { log: { notice(message: string): void } };
 const defaultKubeconfigPath = '/root/.kube/config';
 
 /**
- * The plug-in of Serverless that says who may call the functions under serverless-offline and which cluster they talk to, and starts
- * the embedded one where there is no other. It hooks into nothing but `serverless offline start`.
+ * The plug-in of Serverless that says who may call the functions under serverless-offline and which cluster they talk to,
+ * and starts the embedded one where there is no other. It hooks into nothing but `serverless offline start`.
  */
 export default class LocalClusterPlugin {
   readonly hooks: Record<string, () => Promise<void>>;

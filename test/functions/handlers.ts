@@ -62,7 +62,8 @@ const variables = [
 ];
 
 /**
- * A cold start: modules that remember nothing, with these settings and no others. Callers need the key, unless they say how else.
+ * A cold start: modules that remember nothing, with these settings and no others. Callers need the key, unless they say
+ * how else.
  */
 export function startCold(settings: Record<string, string> = {}): void {
   vi.resetModules();

@@ -4,8 +4,8 @@ import type { HttpAnswer } from './http-call.ts';
 import { watchText } from './secrets.ts';
 
 /**
- * One HTTP call byte by byte, for what no client sends: a path as it stands, odd bytes in headers (each character is one byte), any
- * method. The answer's headers as they came, in lower case, those of one name joined.
+ * One HTTP call byte by byte, for what no client sends: a path as it stands, odd bytes in headers (each character is one
+ * byte), any method. The answer's headers as they came, in lower case, those of one name joined.
  */
 export async function callRaw(
   url: string,

@@ -1,4 +1,6 @@
-/** What a test file must not find anywhere, and where it did. On globalThis: modules are loaded anew for each cold start. */
+/**
+ * What a test file must not find anywhere, and where it did. On globalThis: modules are loaded anew for each cold start.
+ */
 type Watch = { secrets: Set<string>; leaks: string[]; logs: (() => readonly [where: string, text: string])[] };
 
 const key = Symbol.for('sandbox-provisioner.secrets');
