@@ -15,9 +15,8 @@ export type Credentials = Readonly<{ apiKey: unknown; claims: unknown }>;
 const readingMs = 2_000;
 
 /**
- * Lets a caller pass who shows what the settings ask for. Throws `unauthenticated` otherwise, in words that tell a wrong
- * key from none only in the log; `misconfigured` or `unavailable` if there is no saying, because stored keys cannot be
- * read.
+ * Lets a caller pass who shows what the settings ask for. Throws `unauthenticated` otherwise, in the same words for
+ * a wrong key and for none; `misconfigured` or `unavailable` if there is no saying, because stored keys cannot be read.
  */
 export async function authenticate({ apiKey, claims }: Credentials, config: AccessConfig): Promise<void> {
   const { authentication } = config;

@@ -77,9 +77,8 @@ export class KubernetesError extends ProvisionerError {
 }
 
 /**
- * Says what was being done when `error` happened: `Pod creation failed: Kubernetes …`. The outcome stays what it was, but
- * for a 404 and a 409 of Kubernetes: where nobody expected them, they say nothing about the sandbox that our caller asked
- * for.
+ * Says what was being done when `error` happened: `Pod creation failed: Kubernetes …`. The outcome stays what it was, but for
+ * a 404 and a 409 of Kubernetes: where nobody expected them, they say nothing about the sandbox that our caller asked for.
  */
 export function describeFailure(what: string, error: unknown, reason?: string): unknown {
   if (!(error instanceof KubernetesError)) return error;

@@ -179,8 +179,8 @@ const lowerCaseNames = (
   Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name.toLowerCase(), value]));
 
 /**
- * Gives what was thrown the form that http-error-handler answers as it stands: status, JSON, headers. Logs it once, with
- * its cause, which no caller sees.
+ * Gives what was thrown the form that http-error-handler answers as it stands: status, JSON, headers. Logs it once, with its
+ * cause, which no caller sees.
  */
 function answerErrors(): MiddlewareObj<HttpEvent> {
   return {

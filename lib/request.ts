@@ -26,8 +26,8 @@ const createBody = (maxTtlSeconds: number) =>
 const createBodies = new Map<number, ReturnType<typeof createBody>>();
 
 /**
- * The body of `POST /api/sandboxes`. A `thread_id` that is null or absent is the `sandbox_id`, as DeerFlow's client means
- * it; unknown fields are ignored. Throws `invalid-request` with every issue.
+ * The body of `POST /api/sandboxes`. A `thread_id` that is null or absent is the `sandbox_id`, as DeerFlow's client means it;
+ * unknown fields are ignored. Throws `invalid-request` with every issue.
  */
 export function parseCreateRequest(body: unknown, maxTtlSeconds: number): CreateSandboxRequest {
   const schema = createBodies.get(maxTtlSeconds) ?? createBody(maxTtlSeconds);

@@ -1,9 +1,7 @@
 import * as z from 'zod/mini';
 import { matching, withDefault } from './fields.ts';
 
-/**
- * What Lambda says of itself: the region, the credentials of the function's role, and where its secrets extension answers.
- */
+/** What Lambda says of itself: the region, the credentials of the function's role, and where its secrets extension answers. */
 export type AwsConfig = Readonly<{
   region: string | undefined;
   accessKeyId: string | undefined;

@@ -28,9 +28,7 @@ const END_WITH_TESTS = `data:text/javascript,${encodeURIComponent(
   `process.stdin.on('end', () => process.kill(process.pid, 'SIGINT')).resume().unref();`,
 )}`;
 
-/**
- * Starts the functions under serverless-offline on free ports, with these settings and no others; waits until they answer.
- */
+/** Starts the functions under serverless-offline on free ports, with these settings and no others; waits until they answer. */
 export async function startProvisioner(settings: Record<string, string>): Promise<Provisioner> {
   const ports = await findFreePorts(1);
   const [port] = ports;
