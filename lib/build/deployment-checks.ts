@@ -1,0 +1,110 @@
+import { loadConfig } from '../config.ts';
+import { ProvisionerError } from '../errors.ts';
+import type { Deployment } from './deployment.ts';
+import { findHalfPair } from './deployment-settings.ts';
+
+/** What is to be said of an environment before it is deployed. Each line names its variable and what to do. */
+export type Findings = Readonly<{
+  /** What could not work, or not as it was meant: nothing is packaged. */
+  wrong: readonly string[];
+  /** What must be said in so many words before anything is deployed; a package may still be made and looked at. */
+  missing: readonly string[];
+  /** What works, but may not be what was meant. */
+  doubtful: readonly string[];
+}>;
+
+type Environment = Readonly<Record<string, string>>;
+
+const keySources = ['PROVISIONER_API_KEY', 'PROVISIONER_API_KEY_SECRET_ID', 'PROVISIONER_API_KEY_PARAMETER'];
+const clusterSources = ['KUBECONFIG_CONTENT', 'KUBECONFIG_SECRET_ID', 'KUBECONFIG_PARAMETER', 'EKS_CLUSTER_NAME'];
+
+// The names become part of a permission, where `*` and `?` would stand for other secrets too.
+const secretId = /^(arn:[\w-]+:secretsmanager:[\w-]+:\d{12}:secret:)?[\w/+=.@-]{1,512}$/;
+const parameterName = /^(arn:[\w-]+:ssm:[\w-]+:\d{12}:parameter\/)?[\w./-]{1,1011}$/;
+const forms: [variable: string, form: RegExp, message: string][] = [
+  ['PROVISIONER_API_KEY_SECRET_ID', secretId, 'must be the name or the whole ARN of a secret'],
+  ['KUBECONFIG_SECRET_ID', secretId, 'must be the name or the whole ARN of a secret'],
+  ['PROVISIONER_API_KEY_PARAMETER', parameterName, 'must be the name or the ARN of a parameter'],
+  ['KUBECONFIG_PARAMETER', parameterName, 'must be the name or the ARN of a parameter'],
+];
+
+/** Lambda's own limit for the names and values of a function's environment together. */
+const environmentLimitBytes = 4096;
+
+/**
+ * Looks at everything that the functions will be told, all of it together, before it is deployed: what a function would only
+ * find at its first call, and what would leave the API open or its answers useless; then at each function's own part of it.
+ * Pure.
+ */
+export function checkDeployment(environment: Environment, { functions, resources }: Deployment): Findings {
+  const isSet = (name: string) => environment[name] !== undefined;
+  const keys = keySources.filter(isSet);
+  const isOpen = environment.AUTH === 'off';
+  const wrong = [
+    ...findMisconfigurations(environment),
+    ...forms.flatMap(([name, form, message]) =>
+      environment[name] === undefined || form.test(environment[name]) ? [] : [`${name} ${message}`],
+    ),
+    ...(keys.length > 1 ? [`${keys.join(' and ')} are set: the API key comes from one of them, unset the others`] : []),
+    ...findHalfPair(environment, 'JWT_ISSUER', 'JWT_AUDIENCE'),
+    ...Object.entries(functions).flatMap(([name, definition]) => findOversize(name, definition.environment)),
+    ...Object.values(resources.Resources).flatMap(({ Properties: { RoleName } }) => findLongRoleName(RoleName)),
+  ];
+  const missing = [
+    ...(keys.length > 0 || isSet('JWT_ISSUER') || isOpen
+      ? []
+      : [
+          `there is no key to know callers by: set one of ${keySources.join(', ')}, or JWT_ISSUER and JWT_AUDIENCE; AUTH=off if anybody may call`,
+        ]),
+    ...(isNowhere(environment.NODE_HOST)
+      ? [
+          "NODE_HOST is 'host.docker.internal', which only a container on the same machine knows: set the address where your backend reaches the cluster's NodePorts",
+        ]
+      : []),
+  ];
+  const doubtful = [
+    ...(isOpen ? ['AUTH=off: anybody who knows the address of the API can use it'] : []),
+    ...(clusterSources.some(isSet) || environment.KUBECONFIG_PATH !== '/root/.kube/config'
+      ? []
+      : [
+          `nothing says where the cluster is: set one of ${clusterSources.join(', ')}, or KUBECONFIG_PATH for a file in a layer`,
+        ]),
+  ];
+  return { wrong, missing, doubtful };
+}
+
+/** IAM takes names of at most 64 characters. */
+const findLongRoleName = (name: unknown): string[] =>
+  typeof name === 'string' && name.length > 64
+    ? [`the role name ${name} is longer than the 64 characters that IAM takes: choose a shorter --stage`]
+    : [];
+
+/** Says so where the environment of one function is more than Lambda takes, and which setting makes it so large. */
+function findOversize(functionName: string, environment: Environment): string[] {
+  const sizes = Object.entries(environment)
+    .map(([name, value]) => ({ name, bytes: Buffer.byteLength(name) + Buffer.byteLength(value) }))
+    .sort((a, b) => b.bytes - a.bytes);
+  const total = sizes.reduce((sum, { bytes }) => sum + bytes, 0);
+  const largest = sizes[0];
+  if (total <= environmentLimitBytes || largest === undefined) return [];
+  const advice =
+    largest.name === 'KUBECONFIG_CONTENT'
+      ? 'keep it in Secrets Manager (KUBECONFIG_SECRET_ID) or in Parameter Store (KUBECONFIG_PARAMETER)'
+      : 'make it shorter';
+  return [
+    `the environment of ${functionName} is ${total} bytes, and Lambda takes ${environmentLimitBytes}: ${largest.name} is ${largest.bytes} of them; ${advice}`,
+  ];
+}
+
+/** What the functions themselves would say of it at their first call. */
+function findMisconfigurations(environment: Environment): string[] {
+  try {
+    loadConfig({ ...environment, AWS_LAMBDA_FUNCTION_NAME: 'deployment' });
+    return [];
+  } catch (error) {
+    if (!(error instanceof ProvisionerError)) throw error;
+    return [error.message.replace(/^Misconfigured: /, '')];
+  }
+}
+
+const isNowhere = (nodeHost = 'host.docker.internal') => /^host\.docker\.internal\.?$/i.test(nodeHost);
