@@ -31,6 +31,14 @@ const forms: [variable: string, form: RegExp, message: string][] = [
 /** Lambda's own limit for the names and values of a function's environment together. */
 const environmentLimitBytes = 4096;
 
+/** Where a setting that grows may be kept in its stead. */
+const elsewhere: Readonly<Record<string, string>> = {
+  KUBECONFIG_CONTENT:
+    'keep it in Secrets Manager (KUBECONFIG_SECRET_ID) or in Parameter Store (KUBECONFIG_PARAMETER) instead',
+  PROVISIONER_API_KEY:
+    'keep it in Secrets Manager (PROVISIONER_API_KEY_SECRET_ID) or in Parameter Store (PROVISIONER_API_KEY_PARAMETER) instead',
+};
+
 /**
  * Looks at everything that the functions will be told, all of it together, before it is deployed: what a function would only
  * find at its first call, and what would leave the API open or its answers useless; then at each function's own part of it.
@@ -47,7 +55,7 @@ export function checkDeployment(environment: Environment, { functions, resources
     ),
     ...(keys.length > 1 ? [`${keys.join(' and ')} are set: the API key comes from one of them, unset the others`] : []),
     ...findHalfPair(environment, 'JWT_ISSUER', 'JWT_AUDIENCE'),
-    ...Object.entries(functions).flatMap(([name, definition]) => findOversize(name, definition.environment)),
+    ...findOversize(functions),
     ...Object.values(resources.Resources).flatMap(({ Properties: { RoleName } }) => findLongRoleName(RoleName)),
   ];
   const missing = [
@@ -79,20 +87,21 @@ const findLongRoleName = (name: unknown): string[] =>
     ? [`the role name ${name} is longer than the 64 characters that IAM takes: choose a shorter --stage`]
     : [];
 
-/** Says so where the environment of one function is more than Lambda takes, and which setting makes it so large. */
-function findOversize(functionName: string, environment: Environment): string[] {
-  const sizes = Object.entries(environment)
-    .map(([name, value]) => ({ name, bytes: Buffer.byteLength(name) + Buffer.byteLength(value) }))
+/** Says so where the environment of a function is more than Lambda takes, and which setting makes it so large. */
+function findOversize(functions: Deployment['functions']): string[] {
+  const [largest] = Object.entries(functions)
+    .map(([name, { environment }]) => {
+      const settings = Object.entries(environment)
+        .map(([setting, value]) => ({ setting, bytes: Buffer.byteLength(setting) + Buffer.byteLength(value) }))
+        .sort((a, b) => b.bytes - a.bytes);
+      return { name, bytes: settings.reduce((sum, { bytes }) => sum + bytes, 0), worst: settings[0] };
+    })
     .sort((a, b) => b.bytes - a.bytes);
-  const total = sizes.reduce((sum, { bytes }) => sum + bytes, 0);
-  const largest = sizes[0];
-  if (total <= environmentLimitBytes || largest === undefined) return [];
-  const advice =
-    largest.name === 'KUBECONFIG_CONTENT'
-      ? 'keep it in Secrets Manager (KUBECONFIG_SECRET_ID) or in Parameter Store (KUBECONFIG_PARAMETER)'
-      : 'make it shorter';
+  if (largest?.worst === undefined || largest.bytes <= environmentLimitBytes) return [];
+  const { name, bytes, worst } = largest;
+  const advice = elsewhere[worst.setting] ?? 'make it shorter';
   return [
-    `the environment of ${functionName} is ${total} bytes, and Lambda takes ${environmentLimitBytes}: ${largest.name} is ${largest.bytes} of them; ${advice}`,
+    `${worst.setting} is ${worst.bytes} of the ${bytes} bytes in the environment of ${name}, where Lambda takes ${environmentLimitBytes}: ${advice}`,
   ];
 }
 

@@ -23,7 +23,9 @@ export type DeploymentSettings = Readonly<{
 const newestSecretsExtension = '{{resolve:ssm:/aws/service/aws-parameters-and-secrets-lambda-extension/arm64/latest}}';
 
 const list = (item: RegExp, message: string) =>
-  filled.check(z.refine((text) => splitList(text).every((part) => item.test(part)), message));
+  filled.check(
+    z.refine((text) => splitList(text).length > 0 && splitList(text).every((part) => item.test(part)), message),
+  );
 const atLeastOne = matching(/^[1-9]\d{0,5}$/, 'must be a whole number from 1 to 999999');
 
 const schema = z.object({
@@ -96,8 +98,8 @@ export function readDeploymentSettings(
   return { settings, problems: [] };
 }
 
-/** The parts of a setting that holds several, separated by commas. */
-export const splitList = (text: string): string[] => text.split(',').map((part) => part.trim());
+/** The parts of a setting that holds several, separated by commas or blanks. */
+export const splitList = (text: string): string[] => text.split(/[\s,]+/).filter((part) => part !== '');
 
 /** Says so where one of two settings is there that are only good together. */
 export function findHalfPair(values: Readonly<Record<string, string>>, one: string, other: string): string[] {

@@ -66,26 +66,15 @@ export function planDeployment(
   environment: Environment,
   settings: DeploymentSettings,
 ): Deployment {
-  const { JWT_ISSUER: issuerUrl, JWT_AUDIENCE: audience } = environment;
-  const authorizer = issuerUrl !== undefined && audience !== undefined ? 'callers' : undefined;
+  const authorizer = readAuthorizer(environment);
   const planned = Object.entries(functions).map(([name, definition]) => ({
     name,
-    ...planFunction(definition, authorizer, environment, settings),
+    ...planFunction(definition, environment, settings),
   }));
   const scheduled = Object.values(functions).filter(({ events }) => events.some(({ schedule }) => schedule));
   return {
     functions: Object.fromEntries(planned.map(({ name, definition }) => [name, definition])),
-    authorizers:
-      issuerUrl !== undefined && audience !== undefined
-        ? {
-            callers: {
-              type: 'jwt',
-              identitySource: '$request.header.Authorization',
-              issuerUrl,
-              audience: splitList(audience),
-            },
-          }
-        : {},
+    authorizers: authorizer ? { [authorizerName]: authorizer } : {},
     resources: {
       Resources: Object.assign(
         {},
@@ -115,7 +104,6 @@ export function planDeployment(
  */
 function planFunction(
   { id, lambdaName, roleName, needs, events }: DeployedFunction,
-  authorizer: string | undefined,
   all: Environment,
   settings: DeploymentSettings,
 ): { definition: Definition; resources: Resources } {
@@ -167,7 +155,7 @@ function planFunction(
     definition: {
       environment,
       role,
-      events: needs.includes('callers') && authorizer ? events.map((event) => guard(event, authorizer)) : [...events],
+      events: needs.includes('callers') && readAuthorizer(all) ? guard(events, all) : [...events],
       ...(secrets.length > 0 && { layers: [settings.secretsExtensionLayer] }),
       ...(vpc && { vpc }),
     },
@@ -175,11 +163,33 @@ function planFunction(
   };
 }
 
-/** The same event, for those alone whom the authorizer lets through. */
-function guard(event: Event, authorizer: string): Event {
-  if (typeof event.httpApi !== 'string') return event;
-  const [method, path] = event.httpApi.split(' ');
-  return { httpApi: { ...(path && method && { method }), path: path ?? event.httpApi, authorizer } };
+type Authorizer = Deployment['authorizers'][string];
+const authorizerName = 'callers';
+
+/** What asks for a token, where an issuer is set; AUTH=off turns this off too. */
+function readAuthorizer({ AUTH, JWT_ISSUER, JWT_AUDIENCE }: Environment): Authorizer | undefined {
+  if (AUTH === 'off' || JWT_ISSUER === undefined || JWT_AUDIENCE === undefined) return undefined;
+  return {
+    type: 'jwt',
+    identitySource: '$request.header.Authorization',
+    issuerUrl: JWT_ISSUER,
+    audience: splitList(JWT_AUDIENCE),
+  };
+}
+
+/** The same routes, for those alone whom the authorizer lets through. */
+function guard(events: readonly Event[], { CORS_ALLOWED_ORIGINS }: Environment): Event[] {
+  const authorizer = authorizerName;
+  return events.flatMap((event) => {
+    if (typeof event.httpApi !== 'string') return [event];
+    if (event.httpApi === '*') {
+      // Before a page may send its token, its browser asks without one; the function answers that, and refuses all else.
+      const preflights = CORS_ALLOWED_ORIGINS === undefined ? [] : [{ httpApi: 'OPTIONS /{proxy+}' }];
+      return [{ httpApi: { path: '*', authorizer } }, ...preflights];
+    }
+    const [method = '', path = ''] = event.httpApi.split(' ');
+    return [{ httpApi: { method, path, authorizer } }];
+  });
 }
 
 /** What tells of a function on a schedule that fails, whose errors no caller sees. */
