@@ -92,7 +92,7 @@ describe('a package without any settings', () => {
   beforeAll(async () => {
     result = await run('package', {});
     template = await readTemplate();
-  }, 60_000);
+  }, 120_000);
 
   it('is made, and says why it would not be deployed', () => {
     expect(result.code).toBe(0);
@@ -201,7 +201,7 @@ describe('a package with everything set', () => {
     expect(output).not.toContain('Warning');
     expect(code).toBe(0);
     template = await readTemplate();
-  }, 60_000);
+  }, 120_000);
   afterAll(() => {
     eks.close();
   });
@@ -339,10 +339,10 @@ describe('a deployment', () => {
   });
 
   it('goes on where AUTH is off in so many words, until it needs an account', async () => {
-    const { code, output } = await run('deploy', { ...place, AUTH: 'off' });
+    const { code, output } = await run('deploy function -f health', { ...place, AUTH: 'off' });
     expect(code).toBe(1);
     expect(output).toContain('AUTH=off: anybody who knows the address of the API can use it');
     expect(output).not.toContain('This cannot be deployed');
     expect(output).toContain('credentials');
-  }, 60_000);
+  });
 });
