@@ -1,7 +1,6 @@
 import { loadConfig } from '../config.ts';
 import { ProvisionerError } from '../errors.ts';
 import type { Deployment } from './deployment.ts';
-import { findHalfPair } from './deployment-settings.ts';
 
 /** What is to be said of an environment before it is deployed. Each line names its variable and what to do. */
 export type Findings = Readonly<{
@@ -46,20 +45,15 @@ const elsewhere: Readonly<Record<string, string>> = {
  */
 export function checkDeployment(environment: Environment, { functions, resources }: Deployment): Findings {
   const isSet = (name: string) => environment[name] !== undefined;
-  const keys = keySources.filter(isSet);
   const isOpen = environment.AUTH === 'off';
+  const misconfigured = findMisconfigurations(environment);
   const wrong = [
-    ...findMisconfigurations(environment),
-    ...forms.flatMap(([name, form, message]) =>
-      environment[name] === undefined || form.test(environment[name]) ? [] : [`${name} ${message}`],
-    ),
-    ...(keys.length > 1 ? [`${keys.join(' and ')} are set: the API key comes from one of them, unset the others`] : []),
-    ...findHalfPair(environment, 'JWT_ISSUER', 'JWT_AUDIENCE'),
+    ...(misconfigured.length > 0 ? misconfigured : findOddNames(environment)),
     ...findOversize(functions),
     ...Object.values(resources.Resources).flatMap(({ Properties: { RoleName } }) => findLongRoleName(RoleName)),
   ];
   const missing = [
-    ...(keys.length > 0 || isSet('JWT_ISSUER') || isOpen
+    ...(keySources.some(isSet) || isSet('JWT_ISSUER') || isOpen
       ? []
       : [
           `there is no key to know callers by: set one of ${keySources.join(', ')}, or JWT_ISSUER and JWT_AUDIENCE; AUTH=off if anybody may call`,
@@ -80,6 +74,11 @@ export function checkDeployment(environment: Environment, { functions, resources
   ];
   return { wrong, missing, doubtful };
 }
+
+const findOddNames = (environment: Environment): string[] =>
+  forms.flatMap(([name, form, message]) =>
+    environment[name] === undefined || form.test(environment[name]) ? [] : [`${name} ${message}`],
+  );
 
 /** IAM takes names of at most 64 characters. */
 const findLongRoleName = (name: unknown): string[] =>

@@ -102,7 +102,7 @@ export function readDeploymentSettings(
 export const splitList = (text: string): string[] => text.split(/[\s,]+/).filter((part) => part !== '');
 
 /** Says so where one of two settings is there that are only good together. */
-export function findHalfPair(values: Readonly<Record<string, string>>, one: string, other: string): string[] {
+function findHalfPair(values: Readonly<Record<string, string>>, one: string, other: string): string[] {
   if ((values[one] === undefined) === (values[other] === undefined)) return [];
   return values[one] === undefined ? [`${other} needs ${one} beside it`] : [`${one} needs ${other} beside it`];
 }

@@ -336,6 +336,11 @@ describe('a deployment is refused', () => {
       { SANDBOX_TTL_SECONDS: 'a day' },
       'SANDBOX_TTL_SECONDS must be a whole',
     ],
+    [
+      'a key that could be guessed',
+      { PROVISIONER_API_KEY: 'hunter2' },
+      'PROVISIONER_API_KEY must be keys of 16 or more',
+    ],
     ['one that is empty', { LOG_LEVEL: 'INFO', K8S_NAMESPACE: '' }, 'K8S_NAMESPACE must not be empty'],
     [
       'a pattern of secrets',
@@ -357,6 +362,7 @@ describe('a deployment is refused', () => {
     const { wrong, ...others } = findingsOf({ ...complete, ...environment });
     expect(others).toEqual({ missing: [], doubtful: [] });
     expect(wrong).toEqual([expect.stringContaining(problem)]);
+    expect(wrong[0]).not.toContain('hunter2');
   });
 
   it('for more than one key, and for a token without an issuer', () => {
