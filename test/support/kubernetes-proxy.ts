@@ -4,8 +4,8 @@ import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-
 import { type KubernetesAddress, type KubernetesAnswer, sendToKubernetes } from './kubernetes-client.ts';
+import { keepSecret } from './secrets.ts';
 
 /** One call that the provisioner made to Kubernetes, as the proxy saw it. Times are milliseconds of a monotonic clock. */
 export interface KubernetesCall {
@@ -180,7 +180,10 @@ export async function startKubernetesProxy(cluster: KubernetesAddress): Promise<
 
   const port = await listen(0);
   const url = `http://127.0.0.1:${port}`;
-  writeFileSync(kubeconfig, JSON.stringify(kubeconfigOf({ server: url, token: randomBytes(8).toString('hex') })));
+  writeFileSync(
+    kubeconfig,
+    JSON.stringify(kubeconfigOf({ server: url, token: keepSecret(randomBytes(16).toString('hex')) })),
+  );
 
   return {
     url,

@@ -32,6 +32,13 @@ const settings = [
   'CLEANUP_CONCURRENCY',
   'CLEANUP_DRY_RUN',
   'PARAMETERS_SECRETS_EXTENSION_HTTP_PORT',
+  'AUTH',
+  'PROVISIONER_API_KEY',
+  'PROVISIONER_API_KEY_SECRET_ID',
+  'PROVISIONER_API_KEY_PARAMETER',
+  'JWT_ISSUER',
+  'JWT_AUDIENCE',
+  'CORS_ALLOWED_ORIGINS',
 ];
 
 const noAws = {
@@ -62,6 +69,8 @@ describe('the configuration', () => {
       pendingTimeoutSeconds: 1_800,
       cleanupConcurrency: 10,
       cleanupDryRun: false,
+      authentication: { kind: 'api-key', keys: [] },
+      allowedOrigins: [],
       aws: noAws,
     });
   });
@@ -90,6 +99,9 @@ describe('the configuration', () => {
       AWS_SECRET_ACCESS_KEY: 'a secret',
       AWS_SESSION_TOKEN: 'a token',
       PARAMETERS_SECRETS_EXTENSION_HTTP_PORT: '2774',
+      AUTH: 'required',
+      PROVISIONER_API_KEY: 'the-first-of-two-keys,\n the-second-of-two-keys ',
+      CORS_ALLOWED_ORIGINS: 'https://app.example http://localhost:3000',
       PATH: '/bin',
     };
     expect(loadConfig(env)).toEqual({
@@ -110,6 +122,8 @@ describe('the configuration', () => {
       pendingTimeoutSeconds: 6,
       cleanupConcurrency: 7,
       cleanupDryRun: true,
+      authentication: { kind: 'api-key', keys: ['the-first-of-two-keys', 'the-second-of-two-keys'] },
+      allowedOrigins: ['https://app.example', 'http://localhost:3000'],
       aws: {
         region: 'eu-central-1',
         accessKeyId: 'an id',
@@ -144,6 +158,13 @@ describe('the configuration', () => {
       CLEANUP_CONCURRENCY: '0',
       CLEANUP_DRY_RUN: 'no',
       PARAMETERS_SECRETS_EXTENSION_HTTP_PORT: '0',
+      AUTH: 'on',
+      PROVISIONER_API_KEY: 'too-short',
+      PROVISIONER_API_KEY_SECRET_ID: 'a b',
+      PROVISIONER_API_KEY_PARAMETER: 'a b',
+      JWT_ISSUER: 'http://issuer.example',
+      JWT_AUDIENCE: ' , ',
+      CORS_ALLOWED_ORIGINS: '*',
     };
     const problems = [
       'K8S_NAMESPACE must be a legal namespace name (RFC 1123 label)',
@@ -163,6 +184,13 @@ describe('the configuration', () => {
       'SANDBOX_PENDING_TIMEOUT_SECONDS must be a whole number of seconds',
       'CLEANUP_CONCURRENCY must be a whole number from 1 to 100',
       "CLEANUP_DRY_RUN must be 'true' or 'false'",
+      "AUTH must be 'required' or 'off'",
+      'PROVISIONER_API_KEY must be keys of 16 or more visible ASCII characters, separated by commas or blanks',
+      'PROVISIONER_API_KEY_SECRET_ID must be the name or the ARN of a secret in Secrets Manager',
+      "PROVISIONER_API_KEY_PARAMETER must be the name or the ARN of a parameter in SSM's Parameter Store",
+      'JWT_ISSUER must be an https:// URL',
+      'JWT_AUDIENCE must name an audience',
+      'CORS_ALLOWED_ORIGINS must be origins such as https://app.example, separated by commas or blanks',
       'PARAMETERS_SECRETS_EXTENSION_HTTP_PORT must be a port',
     ];
     expect(problemsOf(env)).toBe(`Misconfigured: ${problems.join('; ')}`);
@@ -171,7 +199,8 @@ describe('the configuration', () => {
   it.each(settings)('refuses an empty %s: a default that is meant is one that is not set', (name) => {
     const problems = problemsOf({ [name]: '' });
     expect(problems).toMatch(new RegExp(`^Misconfigured: ${name} must not be empty; leave it unset for the default`));
-    expect(settings.filter((other) => problems.includes(other))).toEqual([name]);
+    // Whole words: one is the beginning of two others.
+    expect(problems.match(/\b[A-Z][A-Z\d]*(_[A-Z\d]+)+\b|\bAUTH\b/g)).toEqual([name]);
   });
 
   it.each([
