@@ -40,18 +40,13 @@ const elsewhere: Readonly<Record<string, string>> = {
 
 /**
  * Looks at everything that the functions will be told, all of it together, before it is deployed: what a function would only
- * find at its first call, and what would leave the API open or its answers useless; then at each function's own part of it.
- * Pure.
+ * find at its first call, and what would leave the API open or its answers useless. Pure.
  */
-export function checkDeployment(environment: Environment, { functions, resources }: Deployment): Findings {
+export function checkEnvironment(environment: Environment): Findings {
   const isSet = (name: string) => environment[name] !== undefined;
   const isOpen = environment.AUTH === 'off';
   const misconfigured = findMisconfigurations(environment);
-  const wrong = [
-    ...(misconfigured.length > 0 ? misconfigured : findOddNames(environment)),
-    ...findOversize(functions),
-    ...Object.values(resources.Resources).flatMap(({ Properties: { RoleName } }) => findLongRoleName(RoleName)),
-  ];
+  const wrong = misconfigured.length > 0 ? misconfigured : findOddNames(environment);
   const missing = [
     ...(keySources.some(isSet) || isSet('JWT_ISSUER') || isOpen
       ? []
@@ -79,6 +74,12 @@ const findOddNames = (environment: Environment): string[] =>
   forms.flatMap(([name, form, message]) =>
     environment[name] === undefined || form.test(environment[name]) ? [] : [`${name} ${message}`],
   );
+
+/** Looks for what is larger in a deployment than AWS takes. Pure. */
+export const findOverLimits = ({ functions, resources }: Deployment): string[] => [
+  ...findOversize(functions),
+  ...Object.values(resources.Resources).flatMap(({ Properties: { RoleName } }) => findLongRoleName(RoleName)),
+];
 
 /** IAM takes names of at most 64 characters. */
 const findLongRoleName = (name: unknown): string[] =>

@@ -4,28 +4,36 @@ type Environment = Readonly<Record<string, string>>;
 
 /**
  * An environment with EKS_CLUSTER_ENDPOINT and EKS_CLUSTER_CA (PEM in base64) beside EKS_CLUSTER_NAME: where one of them is not
- * set, EKS is asked for it, with the credentials of whoever deploys. Throws an error that names the setting, for a cluster that
- * is not there, may not be looked up, is not ready, or takes no access entries though they are wanted.
+ * set, EKS is asked for it, with the credentials of whoever deploys. If it is of no help, because the cluster is not there, may not
+ * be looked up, is not ready, or takes no access entries though they are wanted, that is a problem, and the environment has no cluster.
  */
 export async function fillInEksCluster(
   environment: Environment,
   accessEntriesWanted: boolean,
   clientSettings: () => Promise<EKSClientConfig>,
-): Promise<Environment> {
-  const { EKS_CLUSTER_NAME: name, EKS_CLUSTER_ENDPOINT, EKS_CLUSTER_CA } = environment;
-  if (name === undefined || (EKS_CLUSTER_ENDPOINT !== undefined && EKS_CLUSTER_CA !== undefined)) return environment;
-  const cluster = await describeEksCluster(name, accessEntriesWanted, await clientSettings());
-  return { EKS_CLUSTER_ENDPOINT: cluster.endpoint, EKS_CLUSTER_CA: cluster.certificateAuthority, ...environment };
+): Promise<{ environment: Environment; problems: string[] }> {
+  const { EKS_CLUSTER_NAME: name, EKS_CLUSTER_ENDPOINT, EKS_CLUSTER_CA, ...rest } = environment;
+  if (name === undefined || (EKS_CLUSTER_ENDPOINT !== undefined && EKS_CLUSTER_CA !== undefined)) {
+    return { environment, problems: [] };
+  }
+  try {
+    const { endpoint, certificateAuthority } = await describeEksCluster(name, accessEntriesWanted, clientSettings);
+    const found = { EKS_CLUSTER_ENDPOINT: endpoint, EKS_CLUSTER_CA: certificateAuthority };
+    return { environment: { ...found, ...environment }, problems: [] };
+  } catch (error) {
+    return { environment: rest, problems: [(error as Error).message] };
+  }
 }
 
 async function describeEksCluster(
   name: string,
   accessEntriesWanted: boolean,
-  settings: EKSClientConfig,
+  clientSettings: () => Promise<EKSClientConfig>,
 ): Promise<{ endpoint: string; certificateAuthority: string }> {
   // Only here: whoever has no EKS need not even load it.
   const { EKSClient, DescribeClusterCommand } = await import('@aws-sdk/client-eks');
-  const { cluster } = await new EKSClient(settings).send(new DescribeClusterCommand({ name })).catch((error: Error) => {
+  const client = new EKSClient(await clientSettings());
+  const { cluster } = await client.send(new DescribeClusterCommand({ name })).catch((error: Error) => {
     throw new Error(
       `EKS_CLUSTER_NAME: '${name}' could not be looked up (${error.name}: ${error.message}). ` +
         'Deploy with credentials that may eks:DescribeCluster, or set EKS_CLUSTER_ENDPOINT and EKS_CLUSTER_CA.',

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { EKSClientConfig } from '@aws-sdk/client-eks';
 import { buildArtifact } from './bundle.ts';
 import { type Definition, type Deployment, type Event, type Need, planDeployment } from './deployment.ts';
-import { checkDeployment } from './deployment-checks.ts';
+import { checkEnvironment, findOverLimits } from './deployment-checks.ts';
 import { readDeploymentSettings } from './deployment-settings.ts';
 import { fillInEksCluster } from './eks-cluster.ts';
 
@@ -82,10 +82,13 @@ async function prepare(serverless: Serverless, isDeploying: boolean, log: Utils[
 
   const given = withoutUnset(service.provider.environment);
   const { settings, problems } = readDeploymentSettings(withoutUnset(service.custom.deployment), given);
-  if (settings === undefined) return refuse(problems);
-  const environment = await fillInEksCluster(given, settings.eksAccessEntries, () =>
+  const cluster = await fillInEksCluster(given, settings?.eksAccessEntries ?? false, () =>
     provider.getAwsSdkV3Config(),
-  ).catch((error: Error) => refuse([error.message]));
+  );
+  const { environment } = cluster;
+  const { wrong, missing, doubtful } = checkEnvironment(environment);
+  const refused = [...problems, ...cluster.problems, ...wrong, ...(isDeploying ? missing : [])];
+  if (settings === undefined || refused.length > 0) return refuse(refused);
 
   const functions = Object.entries(service.functions).map(([name, { name: lambdaName, needs = [], events }]) => {
     const id = provider.naming.getNormalizedFunctionName(name);
@@ -94,8 +97,8 @@ async function prepare(serverless: Serverless, isDeploying: boolean, log: Utils[
     return [name, { id, lambdaName, roleName, needs, events }] as const;
   });
   const deployment = planDeployment(Object.fromEntries(functions), environment, settings);
-  const { wrong, missing, doubtful } = checkDeployment(environment, deployment);
-  if (wrong.length > 0 || (isDeploying && missing.length > 0)) refuse(isDeploying ? [...wrong, ...missing] : wrong);
+  const overLimits = findOverLimits(deployment);
+  if (overLimits.length > 0) return refuse(overLimits);
   for (const problem of missing) log.warning(`A deployment will be refused: ${problem}`);
   for (const doubt of doubtful) log.warning(doubt);
 

@@ -316,27 +316,40 @@ describe('a deployment', () => {
     ['of one function, without a key', 'deploy function -f health', place, [/^- there is no key/m]],
     ['of a package that is there, without a key', 'deploy --package .serverless', place, [/^- there is no key/m]],
     [
-      'of a cluster that cannot be asked for',
+      'of a cluster that cannot be asked for, and for all else that is wrong',
       'deploy',
-      { ...key, ...place, EKS_CLUSTER_NAME: 'cluster' },
-      [/^- EKS_CLUSTER_NAME: 'cluster' could not be looked up \(.*set EKS_CLUSTER_ENDPOINT and EKS_CLUSTER_CA\.$/m],
+      { ...key, EKS_CLUSTER_NAME: 'cluster', EKS_ACCESS_ENTRIES: 'yes', SANDBOX_TTL_SECONDS: 'x' },
+      [
+        /^- EKS_ACCESS_ENTRIES must be/m,
+        /^- SANDBOX_TTL_SECONDS must be/m,
+        /^- NODE_HOST is/m,
+        /^- EKS_CLUSTER_NAME: 'cluster' could not be looked up \(.*set EKS_CLUSTER_ENDPOINT and EKS_CLUSTER_CA\.$/m,
+      ],
     ],
-  ])('is refused %s', async (_how, command, env, problems) => {
-    const { code, output } = await run(command, env);
-    expect(code).toBe(1);
-    expect(output).toContain('This cannot be deployed:');
-    for (const problem of problems) expect(output).toMatch(problem);
-  });
+  ])(
+    'is refused %s',
+    async (_how, command, env, problems) => {
+      const { code, output } = await run(command, env);
+      expect(code).toBe(1);
+      expect(output).toContain('This cannot be deployed:');
+      for (const problem of problems) expect(output).toMatch(problem);
+    },
+    60_000,
+  );
 
   it.each<[string, Record<string, string>, RegExp]>([
     ['a wrong setting', { CLEANUP_CONCURRENCY: '0' }, /^- CLEANUP_CONCURRENCY must be a whole number/m],
     ['a wrong setting of the deployment', { VPC_SUBNET_IDS: 'subnet-0a' }, /^- VPC_SUBNET_IDS needs VPC_SECURITY/m],
     ['too large an environment', { KUBECONFIG_CONTENT: 'x'.repeat(4000) }, /^- KUBECONFIG_CONTENT is 4018 of the/m],
-  ])('is not even packaged with %s', async (_what, env, problem) => {
-    const { code, output } = await run('package', { ...key, ...place, ...env });
-    expect(code).toBe(1);
-    expect(output).toMatch(problem);
-  });
+  ])(
+    'is not even packaged with %s',
+    async (_what, env, problem) => {
+      const { code, output } = await run('package', { ...key, ...place, ...env });
+      expect(code).toBe(1);
+      expect(output).toMatch(problem);
+    },
+    60_000,
+  );
 
   it('goes on where AUTH is off in so many words, until it needs an account', async () => {
     const { code, output } = await run('deploy function -f health', { ...place, AUTH: 'off' });
@@ -344,5 +357,5 @@ describe('a deployment', () => {
     expect(output).toContain('AUTH=off: anybody who knows the address of the API can use it');
     expect(output).not.toContain('This cannot be deployed');
     expect(output).toContain('credentials');
-  });
+  }, 60_000);
 });

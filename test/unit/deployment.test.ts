@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type DeployedFunction, planDeployment } from '../../lib/build/deployment.ts';
-import { checkDeployment } from '../../lib/build/deployment-checks.ts';
+import { checkEnvironment, findOverLimits } from '../../lib/build/deployment-checks.ts';
 import { type DeploymentSettings, readDeploymentSettings } from '../../lib/build/deployment-settings.ts';
 import { fillInEksCluster } from '../../lib/build/eks-cluster.ts';
 
@@ -297,11 +297,10 @@ describe('the JWT authorizer', () => {
 });
 
 describe('a deployment is refused', () => {
-  const findingsOf = (environment: Environment) => checkDeployment(environment, plan(environment));
   const none = { wrong: [], missing: [], doubtful: [] };
 
   it('for nothing, if it has a key and a place', () => {
-    expect(findingsOf(complete)).toEqual(none);
+    expect(checkEnvironment(complete)).toEqual(none);
   });
 
   const noKey =
@@ -316,12 +315,12 @@ describe('a deployment is refused', () => {
     ['there is an issuer', { JWT_ISSUER: 'https://i.example', JWT_AUDIENCE: 'a' }, []],
   ])('without a key: %s', (_what, environment, missing) => {
     const { NODE_HOST, KUBECONFIG_PATH } = complete;
-    expect(findingsOf({ NODE_HOST, KUBECONFIG_PATH, ...environment })).toMatchObject({ wrong: [], missing });
+    expect(checkEnvironment({ NODE_HOST, KUBECONFIG_PATH, ...environment })).toMatchObject({ wrong: [], missing });
   });
 
   it.each([undefined, 'host.docker.internal', 'Host.Docker.Internal.'])('with NODE_HOST left at %s', (nodeHost) => {
     const { NODE_HOST: _, ...rest } = complete;
-    expect(findingsOf({ ...rest, ...(nodeHost && { NODE_HOST: nodeHost }) })).toEqual({
+    expect(checkEnvironment({ ...rest, ...(nodeHost && { NODE_HOST: nodeHost }) })).toEqual({
       ...none,
       missing: [
         "NODE_HOST is 'host.docker.internal', which only a container on the same machine knows: " +
@@ -359,14 +358,14 @@ describe('a deployment is refused', () => {
     ],
     ['a variable of CloudFormation', { KUBECONFIG_SECRET_ID: `\${AWS::StackName}` }, 'KUBECONFIG_SECRET_ID must be'],
   ])('for %s', (_what, environment, problem) => {
-    const { wrong, ...others } = findingsOf({ ...complete, ...environment });
+    const { wrong, ...others } = checkEnvironment({ ...complete, ...environment });
     expect(others).toEqual({ missing: [], doubtful: [] });
     expect(wrong).toEqual([expect.stringContaining(problem)]);
     expect(wrong[0]).not.toContain('hunter2');
   });
 
   it('for more than one key, and for a token without an issuer', () => {
-    const { wrong } = findingsOf({ ...complete, PROVISIONER_API_KEY_PARAMETER: 'p', JWT_AUDIENCE: 'a' });
+    const { wrong } = checkEnvironment({ ...complete, PROVISIONER_API_KEY_PARAMETER: 'p', JWT_AUDIENCE: 'a' });
     expect(wrong.join('\n')).toMatch(/PROVISIONER_API_KEY\b.*PROVISIONER_API_KEY_PARAMETER/);
     expect(wrong.join('\n')).toMatch(/JWT_ISSUER/);
   });
@@ -377,8 +376,8 @@ describe('a deployment is refused', () => {
     const room = 4096 - rest - 'KUBECONFIG_CONTENT'.length;
     // Two bytes each.
     const text = 'é'.repeat(Math.floor(room / 2)) + 'e'.repeat(room % 2);
-    expect(findingsOf({ ...complete, KUBECONFIG_CONTENT: text }).wrong).toEqual([]);
-    expect(findingsOf({ ...complete, KUBECONFIG_CONTENT: `${text}e` }).wrong).toEqual([
+    expect(findOverLimits(plan({ ...complete, KUBECONFIG_CONTENT: text }))).toEqual([]);
+    expect(findOverLimits(plan({ ...complete, KUBECONFIG_CONTENT: `${text}e` }))).toEqual([
       `KUBECONFIG_CONTENT is ${room + 1 + 'KUBECONFIG_CONTENT'.length} of the 4097 bytes in the environment of get-sandbox, ` +
         'where Lambda takes 4096: keep it in Secrets Manager (KUBECONFIG_SECRET_ID) or in Parameter Store ' +
         '(KUBECONFIG_PARAMETER) instead',
@@ -388,18 +387,18 @@ describe('a deployment is refused', () => {
   it('for a stage whose roles would have names that are too long', () => {
     const roleName = `service-${'s'.repeat(49)}-health`;
     const deployment = planDeployment({ health: { ...functions.health, roleName } }, complete, settingsOf());
-    expect(checkDeployment(complete, deployment).wrong).toEqual([]);
+    expect(findOverLimits(deployment)).toEqual([]);
     const longer = planDeployment(
       { health: { ...functions.health, roleName: `${roleName}y` } },
       complete,
       settingsOf(),
     );
-    expect(checkDeployment(complete, longer).wrong).toEqual([expect.stringContaining('choose a shorter --stage')]);
+    expect(findOverLimits(longer)).toEqual([expect.stringContaining('choose a shorter --stage')]);
   });
 
   it('for none of these, but with a warning: an open API, and no cluster that a function could know', () => {
     const { PROVISIONER_API_KEY: _, ...rest } = complete;
-    expect(findingsOf({ ...rest, AUTH: 'off', KUBECONFIG_PATH: '/root/.kube/config' })).toEqual({
+    expect(checkEnvironment({ ...rest, AUTH: 'off', KUBECONFIG_PATH: '/root/.kube/config' })).toEqual({
       ...none,
       doubtful: [
         'AUTH=off: anybody who knows the address of the API can use it',
@@ -473,10 +472,13 @@ describe('the address of an EKS cluster', () => {
 
   it('is asked of EKS where it is not set', async () => {
     expect(await fillInEksCluster({ EKS_CLUSTER_NAME: 'cluster', X: 'y' }, false, client)).toEqual({
-      EKS_CLUSTER_NAME: 'cluster',
-      EKS_CLUSTER_ENDPOINT: 'https://eks.example',
-      EKS_CLUSTER_CA: 'Q0E=',
-      X: 'y',
+      environment: {
+        EKS_CLUSTER_NAME: 'cluster',
+        EKS_CLUSTER_ENDPOINT: 'https://eks.example',
+        EKS_CLUSTER_CA: 'Q0E=',
+        X: 'y',
+      },
+      problems: [],
     });
     expect(asked.map(({ method, url }) => `${method} ${url}`)).toEqual(['GET /clusters/cluster']);
   });
@@ -488,7 +490,10 @@ describe('the address of an EKS cluster', () => {
   ] as [string, Environment, number, Environment][])(
     'is what was set, and EKS is asked for %s',
     async (_what, environment, calls, added) => {
-      expect(await fillInEksCluster(environment, false, client)).toEqual({ ...environment, ...added });
+      expect(await fillInEksCluster(environment, false, client)).toEqual({
+        environment: { ...environment, ...added },
+        problems: [],
+      });
       expect(asked).toHaveLength(calls);
     },
   );
@@ -513,15 +518,16 @@ describe('the address of an EKS cluster', () => {
       { status: 200, body: { cluster: cluster('CONFIG_MAP') } },
       /^EKS_ACCESS_ENTRIES: 'cluster' takes no access entries\./,
     ],
-  ])('is an error that names the setting if the cluster %s', async (_what, given, message) => {
+  ])('is a problem that names the setting if the cluster %s', async (_what, given, message) => {
     answer = given;
-    await expect(fillInEksCluster({ EKS_CLUSTER_NAME: 'cluster' }, true, client)).rejects.toThrow(message);
+    expect(await fillInEksCluster({ EKS_CLUSTER_NAME: 'cluster', X: 'y' }, true, client)).toEqual({
+      environment: { X: 'y' },
+      problems: [expect.stringMatching(message)],
+    });
   });
 
   it('is had from a cluster that takes no access entries, if none are wanted', async () => {
     answer = { status: 200, body: { cluster: cluster('CONFIG_MAP') } };
-    await expect(fillInEksCluster({ EKS_CLUSTER_NAME: 'cluster' }, false, client)).resolves.toHaveProperty(
-      'EKS_CLUSTER_CA',
-    );
+    expect(await fillInEksCluster({ EKS_CLUSTER_NAME: 'cluster' }, false, client)).toMatchObject({ problems: [] });
   });
 });
