@@ -107,8 +107,14 @@ async function prepare(serverless: Serverless, isDeploying: boolean, log: Utils[
   }
   // Each function has its own now.
   service.provider.environment = {};
-  service.provider.httpApi.authorizers = deployment.authorizers;
-  service.resources = deployment.resources;
+  const { httpApi } = service.provider;
+  httpApi.authorizers = { ...httpApi.authorizers, ...deployment.authorizers };
+  const { Resources, extensions } = deployment.resources;
+  service.resources = {
+    ...service.resources,
+    Resources: { ...service.resources?.Resources, ...Resources },
+    extensions: { ...service.resources?.extensions, ...extensions },
+  };
 }
 
 /** What is set: null is what `${env:X, null}` says of a variable that is not. */
