@@ -36,7 +36,7 @@ export const isApiKey = (text: string): boolean => /^[!-+\--~]{16,}$/.test(text)
 /** What `parseApiKeys` asks for, in words. */
 export const apiKeysRule = 'keys of 16 or more visible ASCII characters, separated by commas or blanks';
 
-const isOrigin = (text: string) => /^https?:\/\//.test(text) && URL.canParse(text) && new URL(text).origin === text;
+const isOrigin = (text: string) => /^https?:\/\/[^*]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text;
 
 /** API Gateway fetches an issuer's keys over HTTPS only; on this machine, serverless-offline does without. */
 const issuerUrl = httpUrl.check(

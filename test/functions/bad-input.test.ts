@@ -162,10 +162,20 @@ describe('an event that API Gateway does not make', () => {
   const names: FunctionName[] = ['create-sandbox', 'get-sandbox', 'list-sandboxes', 'destroy-sandbox', 'fallback'];
 
   it.each(events)('gets an answer and throws nothing: %s', async (_how, odd) => {
+    startCold({ AUTH: 'off', KUBECONFIG_PATH: await writeKubeconfig({ server: api.url }) });
     for (const name of names) {
       const answer = await callWith(name, odd as HttpEvent, lambdaContext(name));
       expect(answer).toMatchObject({ headers: json, body: { detail: expect.anything() } });
       expect(answer.status, name).toBeGreaterThanOrEqual(400);
+    }
+  });
+
+  it.each(events)('gets past nobody who asks for a key: %s', async (_how, odd) => {
+    startCold({ AUTH: 'required' });
+    for (const name of names) {
+      expect(await callWith(name, odd as HttpEvent, lambdaContext(name))).toMatchObject({
+        status: name === 'fallback' && (odd as { rawPath?: string }).rawPath === '/' ? expect.any(Number) : 401,
+      });
     }
   });
 

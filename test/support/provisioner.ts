@@ -53,7 +53,7 @@ export async function startProvisioner(settings: Record<string, string>): Promis
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   const { PROVISIONER_API_KEY } = settings;
-  if (PROVISIONER_API_KEY !== undefined) keepSecret(PROVISIONER_API_KEY);
+  for (const apiKey of PROVISIONER_API_KEY?.split(/[\s,]+/) ?? []) keepSecret(apiKey);
   const exited = once(child, 'exit');
   let output = '';
   watchLog('the log of a provisioner', () => output);

@@ -90,7 +90,8 @@ export function useWorld(settings: Record<string, string> = {}): World {
       KUBECONFIG_WAIT_SECONDS: '0',
       K8S_NAMESPACE: cluster.namespace,
       AUTH: 'required',
-      PROVISIONER_API_KEY: apiKey,
+      // Tokens take the place of keys.
+      ...(settings.JWT_ISSUER === undefined && { PROVISIONER_API_KEY: apiKey }),
       ...cluster.settings,
       ...settings,
     });

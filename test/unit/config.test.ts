@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { loadConfig } from '../../lib/config.ts';
+import { loadAccessConfig, loadConfig } from '../../lib/config.ts';
 import { ProvisionerError } from '../../lib/errors.ts';
 
 const problemsOf = (env: Record<string, string>): string => {
@@ -283,6 +283,95 @@ describe('the configuration', () => {
     expect(problemsOf(env)).toMatch(
       /^Misconfigured: SANDBOX_TTL_SECONDS \(\d+\) must not be larger than SANDBOX_MAX_TTL_SECONDS \(\d+\)$/,
     );
+  });
+
+  const aKey = 'sixteen-visibles';
+
+  it.each([
+    ['PROVISIONER_API_KEY', aKey],
+    ['PROVISIONER_API_KEY', `${aKey},${'!'.repeat(16)}\t${'~'.repeat(500)}\n`],
+    ['PROVISIONER_API_KEY_SECRET_ID', 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:callers/keys-AbCdEf'],
+    ['PROVISIONER_API_KEY_PARAMETER', '/callers/keys'],
+    ['CORS_ALLOWED_ORIGINS', 'https://app.example:8443,http://[::1]:3000'],
+  ])('accepts %s=%j', (name, value) => {
+    expect(() => loadConfig({ [name]: value })).not.toThrow();
+  });
+
+  it.each([
+    ['AUTH', 'Off'],
+    ['AUTH', 'false'],
+    ['PROVISIONER_API_KEY', aKey.slice(1)],
+    ['PROVISIONER_API_KEY', `${aKey},short`],
+    ['PROVISIONER_API_KEY', `${aKey}é`],
+    ['PROVISIONER_API_KEY', `${aKey}\0`],
+    ['PROVISIONER_API_KEY', ' , '],
+    ['PROVISIONER_API_KEY_SECRET_ID', 'keys?x=y'],
+    ['PROVISIONER_API_KEY_PARAMETER', '/keys&x=y'],
+    ['CORS_ALLOWED_ORIGINS', 'https://app.example/'],
+    ['CORS_ALLOWED_ORIGINS', 'https://app.example:443'],
+    ['CORS_ALLOWED_ORIGINS', 'https://*.app.example'],
+    ['CORS_ALLOWED_ORIGINS', 'https://user@app.example'],
+    ['CORS_ALLOWED_ORIGINS', 'null'],
+    ['CORS_ALLOWED_ORIGINS', 'https://app.example, *'],
+    ['CORS_ALLOWED_ORIGINS', 'ftp://app.example'],
+    ['CORS_ALLOWED_ORIGINS', ','],
+  ])('refuses %s=%j, and does not repeat it', (name, value) => {
+    const problems = problemsOf({ [name]: value });
+    expect(problems).toMatch(new RegExp(`^Misconfigured: ${name} must [^;]+$`));
+    if (name === 'PROVISIONER_API_KEY') expect(problems).not.toContain(value);
+  });
+
+  const [aSecret, aParameter] = [{ PROVISIONER_API_KEY_SECRET_ID: 'keys' }, { PROVISIONER_API_KEY_PARAMETER: 'keys' }];
+  const tokens = { JWT_ISSUER: 'https://issuer.example/', JWT_AUDIENCE: 'one,two three' };
+
+  it.each<[string, Record<string, string>, object]>([
+    ['a key', { PROVISIONER_API_KEY: aKey }, { kind: 'api-key', keys: [aKey] }],
+    ['no key', {}, { kind: 'api-key', keys: [] }],
+    ['a secret', aSecret, { kind: 'stored-api-key', source: { store: 'secrets-manager', id: 'keys' } }],
+    ['a parameter', aParameter, { kind: 'stored-api-key', source: { store: 'parameter-store', id: 'keys' } }],
+    ['tokens', tokens, { kind: 'jwt', issuer: 'https://issuer.example/', audiences: ['one', 'two', 'three'] }],
+    ['tokens of this machine', { ...tokens, JWT_ISSUER: 'http://localhost:1' }, { kind: 'jwt' }],
+  ])('tells callers apart by %s; and not at all where it is told so', (_what, env, authentication) => {
+    for (const load of [loadConfig, loadAccessConfig]) {
+      expect(load(env).authentication).toMatchObject(authentication);
+      expect(load({ ...env, AUTH: 'required' }).authentication).toMatchObject(authentication);
+      expect(load({ ...env, AUTH: 'off' }).authentication).toEqual({ kind: 'off' });
+    }
+  });
+
+  it.each<[string, Record<string, string>, string]>([
+    [
+      'two sources of keys',
+      { ...aSecret, ...aParameter },
+      'of PROVISIONER_API_KEY_SECRET_ID, PROVISIONER_API_KEY_PARAMETER only one may be set',
+    ],
+    [
+      'keys and tokens',
+      { PROVISIONER_API_KEY: aKey, ...tokens },
+      'of PROVISIONER_API_KEY, JWT_ISSUER only one may be set',
+    ],
+    [
+      'an issuer without an audience',
+      { JWT_ISSUER: 'https://issuer.example' },
+      'JWT_ISSUER and JWT_AUDIENCE must be set together',
+    ],
+    ['an audience without an issuer', { JWT_AUDIENCE: 'one' }, 'JWT_ISSUER and JWT_AUDIENCE must be set together'],
+    [
+      'an issuer that could be anybody on the way',
+      { ...tokens, JWT_ISSUER: 'http://localhost.example' },
+      'JWT_ISSUER must be an https:// URL',
+    ],
+  ])('refuses %s', (_what, env, problem) => {
+    expect(problemsOf(env)).toBe(`Misconfigured: ${problem}`);
+    expect(() => loadAccessConfig(env)).toThrow(`Misconfigured: ${problem}`);
+  });
+
+  it('of access is read without the rest, which may be wrong', () => {
+    expect(loadAccessConfig({ PROVISIONER_API_KEY: aKey, K8S_NAMESPACE: '' })).toEqual({
+      authentication: { kind: 'api-key', keys: [aKey] },
+      allowedOrigins: [],
+      aws: noAws,
+    });
   });
 
   it.each([
