@@ -1,13 +1,14 @@
 import * as z from 'zod/mini';
+import { type AwsConfig, awsSettings, readAwsConfig } from './config/aws.ts';
 import { type ClusterConfig, clusterSettings, readClusterConfig } from './config/cluster.ts';
 import { findLifetimeProblems, type LifetimeConfig, lifetimeSettings, readLifetimeConfig } from './config/lifetimes.ts';
 import { readSandboxConfig, type SandboxConfig, sandboxSettings } from './config/sandboxes.ts';
 import { ProvisionerError } from './errors.ts';
 
 /** Everything that an operator can set, validated. Units are in the names. */
-export type Config = ClusterConfig & SandboxConfig & LifetimeConfig;
+export type Config = ClusterConfig & SandboxConfig & LifetimeConfig & { readonly aws: AwsConfig };
 
-const settings = z.object({ ...sandboxSettings, ...clusterSettings, ...lifetimeSettings });
+const settings = z.object({ ...sandboxSettings, ...clusterSettings, ...lifetimeSettings, ...awsSettings });
 
 /**
  * Reads the settings out of an environment; what is unset gets the original's default. Pure.
@@ -24,6 +25,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     ...readClusterConfig(parsed.data, onLambda),
     ...readSandboxConfig(parsed.data),
     ...readLifetimeConfig(parsed.data),
+    ...readAwsConfig(parsed.data),
   };
   const problems = findLifetimeProblems(config);
   if (problems.length > 0) throw misconfigured(problems);

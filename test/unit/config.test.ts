@@ -31,7 +31,16 @@ const settings = [
   'SANDBOX_PENDING_TIMEOUT_SECONDS',
   'CLEANUP_CONCURRENCY',
   'CLEANUP_DRY_RUN',
+  'PARAMETERS_SECRETS_EXTENSION_HTTP_PORT',
 ];
+
+const noAws = {
+  region: undefined,
+  accessKeyId: undefined,
+  secretAccessKey: undefined,
+  sessionToken: undefined,
+  secretsExtensionPort: 2773,
+};
 
 describe('the configuration', () => {
   it("is the original's where nothing is set", () => {
@@ -53,6 +62,7 @@ describe('the configuration', () => {
       pendingTimeoutSeconds: 1_800,
       cleanupConcurrency: 10,
       cleanupDryRun: false,
+      aws: noAws,
     });
   });
 
@@ -75,6 +85,11 @@ describe('the configuration', () => {
       SANDBOX_PENDING_TIMEOUT_SECONDS: '6',
       CLEANUP_CONCURRENCY: '7',
       CLEANUP_DRY_RUN: 'true',
+      AWS_REGION: 'eu-central-1',
+      AWS_ACCESS_KEY_ID: 'an id',
+      AWS_SECRET_ACCESS_KEY: 'a secret',
+      AWS_SESSION_TOKEN: 'a token',
+      PARAMETERS_SECRETS_EXTENSION_HTTP_PORT: '2774',
       PATH: '/bin',
     };
     expect(loadConfig(env)).toEqual({
@@ -95,6 +110,13 @@ describe('the configuration', () => {
       pendingTimeoutSeconds: 6,
       cleanupConcurrency: 7,
       cleanupDryRun: true,
+      aws: {
+        region: 'eu-central-1',
+        accessKeyId: 'an id',
+        secretAccessKey: 'a secret',
+        sessionToken: 'a token',
+        secretsExtensionPort: 2774,
+      },
     });
   });
 
@@ -121,6 +143,7 @@ describe('the configuration', () => {
       SANDBOX_PENDING_TIMEOUT_SECONDS: ' 7',
       CLEANUP_CONCURRENCY: '0',
       CLEANUP_DRY_RUN: 'no',
+      PARAMETERS_SECRETS_EXTENSION_HTTP_PORT: '0',
     };
     const problems = [
       'K8S_NAMESPACE must be a legal namespace name (RFC 1123 label)',
@@ -140,6 +163,7 @@ describe('the configuration', () => {
       'SANDBOX_PENDING_TIMEOUT_SECONDS must be a whole number of seconds',
       'CLEANUP_CONCURRENCY must be a whole number from 1 to 100',
       "CLEANUP_DRY_RUN must be 'true' or 'false'",
+      'PARAMETERS_SECRETS_EXTENSION_HTTP_PORT must be a port',
     ];
     expect(problemsOf(env)).toBe(`Misconfigured: ${problems.join('; ')}`);
   });
