@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { type AwsConfig, awsSettings, readAwsConfig } from './config/aws.ts';
-import { type ClusterConfig, clusterSettings, readClusterConfig } from './config/cluster.ts';
+import { type ClusterConfig, clusterSettings, findClusterProblems, readClusterConfig } from './config/cluster.ts';
 import { findLifetimeProblems, type LifetimeConfig, lifetimeSettings, readLifetimeConfig } from './config/lifetimes.ts';
 import { readSandboxConfig, type SandboxConfig, sandboxSettings } from './config/sandboxes.ts';
 import { ProvisionerError } from './errors.ts';
@@ -27,7 +27,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     ...readLifetimeConfig(parsed.data),
     ...readAwsConfig(parsed.data),
   };
-  const problems = findLifetimeProblems(config);
+  const problems = [...findClusterProblems(parsed.data), ...findLifetimeProblems(config)];
   if (problems.length > 0) throw misconfigured(problems);
   return Object.freeze(config);
 }
@@ -42,3 +42,9 @@ export function currentConfig(): Config {
   remembered ??= loadConfig(process.env);
   return remembered;
 }
+
+/** The environment of a program that we start: our own, and these variables. */
+export const programEnvironment = (variables: Record<string, string>): Record<string, string | undefined> => ({
+  ...process.env,
+  ...variables,
+});
