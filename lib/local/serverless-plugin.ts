@@ -48,7 +48,8 @@ export default class LocalClusterPlugin {
         const { startEmbeddedKubernetes } = await import('./embedded-kubernetes.ts');
         cluster = await startEmbeddedKubernetes();
         // What goes before the kubeconfig's file must not lead elsewhere.
-        for (const name of [...settingsBeforeFile, 'KUBECONFIG_CONTEXT']) delete environment[name];
+        const others = [...settingsBeforeFile, 'EKS_CLUSTER_ENDPOINT', 'EKS_CLUSTER_CA', 'KUBECONFIG_CONTEXT'];
+        for (const name of others) delete environment[name];
         environment.KUBECONFIG_PATH = join(folder, 'kubeconfig');
         environment.NODE_HOST = process.env.NODE_HOST ?? '127.0.0.1';
         await writeFile(environment.KUBECONFIG_PATH, cluster.kubeconfig, { mode: 0o600 });
