@@ -84,17 +84,26 @@ const certificateFaults: [RegExp, string][] = [
   ],
 ];
 
-/** The alerts of TLS by which the other side says what is wrong with our certificate (RFC 8446, 6.2). */
-const clientCertificateAlert =
-  /_ALERT_(BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_(REVOKED|EXPIRED|UNKNOWN|REQUIRED)|UNKNOWN_CA|ACCESS_DENIED)$/;
+/**
+ * The alerts of TLS by which the other side says what is wrong with our certificate (RFC 8446, 6.2), as OpenSSL has them in its
+ * messages. The code of such an error can be a mere EPROTO.
+ */
+const clientCertificateAlert = /SSL alert number (4[2-689]|116)\b/;
+
+/** The number of the alert that says that our certificate was not accepted. */
+function findAlert(error: unknown): string | undefined {
+  const { message } = (error ?? {}) as { message?: unknown };
+  return typeof message === 'string' ? clientCertificateAlert.exec(message)?.[1] : undefined;
+}
 
 /** What it means that there was no answer: the connection could not be made or trusted, or was cut. */
 export function networkError(error: unknown): KubernetesError {
   if (error instanceof KubernetesError) return error;
   const code = findCode(error);
   const extras = { cause: error };
-  if (clientCertificateAlert.test(code)) {
-    return new KubernetesError('refused', `the API server refused our client certificate (${code})`, extras);
+  const alert = findAlert(error);
+  if (alert !== undefined) {
+    return new KubernetesError('refused', `the API server refused our client certificate (TLS alert ${alert})`, extras);
   }
   if (certificateCodes.test(code)) {
     const fault = certificateFaults.find(([codes]) => codes.test(code))?.[1];
@@ -123,13 +132,15 @@ export const isRefusalOfUs = (error: KubernetesError): boolean =>
   error.outcome === 'refused' && (error.status === undefined || error.status.code === 401);
 
 /**
- * Says more of a refusal where our own client certificate tells why: the API server only says 401, or hangs up.
+ * Says more of a refusal where our own client certificate tells why: the API server only says 401, or hangs up, and of an alert
+ * before that nothing may be left. A connection that was cut is a refusal, if the certificate explains it.
  *
  * @param certificate the client certificate that was shown, as PEM
  */
 export function explainRefusal(error: KubernetesError, certificate: string | undefined, now: Date): KubernetesError {
-  if (!isRefusalOfUs(error) || certificate === undefined) return error;
-  if (error.status === undefined && !clientCertificateAlert.test(findCode(error.cause))) return error;
+  const code = findCode(error.cause);
+  const isHungUp = findAlert(error.cause) !== undefined || code === 'ECONNRESET' || code === 'EPIPE';
+  if (certificate === undefined || !(error.status === undefined ? isHungUp : error.status.code === 401)) return error;
   const fault = findClientCertificateFault(certificate, now);
   if (fault === undefined) return error;
   const { status, cause } = error;

@@ -29,27 +29,25 @@ export const placeholderServer = 'https://kubernetes.invalid';
 export function createTransport(credentials: CredentialsKeeper, now: () => Date): Transport {
   const findAgent = keepAgent();
 
+  const explain = (error: KubernetesError, { tls }: Credentials) => explainRefusal(error, tls.cert, now());
   const attempt = async (request: RequestContext, shown: Credentials, signal: AbortSignal) => {
     try {
       const answer = await exchange(request, shown, await findAgent(shown), signal);
       if (answer.code < 400) return { answer };
-      return { error: statusError(answer.code, answer.headers['retry-after'], answer.text) };
+      return { error: explain(statusError(answer.code, answer.headers['retry-after'], answer.text), shown) };
     } catch (error) {
-      return { error: signal.aborted ? deadlineError(signal) : networkError(error) };
+      return { error: signal.aborted ? deadlineError(signal) : explain(networkError(error), shown) };
     }
   };
   const call = async (request: RequestContext, signal: AbortSignal): Promise<Answer> => {
-    let shown = await credentials.current(signal);
+    const shown = await credentials.current(signal);
     let { answer, error } = await attempt(request, shown, signal);
     if (error !== undefined && isRefusalOfUs(error)) {
       const renewed = await credentials.renew(shown, signal);
-      if (renewed !== undefined) {
-        shown = renewed;
-        ({ answer, error } = await attempt(request, shown, signal));
-      }
+      if (renewed !== undefined) ({ answer, error } = await attempt(request, renewed, signal));
     }
-    if (answer !== undefined) return answer;
-    throw explainRefusal(error as KubernetesError, shown.tls.cert, now());
+    if (answer === undefined) throw error;
+    return answer;
   };
   const send = (signal: AbortSignal, headers: Record<string, string>) => ({
     async send(request: RequestContext) {

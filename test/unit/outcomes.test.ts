@@ -302,16 +302,28 @@ describe('no answer', () => {
   });
 
   it.each([
-    'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA',
-    'ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED',
-    'ERR_SSL_SSL/TLS_ALERT_BAD_CERTIFICATE',
-    'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED',
-  ])('means that our own certificate is refused: %s', (code) => {
-    expect(told(networkError(errorOf(code)))).toEqual({
+    [
+      'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA',
+      'tlsv1 alert unknown ca:../ssl/record/rec_layer_s3.c:916:SSL alert number 48',
+      '48',
+    ],
+    [
+      'EPROTO',
+      'write EPROTO 0A000415:SSL routines::ssl/tls alert certificate expired:rec.c:916:SSL alert number 45\n',
+      '45',
+    ],
+    ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'tlsv13 alert certificate required:SSL alert number 116', '116'],
+  ])('means that our own certificate is refused: %s, %s', (code, message, alert) => {
+    expect(told(networkError(Object.assign(new Error(message), { code })))).toEqual({
       outcome: 'refused',
-      reason: `the API server refused our client certificate (${code})`,
+      reason: `the API server refused our client certificate (TLS alert ${alert})`,
       headers: {},
     });
+  });
+
+  it('is no word about our certificate where the alert is another one', () => {
+    const error = Object.assign(new Error('alert internal error:SSL alert number 80'), { code: 'EPROTO' });
+    expect(networkError(error).reason).toBe('Kubernetes is unreachable (EPROTO)');
   });
 
   it.each(['ERR_OSSL_PEM_NO_START_LINE', 'ERR_OSSL_X509_KEY_VALUES_MISMATCH'])(
