@@ -49,7 +49,11 @@ export default class LocalClusterPlugin {
         cluster = await startEmbeddedKubernetes();
         // What goes before the kubeconfig's file must not lead elsewhere.
         const others = [...settingsBeforeFile, 'EKS_CLUSTER_ENDPOINT', 'EKS_CLUSTER_CA', 'KUBECONFIG_CONTEXT'];
-        for (const name of others) delete environment[name];
+        for (const name of others) {
+          delete environment[name];
+          // The handlers run in this process, and see what it was started with as well.
+          delete process.env[name];
+        }
         environment.KUBECONFIG_PATH = join(folder, 'kubeconfig');
         environment.NODE_HOST = process.env.NODE_HOST ?? '127.0.0.1';
         await writeFile(environment.KUBECONFIG_PATH, cluster.kubeconfig, { mode: 0o600 });
