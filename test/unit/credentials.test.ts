@@ -493,6 +493,27 @@ describe('a plug-in of the kubeconfig', () => {
     expect(shown(api)).toEqual(['run-1', 'run-1', 'run-2', 'run-2', 'run-3']);
   });
 
+  it('is not run again for a call that was refused before another one had it run again', async () => {
+    let refuseLate = () => {};
+    const api = await startApiServer((request, response) => {
+      if (request.headers.authorization === 'Bearer run-2') return answerNotFound(request, response);
+      const refuse = () => answerStatus(response, 401, 'Unauthorized');
+      if (request.url.endsWith('/late')) refuseLate = refuse;
+      else refuse();
+    });
+    const kubernetes = await withUser(api, await plugIn("{ token: 'run-' + run }"));
+    const late = kubernetes.readService('late', never);
+    await eventually(
+      'made: the late call',
+      () => api.requests.length,
+      (count) => count === 1,
+    );
+    await kubernetes.readService('early', never);
+    refuseLate();
+    await late;
+    expect(shown(api)).toEqual(['run-1', 'run-1', 'run-2', 'run-2']);
+  });
+
   it('is told what it may know', async () => {
     const api = await startApiServer();
     const user = await plugIn("{ token: Buffer.from(JSON.stringify([info, process.env.GIVEN])).toString('hex') }", {
