@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import { type AwsConfig, awsSettings, readAwsConfig } from './config/aws.ts';
 import { type CallersConfig, callerSettings, findCallerProblems, readCallersConfig } from './config/callers.ts';
-import { type ClusterConfig, clusterSettings, readClusterConfig } from './config/cluster.ts';
+import { type ClusterConfig, clusterSettings, findClusterProblems, readClusterConfig } from './config/cluster.ts';
 import { findLifetimeProblems, type LifetimeConfig, lifetimeSettings, readLifetimeConfig } from './config/lifetimes.ts';
 import { readSandboxConfig, type SandboxConfig, sandboxSettings } from './config/sandboxes.ts';
 import { ProvisionerError } from './errors.ts';
@@ -38,7 +38,7 @@ export function loadConfig(env: Environment): Config {
     ...readCallersConfig(values),
     ...readAwsConfig(values),
   };
-  refuse([...findLifetimeProblems(config), ...findCallerProblems(values)]);
+  refuse([...findClusterProblems(values), ...findLifetimeProblems(config), ...findCallerProblems(values)]);
   return Object.freeze(config);
 }
 
@@ -73,3 +73,9 @@ export function currentAccessConfig(): AccessConfig {
   rememberedAccess ??= loadAccessConfig(process.env);
   return rememberedAccess;
 }
+
+/** The environment of a program that we start: our own, and these variables. */
+export const programEnvironment = (variables: Record<string, string>): Record<string, string | undefined> => ({
+  ...process.env,
+  ...variables,
+});

@@ -9,10 +9,12 @@ import {
   type V1Service,
 } from '@kubernetes/client-node';
 import type { Config } from './config.ts';
-import { loadClusterAccess } from './kubernetes/kubeconfig.ts';
+import { keepCredentials } from './kubernetes/credentials.ts';
 import { isConflict, isExpired, isNotFound } from './kubernetes/outcomes.ts';
 import { retry } from './kubernetes/retries.ts';
-import { createTransport } from './kubernetes/transport.ts';
+import { openAccess } from './kubernetes/sources.ts';
+import { createTransport, placeholderServer } from './kubernetes/transport.ts';
+import { log } from './log.ts';
 import { sandboxSelector } from './names.ts';
 
 export {
@@ -66,8 +68,8 @@ export type Kubernetes = {
 let connected: Kubernetes | undefined;
 
 /**
- * The process's client: the kubeconfig is loaded once per cold start, and the connections are kept. Only success is
- * remembered, so a kubeconfig that was missing is looked for again. Throws as `loadClusterAccess` does.
+ * The process's client: the credentials are found once per cold start, then kept up to date, and the connections are kept.
+ * Only success is remembered, so a kubeconfig that was missing is looked for again. Throws as `openAccess` does.
  */
 export async function connectToKubernetes(config: Config, signal: AbortSignal): Promise<Kubernetes> {
   if (connected === undefined) {
@@ -78,15 +80,24 @@ export async function connectToKubernetes(config: Config, signal: AbortSignal): 
   return connected;
 }
 
-/** A client of its own for this configuration. Throws as `loadClusterAccess` does. */
-export async function openKubernetes(config: Config, signal: AbortSignal): Promise<Kubernetes> {
-  const access = await loadClusterAccess(config, signal);
-  const api = new CoreV1Api(
-    createConfiguration({
-      baseServer: new ServerConfiguration(access.server, {}),
-    }),
-  );
-  const send = createTransport(access, config.skipTlsVerify);
+let saidUnchecked = false;
+
+/** A client of its own for this configuration; `now` is the clock by which credentials age. Throws as `openAccess` does. */
+export async function openKubernetes(
+  config: Config,
+  signal: AbortSignal,
+  now: () => Date = () => new Date(),
+): Promise<Kubernetes> {
+  const access = await openAccess(config, signal, now);
+  const { uncheckedBy } = await access.current(signal);
+  if (uncheckedBy !== undefined && !saidUnchecked) {
+    saidUnchecked = true;
+    log.warn('The certificate of the API server is not checked: whoever answers at its address gets our credentials', {
+      setting: uncheckedBy,
+    });
+  }
+  const api = new CoreV1Api(createConfiguration({ baseServer: new ServerConfiguration(placeholderServer, {}) }));
+  const send = createTransport(keepCredentials(access, config, now), now);
   // A client of this API takes another way to the server per call: the only seam that a signal fits through.
   const within = (signal: AbortSignal, headers: Record<string, string> = {}) => ({ httpApi: send(signal, headers) });
   const { namespace } = config;

@@ -1,4 +1,5 @@
 import http from 'node:http';
+import { setTimeout as pause } from 'node:timers/promises';
 import { ProvisionerError } from './errors.ts';
 
 /** Where AWS keeps a secret: in Secrets Manager by its id or ARN, or in SSM's Parameter Store by its name. */
@@ -7,9 +8,21 @@ export type SecretSource = Readonly<{ store: 'secrets-manager' | 'parameter-stor
 /** The AWS Parameters and Secrets extension of this Lambda function: its port on localhost, and the token that it wants to see. */
 export type SecretsExtension = Readonly<{ port: number; sessionToken: string | undefined }>;
 
+/** What the extension says, as a 400, until it has heard of the first invocation; and how long we wait then, in milliseconds. */
+const [notReadyPattern, notReadyWaitsMs] = [/not ready to serve traffic/i, [20, 50, 100, 200, 400]] as const;
+
+/** AWS' words for what is wrong, in answers that are mostly 400 whatever it is; those that pass, and what the others mean. */
+const passingPattern = /Throttling|TooManyRequests|RequestLimitExceeded|InternalServiceError|InternalServerError/;
+const faults: [RegExp, string][] = [
+  [/AccessDenied/, "the function's role may not read it"],
+  [/ResourceNotFound|ParameterNotFound|ParameterVersionNotFound/, 'it is not there'],
+  [/DecryptionFailure|InvalidKeyId|KMS/, 'its key cannot be used'],
+  [/InvalidRequest/, 'it is marked for deletion, or has no value'],
+];
+
 /**
  * Reads a secret through the AWS Parameters and Secrets extension, which keeps it for some minutes. It refuses during INIT, so
- * this belongs in an invocation. Throws `misconfigured` if the extension is not there, or says that the secret is not there or
+ * this belongs in an invocation; right at its start it may not be ready, and is asked again for a moment. Throws `misconfigured` if the extension is not there, or says that the secret is not there or
  * may not be read, `unavailable` for what may pass, `deadline-exceeded` at the signal. No error holds any of the secret.
  */
 export async function readSecret(
@@ -25,18 +38,34 @@ export async function readSecret(
     source.store === 'secrets-manager'
       ? `/secretsmanager/get?secretId=${encodeURIComponent(source.id)}`
       : `/systemsmanager/parameters/get?name=${encodeURIComponent(source.id)}&withDecryption=true`;
-  const { code, text } = await ask(path, { ...extension, sessionToken: extension.sessionToken }, what, signal);
-  if (code >= 500 || code === 429) {
+  const from = { port: extension.port, sessionToken: extension.sessionToken };
+  const { code, text } = await askUntilReady(() => ask(path, from, what, signal), signal);
+  if (code >= 500 || code === 429 || (code !== 200 && (passingPattern.test(text) || notReadyPattern.test(text)))) {
     throw new ProvisionerError('unavailable', `${what} could not be read (${code})`, {
+      cause: text.slice(0, 500),
       headers: { 'retry-after': '1' },
     });
   }
   if (code !== 200) {
-    throw new ProvisionerError('misconfigured', `${what} could not be read (${code})`, { cause: text.slice(0, 500) });
+    const fault = faults.find(([words]) => words.test(text))?.[1];
+    const why = fault === undefined ? String(code) : `${code}: ${fault}`;
+    throw new ProvisionerError('misconfigured', `${what} could not be read (${why})`, { cause: text.slice(0, 500) });
   }
   const value = pickValue(text);
   if (value === undefined) throw new ProvisionerError('misconfigured', `${what} holds no text`);
   return value;
+}
+
+type Answer = { code: number; text: string };
+
+async function askUntilReady(ask: () => Promise<Answer>, signal: AbortSignal): Promise<Answer> {
+  for (const waitMs of notReadyWaitsMs) {
+    const answer = await ask();
+    if (answer.code === 200 || !notReadyPattern.test(answer.text)) return answer;
+    // At the signal the next call says what has happened.
+    await pause(waitMs, undefined, { signal }).catch(() => {});
+  }
+  return ask();
 }
 
 function ask(
@@ -44,10 +73,11 @@ function ask(
   { port, sessionToken }: { port: number; sessionToken: string },
   what: string,
   signal: AbortSignal,
-): Promise<{ code: number; text: string }> {
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const headers = { 'x-aws-parameters-secrets-token': sessionToken };
-    const outgoing = http.get({ host: 'localhost', port, path, headers, signal }, (incoming) => {
+    // A kept connection may have ended while the function was frozen.
+    const outgoing = http.get({ host: 'localhost', port, path, headers, signal, agent: false }, (incoming) => {
       const chunks: Buffer[] = [];
       incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
       incoming.on('error', fail);
@@ -71,14 +101,16 @@ function ask(
   });
 }
 
-/** What Secrets Manager's or Systems Manager's answer says, as the extension hands it on. */
+/** What Secrets Manager's or Systems Manager's answer says, as the extension hands it on; undefined if that is no text. */
 function pickValue(text: string): string | undefined {
   try {
     const { SecretString, SecretBinary, Parameter } = JSON.parse(text);
-    if (typeof SecretString === 'string') return SecretString;
-    if (typeof SecretBinary === 'string') return Buffer.from(SecretBinary, 'base64').toString('utf8');
-    return typeof Parameter?.Value === 'string' ? Parameter.Value : undefined;
+    const value = SecretString ?? (SecretBinary ? decode(SecretBinary) : Parameter?.Value);
+    return typeof value === 'string' && value !== '' ? value : undefined;
   } catch {
     return undefined;
   }
 }
+
+const decode = (base64: string): string =>
+  new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(base64, 'base64'));

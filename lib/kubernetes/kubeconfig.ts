@@ -1,50 +1,59 @@
-import { stat } from 'node:fs/promises';
-import { setTimeout as pause } from 'node:timers/promises';
-import { KubeConfig } from '@kubernetes/client-node';
+import { dirname, isAbsolute, join } from 'node:path';
+import { type Cluster, KubeConfig, loadYaml, type User } from '@kubernetes/client-node';
 import type { Config } from '../config.ts';
 import { ProvisionerError } from '../errors.ts';
+import type { AwsCredentials, EksCluster } from './eks-token.ts';
 
-/** How to reach the API server and who we are there: a kubeconfig of which cluster and user are known to be there. */
-export type ClusterAccess = {
-  kubeconfig: KubeConfig;
+/** How to reach the API server and who we are there. */
+export type ClusterAccess = Readonly<{
+  cluster: Cluster;
+  user: User;
+  /** The file that the user's token is in, which the client does not know of. */
+  tokenFile: string | undefined;
+  /** Where the user is one of AWS' and no kubeconfig says how to ask for a token. */
+  eks: { cluster: EksCluster; credentials: AwsCredentials } | undefined;
   server: string;
   /** The name that the API server's certificate must bear, where that is not the host of `server`. */
   certificateHost: string | undefined;
-};
-
-const lookAgainMs = 250;
+  /** What says that the API server's certificate is not to be checked, if anything does. */
+  uncheckedBy: string | undefined;
+}>;
 
 /**
- * Loads the kubeconfig file, or, where there is none, what Kubernetes gives every Pod. A file that is not there is waited for
- * up to `kubeconfigWaitSeconds`, and no longer than `signal` allows. Throws `misconfigured` for a path that is no regular
- * file and for a file that does not parse, `unavailable` when there is neither: that one may heal.
+ * Reads a kubeconfig. Throws `misconfigured`, with `origin` and without a word of what is in it, for one that does not parse
+ * or lacks what its context names.
+ *
+ * @param origin where it is from, for errors
+ * @param path the file that it is in, if it is in one: relative paths in it begin there
  */
-export async function loadClusterAccess(config: Config, signal: AbortSignal): Promise<ClusterAccess> {
+export function parseKubeconfig(text: string, origin: string, config: Config, path?: string): ClusterAccess {
+  const source = `kubeconfig ${origin}`;
   const kubeconfig = new KubeConfig();
-  const path = config.kubeconfigPath;
-  if (await waitForFile(path, config.kubeconfigWaitSeconds, signal)) {
-    try {
-      kubeconfig.loadFromFile(path);
-    } catch (error) {
-      throw new ProvisionerError('misconfigured', `Failed to load kubeconfig from ${path}: ${describeProblem(error)}`);
-    }
-    return findAccess(kubeconfig, `kubeconfig ${path}`, config);
+  let tokenFiles: Map<string, string>;
+  try {
+    tokenFiles = findTokenFiles(text);
+    kubeconfig.loadFromString(text);
+  } catch (error) {
+    throw new ProvisionerError('misconfigured', `Failed to load kubeconfig from ${origin}: ${describeProblem(error)}`);
   }
-  const tried = `No kubeconfig at ${path}`;
-  kubeconfig.loadFromCluster();
-  const cluster = kubeconfig.getCurrentCluster();
-  // The client builds `https://undefined:undefined` outside of a cluster without a word.
-  if (cluster === null || cluster.server.includes('undefined') || !(await isFile(cluster.caFile ?? ''))) {
-    throw new ProvisionerError(
-      'unavailable',
-      `${tried}, and in-cluster config is unavailable: this is not a Pod with a service account`,
-      { headers: { 'retry-after': '5' } },
-    );
-  }
-  return findAccess(kubeconfig, 'in-cluster config', config);
+  if (config.kubeconfigContext !== undefined) chooseContext(kubeconfig, config.kubeconfigContext, source);
+  const access = findAccess(kubeconfig, source, config);
+  const folder = path === undefined ? undefined : dirname(path);
+  if (folder !== undefined) kubeconfig.makePathsAbsolute(folder);
+  // A plug-in with a slash in its name is found from the kubeconfig, any other on the PATH.
+  const command: unknown = access.user.exec?.command;
+  if (typeof command === 'string' && command.includes('/')) access.user.exec.command = resolveIn(folder, command);
+  const tokenFile = tokenFiles.get(access.user.name);
+  return { ...access, tokenFile: tokenFile && resolveIn(folder, tokenFile) };
 }
 
-function findAccess(kubeconfig: KubeConfig, source: string, config: Config): ClusterAccess {
+/** The same for a kubeconfig that needs no parsing: the one that the client made up of what there is in a Pod, or ours for EKS. */
+export function findAccess(
+  kubeconfig: KubeConfig,
+  source: string,
+  config: Config,
+  eks?: ClusterAccess['eks'],
+): ClusterAccess {
   const cluster = kubeconfig.getCurrentCluster();
   const user = kubeconfig.getCurrentUser();
   if (!cluster || !user) {
@@ -58,41 +67,46 @@ function findAccess(kubeconfig: KubeConfig, source: string, config: Config): Clu
   // A rewritten address keeps the check of the certificate, against the name that the kubeconfig knew the server by.
   const originalHost = config.apiServer === undefined ? undefined : new URL(cluster.server).hostname;
   const server = (config.apiServer ?? cluster.server).replace(/\/+$/, '');
-  // Over plain HTTP (kubectl proxy, the embedded Kubernetes) there is no certificate to check, but the client refuses to
-  // make its agent unless the check is off. What it makes it for is the server that is really called.
-  Object.assign(cluster, { server, ...(server.startsWith('http:') && { skipTLSVerify: true }) });
-  return { kubeconfig, server, certificateHost: cluster.tlsServerName ?? originalHost?.replace(/^\[|\]$/g, '') };
+  return {
+    cluster,
+    user,
+    tokenFile: undefined,
+    eks,
+    server,
+    certificateHost: cluster.tlsServerName ?? originalHost?.replace(/^\[|\]$/g, ''),
+    uncheckedBy: server.startsWith('http:') ? undefined : findUncheckedBy(cluster, source, config),
+  };
 }
 
-/** True as soon as the file is there, false if it is not after the wait. */
-async function waitForFile(path: string, waitSeconds: number, signal: AbortSignal): Promise<boolean> {
-  const end = performance.now() + waitSeconds * 1000;
-  for (;;) {
-    if (await isFile(path)) return true;
-    if (performance.now() + lookAgainMs > end) return false;
-    try {
-      await pause(lookAgainMs, undefined, { signal });
-    } catch {
-      // The operation's deadline came first: what there is in the cluster is still worth a try.
-      return false;
-    }
+function findUncheckedBy(cluster: Cluster, source: string, config: Config): string | undefined {
+  if (config.skipTlsVerify) return 'K8S_TLS_SKIP_VERIFY';
+  return cluster.skipTLSVerify ? `insecure-skip-tls-verify of the ${source}` : undefined;
+}
+
+function chooseContext(kubeconfig: KubeConfig, name: string, source: string): void {
+  if (kubeconfig.getContextObject(name) === null) {
+    const names = kubeconfig.getContexts().map((context) => `'${context.name}'`);
+    const known = names.length === 0 ? 'it has none' : `it has ${names.join(', ')}`;
+    throw new ProvisionerError(
+      'misconfigured',
+      `The ${source} has no context '${name}' (KUBECONFIG_CONTEXT): ${known}`,
+    );
   }
+  kubeconfig.setCurrentContext(name);
 }
 
-async function isFile(path: string): Promise<boolean> {
-  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
-    throw new ProvisionerError('misconfigured', `Cannot read kubeconfig path ${path}: ${error.code}`, { cause: error });
-  });
-  if (found === undefined) return false;
-  if (found.isFile()) return true;
-  const what = found.isDirectory() ? 'is a directory, expected a file' : 'exists but is not a regular file';
-  throw new ProvisionerError('misconfigured', `Kubeconfig path ${what}: ${path}`);
+/** The users of which the token is in a file, which has precedence over a token. The client knows no `tokenFile`. */
+function findTokenFiles(text: string): Map<string, string> {
+  if (!/\btokenFile\b/.test(text)) return new Map();
+  const { users } = loadYaml<{ users?: { name: string; user?: { tokenFile?: string } }[] }>(text);
+  return new Map(users?.flatMap(({ name, user }) => (user?.tokenFile ? [[name, user.tokenFile] as const] : [])));
 }
+
+const resolveIn = (folder: string | undefined, path: string): string =>
+  folder === undefined || isAbsolute(path) ? path : join(folder, path);
 
 /** What is wrong with a kubeconfig, and where. What the parser says quotes the file, secrets and all. */
 function describeProblem(error: unknown): string {
-  const { code, mark } = error as { code?: string; mark?: { line?: number } };
-  if (code !== undefined) return code;
+  const { mark } = error as { mark?: { line?: number } };
   return mark?.line === undefined ? 'it is not valid' : `it is not valid (line ${mark.line + 1})`;
 }

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { KubernetesError, type KubernetesStatus } from '../errors.ts';
 
 const defaultRetryAfterSeconds = 1;
@@ -59,8 +60,10 @@ export function foreignAnswerError(code: number, status?: KubernetesStatus): Kub
 
 /** What the kubeconfig's user is to show could not be read or made: a file or a plug-in is missing, a plug-in failed. */
 export function credentialsError(error: unknown): KubernetesError {
+  if (error instanceof KubernetesError) return error;
+  const { path } = (error ?? {}) as NodeJS.ErrnoException;
   const code = findCode(error);
-  const why = code === '' ? '' : ` (${code})`;
+  const why = code === '' ? '' : ` (${code}${path === undefined ? '' : `: ${path}`})`;
   return new KubernetesError('misconfigured', `the credentials of the kubeconfig cannot be had${why}`, {
     cause: error,
   });
@@ -68,24 +71,93 @@ export function credentialsError(error: unknown): KubernetesError {
 
 /** OpenSSL's and Node's codes for a certificate that was not accepted, and for a handshake that failed. */
 const certificateCodes =
-  /^(CERT_|ERR_TLS_|ERR_SSL_|ERR_OSSL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_|HOSTNAME_)/;
+  /^(CERT_|ERR_TLS_|ERR_SSL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_|HOSTNAME_)/;
+
+/** What they say of the API server's certificate, where that is more than that it is not trusted. */
+const certificateFaults: [RegExp, string][] = [
+  [/^CERT_HAS_EXPIRED$/, 'it has expired'],
+  [/^CERT_NOT_YET_VALID$/, 'it is not valid yet'],
+  [/^(ERR_TLS_CERT_ALTNAME_INVALID|HOSTNAME_MISMATCH)$/, 'it is for another host name'],
+  [
+    /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_GET_ISSUER_CERT(_LOCALLY)?|UNABLE_TO_VERIFY_LEAF_SIGNATURE|CERT_SIGNATURE_FAILURE|CERT_UNTRUSTED)$/,
+    "it is not signed by the cluster's CA",
+  ],
+];
+
+/**
+ * The alerts of TLS by which the other side says what is wrong with our certificate (RFC 8446, 6.2), as OpenSSL has them in its
+ * messages. The code of such an error can be a mere EPROTO.
+ */
+const clientCertificateAlert = /SSL alert number (4[2-689]|116)\b/;
+
+/** The number of the alert that says that our certificate was not accepted. */
+function findAlert(error: unknown): string | undefined {
+  const { message } = (error ?? {}) as { message?: unknown };
+  return typeof message === 'string' ? clientCertificateAlert.exec(message)?.[1] : undefined;
+}
 
 /** What it means that there was no answer: the connection could not be made or trusted, or was cut. */
 export function networkError(error: unknown): KubernetesError {
   if (error instanceof KubernetesError) return error;
   const code = findCode(error);
+  const extras = { cause: error };
+  const alert = findAlert(error);
+  if (alert !== undefined) {
+    return new KubernetesError('refused', `the API server refused our client certificate (TLS alert ${alert})`, extras);
+  }
   if (certificateCodes.test(code)) {
-    return new KubernetesError('refused', `the certificate of the API server is not trusted (${code})`, {
-      cause: error,
-    });
+    const fault = certificateFaults.find(([codes]) => codes.test(code))?.[1];
+    const why = fault === undefined ? '' : `: ${fault}`;
+    return new KubernetesError('refused', `the certificate of the API server is not trusted${why} (${code})`, extras);
+  }
+  // What the connection is made with is read when it is made.
+  if (code.startsWith('ERR_OSSL_')) {
+    const what = 'the CA, the client certificate or its key in the kubeconfig cannot be read';
+    return new KubernetesError('misconfigured', `${what} (${code})`, extras);
   }
   // A token with a line break, for one.
   if (code.startsWith('ERR_INVALID_')) return credentialsError(error);
-  if (code === '') return new KubernetesError('failed', 'the call could not be made', { cause: error });
+  if (code === '') return new KubernetesError('failed', 'the call could not be made', extras);
   return new KubernetesError('unavailable', `Kubernetes is unreachable (${code})`, {
     cause: error,
     headers: { 'retry-after': String(defaultRetryAfterSeconds) },
   });
+}
+
+/**
+ * Whether the call was refused for who we are or for whom we take the API server: with other credentials, or another CA, it may
+ * succeed. Not what we may not do: other credentials of the same user change nothing.
+ */
+export const isRefusalOfUs = (error: KubernetesError): boolean =>
+  error.outcome === 'refused' && (error.status === undefined || error.status.code === 401);
+
+/**
+ * Says more of a refusal where our own client certificate tells why: the API server only says 401, or hangs up, and of an alert
+ * before that nothing may be left. A connection that was cut is a refusal, if the certificate explains it.
+ *
+ * @param certificate the client certificate that was shown, as PEM
+ */
+export function explainRefusal(error: KubernetesError, certificate: string | undefined, now: Date): KubernetesError {
+  const code = findCode(error.cause);
+  const isHungUp = findAlert(error.cause) !== undefined || code === 'ECONNRESET' || code === 'EPIPE';
+  if (certificate === undefined || !(error.status === undefined ? isHungUp : error.status.code === 401)) return error;
+  const fault = findClientCertificateFault(certificate, now);
+  if (fault === undefined) return error;
+  const { status, cause } = error;
+  return new KubernetesError('refused', `${error.reason}: the client certificate ${fault}`, {
+    cause,
+    ...(status && { status }),
+  });
+}
+
+function findClientCertificateFault(certificate: string, now: Date): string | undefined {
+  try {
+    const { validFromDate, validToDate } = new X509Certificate(certificate);
+    if (validToDate < now) return `expired at ${validToDate.toISOString()}`;
+    return validFromDate > now ? `is not valid before ${validFromDate.toISOString()}` : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** What it means that the operation's time was over before the answer came. */

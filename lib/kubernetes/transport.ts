@@ -1,34 +1,58 @@
 import http from 'node:http';
 import https from 'node:https';
-import { isIP } from 'node:net';
-import { checkServerIdentity } from 'node:tls';
 import { type HttpLibrary, type RequestContext, ResponseContext, wrapHttpLibrary } from '@kubernetes/client-node';
-import type { ClusterAccess } from './kubeconfig.ts';
-import { credentialsError, deadlineError, foreignAnswerError, networkError, statusError } from './outcomes.ts';
+import type { KubernetesError } from '../errors.ts';
+import { keepAgent } from './agents.ts';
+import type { Credentials, CredentialsKeeper } from './credentials.ts';
+import {
+  deadlineError,
+  explainRefusal,
+  foreignAnswerError,
+  isRefusalOfUs,
+  networkError,
+  statusError,
+} from './outcomes.ts';
 
 type Answer = { code: number; headers: http.IncomingHttpHeaders; text: string };
 
 /** A way to the API server for one call: it ends when the signal does, and bears these headers. */
 export type Transport = (signal: AbortSignal, headers: Record<string, string>) => HttpLibrary;
 
+/** What the client is to take for the API server: where that is can change, so each call finds it out. */
+export const placeholderServer = 'https://kubernetes.invalid';
+
 /**
  * The client's way to the API server, over connections that are kept (the client's own opens a new one for every call).
- * Whatever is not a success is thrown as a `KubernetesError`.
+ * Whatever is not a success is thrown as a `KubernetesError`. A call that is refused for what it showed, or for what it knew
+ * the API server by, is made once more where that has changed by then.
  */
-export function createTransport(access: ClusterAccess, skipTlsVerify: boolean): Transport {
-  const findAgent = keepAgent(access, skipTlsVerify);
+export function createTransport(credentials: CredentialsKeeper, now: () => Date): Transport {
+  const findAgent = keepAgent();
+
+  const explain = (error: KubernetesError, { tls }: Credentials) => explainRefusal(error, tls.cert, now());
+  const attempt = async (request: RequestContext, shown: Credentials, signal: AbortSignal) => {
+    try {
+      const answer = await exchange(request, shown, await findAgent(shown), signal);
+      if (answer.code < 400) return { answer };
+      return { error: explain(statusError(answer.code, answer.headers['retry-after'], answer.text), shown) };
+    } catch (error) {
+      return { error: signal.aborted ? deadlineError(signal) : explain(networkError(error), shown) };
+    }
+  };
+  const call = async (request: RequestContext, signal: AbortSignal): Promise<Answer> => {
+    const shown = await credentials.current(signal);
+    let { answer, error } = await attempt(request, shown, signal);
+    if (error !== undefined && isRefusalOfUs(error)) {
+      const renewed = await credentials.renew(shown, signal);
+      if (renewed !== undefined) ({ answer, error } = await attempt(request, renewed, signal));
+    }
+    if (answer === undefined) throw error;
+    return answer;
+  };
   const send = (signal: AbortSignal, headers: Record<string, string>) => ({
     async send(request: RequestContext) {
-      request.setSignal(signal);
       for (const [name, value] of Object.entries(headers)) request.setHeaderParam(name, value);
-      const credentials = await readCredentials(access, signal);
-      let answer: Answer;
-      try {
-        answer = await exchange(request, credentials, findAgent(credentials));
-      } catch (error) {
-        throw signal.aborted ? deadlineError(signal) : networkError(error);
-      }
-      if (answer.code >= 400) throw statusError(answer.code, answer.headers['retry-after'], answer.text);
+      const answer = await call(request, signal);
       if (!isKubernetesAnswer(answer)) throw foreignAnswerError(answer.code);
       return new ResponseContext(answer.code, flatten(answer.headers), {
         text: async () => answer.text,
@@ -38,26 +62,6 @@ export function createTransport(access: ClusterAccess, skipTlsVerify: boolean): 
     },
   });
   return (signal, headers) => wrapHttpLibrary(send(signal, headers));
-}
-
-/**
- * What the kubeconfig's user shows: read at each call, because tokens and certificates are rotated under us and plug-ins
- * renew them. A plug-in that hangs is not waited for beyond the signal.
- */
-async function readCredentials(access: ClusterAccess, signal: AbortSignal): Promise<https.RequestOptions> {
-  const credentials: https.RequestOptions = { headers: {} };
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => aborted.reject(signal.reason);
-  signal.addEventListener('abort', abort);
-  try {
-    signal.throwIfAborted();
-    await Promise.race([access.kubeconfig.applyToHTTPSOptions(credentials), aborted.promise]);
-    return credentials;
-  } catch (error) {
-    throw signal.aborted ? deadlineError(signal) : credentialsError(error);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
 }
 
 /** A login page or another service behind the address may say 200 as well, and must not be taken for the API's yes. */
@@ -73,27 +77,26 @@ function isKubernetesAnswer({ code, headers, text }: Answer): boolean {
  */
 async function exchange(
   request: RequestContext,
-  credentials: https.RequestOptions,
-  agent: http.Agent | https.Agent,
+  { access, headers }: Credentials,
+  agent: http.Agent,
+  signal: AbortSignal,
 ): Promise<Answer> {
   for (;;) {
     let reused = false;
     try {
       return await new Promise<Answer>((resolve, reject) => {
-        const url = new URL(request.getUrl());
-        const signal = request.getSignal();
+        const url = new URL(access.server + request.getUrl().slice(placeholderServer.length));
         const body = request.getBody();
         const outgoing = (url.protocol === 'http:' ? http : https).request(url, {
           agent,
           method: request.getHttpMethod(),
           headers: {
             ...request.getHeaders(),
-            ...credentials.headers,
+            ...headers,
             // Node frames the body of a DELETE only if it is told its length; unframed, it spoils the connection.
             ...(typeof body === 'string' && { 'content-length': Buffer.byteLength(body) }),
           },
-          ...(credentials.auth && { auth: credentials.auth }),
-          ...(signal && { signal }),
+          signal,
         });
         outgoing.on('error', (error) => {
           reused = outgoing.reusedSocket;
@@ -118,39 +121,6 @@ async function exchange(
       if (!(reused && (code === 'ECONNRESET' || code === 'EPIPE'))) throw error;
     }
   }
-}
-
-/** The agent that keeps the connections; another one once the certificates have changed. */
-function keepAgent(access: ClusterAccess, skipTlsVerify: boolean) {
-  const { certificateHost } = access;
-  let kept: { material: string; agent: http.Agent | https.Agent } | undefined;
-  return (credentials: https.RequestOptions): http.Agent | https.Agent => {
-    // Only the client's own agents know how to go through the kubeconfig's `proxy-url`.
-    if (access.kubeconfig.getCurrentCluster()?.proxyUrl && credentials.agent instanceof http.Agent) {
-      return credentials.agent;
-    }
-    const { ca, cert, key, pfx, passphrase, rejectUnauthorized } = credentials;
-    const material = [ca, cert, key, pfx, passphrase, rejectUnauthorized].map(String).join('\0');
-    if (kept?.material === material) return kept.agent;
-    if (kept !== undefined) retire(kept.agent);
-    const options: https.AgentOptions = { keepAlive: true, scheduling: 'lifo' };
-    Object.assign(options, { ca, cert, key, pfx, passphrase, rejectUnauthorized });
-    if (skipTlsVerify) options.rejectUnauthorized = false;
-    if (certificateHost !== undefined) {
-      // An IP address cannot be asked for by SNI (RFC 6066), but it is what the certificate is checked against.
-      options.servername = isIP(certificateHost) ? '' : certificateHost;
-      options.checkServerIdentity = (_host, certificate) => checkServerIdentity(certificateHost, certificate);
-    }
-    const agent = access.server.startsWith('http:') ? new http.Agent({ keepAlive: true }) : new https.Agent(options);
-    kept = { material, agent };
-    return agent;
-  };
-}
-
-/** Calls under way keep their connections; those at rest are closed, and the others as they come to rest. */
-function retire(agent: http.Agent | https.Agent): void {
-  Object.assign(agent, { keepAlive: false });
-  for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
 }
 
 function flatten(headers: http.IncomingHttpHeaders): Record<string, string> {

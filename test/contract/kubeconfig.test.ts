@@ -119,7 +119,7 @@ describe('the kubeconfig', () => {
 
     writeKubeconfig(trusted.certificate);
     expectError(await get(), 404, `Sandbox '${id}' not found`);
-    // It was loaded once, and is not asked for any more.
+    // What was loaded stays good without it.
     rmSync(file);
     expectError(await get(), 404, `Sandbox '${id}' not found`);
   });

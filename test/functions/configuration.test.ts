@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { makeCertificate } from '../support/certificate.ts';
 import { answerJson, kubeconfigText, startApiServer, temporaryFolder, writeKubeconfig } from '../unit/api-server.ts';
 import { type Answer, askingFunctions, call, create, get, list, startCold } from './handlers.ts';
 
@@ -77,7 +78,7 @@ describe('a kubeconfig', () => {
     expect(await list()).toMatchObject({ status: 503 });
     await writeFile(path, kubeconfigText({ server: api.url }));
     expect(await list()).toEqual(noSandboxes);
-    // From here on nobody looks at the file.
+    // From here on it may not even be good.
     await writeFile(path, 'no kubeconfig any more');
     for (let request = 0; request < 5; request += 1) expect(await list()).toEqual(noSandboxes);
     expect(api.requests).toHaveLength(12);
@@ -164,5 +165,58 @@ describe('a kubeconfig', () => {
     const answer = await list(lambdaContext('list-sandboxes', 1500));
     expect([503, 504]).toContain(answer.status);
     expect(performance.now() - start).toBeLessThan(1400);
+  });
+});
+
+describe('a certificate of the API server that is not checked', () => {
+  /** The lines of the log from here on, that are shown nowhere else. */
+  function keepLog(): string[] {
+    const lines: string[] = [];
+    const keep = (text: unknown) => {
+      lines.push(
+        ...String(text)
+          .split('\n')
+          .filter((line) => line.startsWith('{"level"')),
+      );
+      return true;
+    };
+    for (const stream of [process.stdout, process.stderr]) vi.spyOn(stream, 'write').mockImplementation(keep);
+    return lines;
+  }
+
+  it.each<[string, Record<string, unknown>, Record<string, string>, RegExp]>([
+    ['by K8S_TLS_SKIP_VERIFY', {}, { K8S_TLS_SKIP_VERIFY: 'true' }, /^K8S_TLS_SKIP_VERIFY$/],
+    [
+      'by insecure-skip-tls-verify of the kubeconfig',
+      { 'insecure-skip-tls-verify': true },
+      {},
+      /^insecure-skip-tls-verify of the kubeconfig \//,
+    ],
+  ])('is logged as a warning, once at each cold start: %s', async (_how, cluster, env, setting) => {
+    const api = await startApiServer((_request, response) => answerJson(response, empty), makeCertificate('a.example'));
+    const path = await writeKubeconfig({ server: api.url, cluster });
+    const lines = keepLog();
+    for (const coldStart of [1, 2]) {
+      startCold({ KUBECONFIG_PATH: path, LOG_LEVEL: 'WARN', ...env });
+      for (let request = 0; request < 3; request += 1) expect(await list()).toEqual(noSandboxes);
+      expect(lines).toHaveLength(coldStart);
+    }
+    expect(JSON.parse(lines[0] ?? '')).toMatchObject({
+      level: 'WARN',
+      message: expect.stringContaining('The certificate of the API server is not checked'),
+      setting: expect.stringMatching(setting),
+    });
+  });
+
+  it('is no matter where there is none: nothing is logged', async () => {
+    const api = await startApiServer((_request, response) => answerJson(response, empty));
+    const lines = keepLog();
+    startCold({
+      KUBECONFIG_PATH: await writeKubeconfig({ server: api.url }),
+      LOG_LEVEL: 'WARN',
+      K8S_TLS_SKIP_VERIFY: 'true',
+    });
+    expect(await list()).toEqual(noSandboxes);
+    expect(lines).toEqual([]);
   });
 });

@@ -2,13 +2,33 @@ import { createSign, generateKeyPairSync, randomBytes } from 'node:crypto';
 
 import { keepSecret } from './secrets.ts';
 
-/** A self-signed certificate for a host name, and its key, both as PEM. Node has no maker of its own. */
-export function makeCertificate(hostName: string): { certificate: string; key: string } {
+/** A certificate and its key, both as PEM. */
+export type Identity = { certificate: string; key: string };
+
+type Options = {
+  /** The authority, of the name that `makeCertificate` was given for it; without one, the certificate is self-signed. */
+  signedBy?: Identity & { name: string };
+  validFrom?: Date;
+  validTo?: Date;
+  /** As Kubernetes reads the groups of who shows it (`O`). */
+  organization?: string;
+};
+
+const day = 86_400_000;
+
+/** A certificate for a host name, valid from yesterday until tomorrow unless told otherwise. Node has no maker of its own. */
+export function makeCertificate(hostName: string, options: Options = {}): Identity {
+  const {
+    signedBy,
+    validFrom = new Date(Date.now() - day),
+    validTo = new Date(Date.now() + day),
+    organization,
+  } = options;
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
   const signatureAlgorithm = sequence(objectIdentifier('2a8648ce3d040302'));
-  const name = sequence(set(sequence(objectIdentifier('550403'), tagged(0x0c, Buffer.from(hostName)))));
-  const day = 86_400_000;
-  const validity = sequence(time(new Date(Date.now() - day)), time(new Date(Date.now() + day)));
+  const name = distinguishedName(hostName, organization);
+  const issuer = signedBy === undefined ? name : distinguishedName(signedBy.name);
+  const validity = sequence(time(validFrom), time(validTo));
   const alternativeNames = sequence(tagged(0x82, Buffer.from(hostName)));
   const isAuthority = sequence(tagged(0x01, Buffer.from([0xff])));
   const extensions = tagged(
@@ -22,19 +42,26 @@ export function makeCertificate(hostName: string): { certificate: string; key: s
     tagged(0xa0, tagged(0x02, Buffer.from([2]))),
     tagged(0x02, Buffer.concat([Buffer.from([1]), randomBytes(8)])),
     signatureAlgorithm,
-    name,
+    issuer,
     validity,
     name,
     publicKey.export({ type: 'spki', format: 'der' }),
     extensions,
   );
-  const signature = createSign('sha256').update(toSign).sign(privateKey);
+  const signature = createSign('sha256')
+    .update(toSign)
+    .sign(signedBy?.key ?? privateKey);
   const der = sequence(toSign, signatureAlgorithm, tagged(0x03, Buffer.concat([Buffer.from([0]), signature])));
   const lines = der.toString('base64').match(/.{1,64}/g) ?? [];
   return {
     certificate: ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n'),
     key: keepSecret(privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()),
   };
+}
+
+function distinguishedName(commonName: string, organization?: string): Buffer {
+  const part = (type: string, value: string) => set(sequence(objectIdentifier(type), tagged(0x0c, Buffer.from(value))));
+  return sequence(...(organization ? [part('55040a', organization)] : []), part('550403', commonName));
 }
 
 function tagged(tag: number, content: Buffer): Buffer {

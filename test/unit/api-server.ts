@@ -24,10 +24,11 @@ export type ApiServer = {
 
 type Answer = (request: SeenRequest, response: http.ServerResponse) => void;
 
-/** Starts one for the test that runs; it ends with the test. With a certificate it speaks HTTPS. */
+/** Starts one for the test that runs; it ends with the test. With a certificate it speaks HTTPS, with these options. */
 export async function startApiServer(
   answer: Answer = answerNotFound,
   identity?: { certificate: string; key: string },
+  options: https.ServerOptions = {},
 ): Promise<ApiServer> {
   const requests: SeenRequest[] = [];
   const sockets = new Set<Socket>();
@@ -45,7 +46,7 @@ export async function startApiServer(
   const server =
     identity === undefined
       ? http.createServer(listener)
-      : https.createServer({ cert: identity.certificate, key: identity.key }, listener);
+      : https.createServer({ cert: identity.certificate, key: identity.key, ...options }, listener);
   server.keepAliveTimeout = 60_000;
   server.on('connection', (socket: Socket) => {
     connections += 1;

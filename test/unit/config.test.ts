@@ -18,8 +18,15 @@ const settings = [
   'SANDBOX_IMAGE',
   'SKILLS_HOST_PATH',
   'THREADS_HOST_PATH',
+  'KUBECONFIG_CONTENT',
+  'KUBECONFIG_SECRET_ID',
+  'KUBECONFIG_PARAMETER',
+  'EKS_CLUSTER_NAME',
+  'EKS_CLUSTER_ENDPOINT',
+  'EKS_CLUSTER_CA',
   'KUBECONFIG_PATH',
   'KUBECONFIG_WAIT_SECONDS',
+  'KUBECONFIG_CONTEXT',
   'NODE_HOST',
   'K8S_API_SERVER',
   'K8S_TLS_SKIP_VERIFY',
@@ -49,6 +56,8 @@ const noAws = {
   secretsExtensionPort: 2773,
 };
 
+const eksAuthority = Buffer.from('-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n').toString('base64');
+
 describe('the configuration', () => {
   it("is the original's where nothing is set", () => {
     expect(loadConfig({})).toEqual({
@@ -56,8 +65,13 @@ describe('the configuration', () => {
       sandboxImage: 'enterprise-public-cn-beijing.cr.volces.com/vefaas-public/all-in-one-sandbox:latest',
       skillsHostPath: '/skills',
       threadsHostPath: '/.deer-flow/threads',
+      kubeconfigContent: undefined,
+      kubeconfigSecretId: undefined,
+      kubeconfigParameter: undefined,
+      eksCluster: undefined,
       kubeconfigPath: '/root/.kube/config',
       kubeconfigWaitSeconds: 30,
+      kubeconfigContext: undefined,
       nodeHost: 'host.docker.internal',
       apiServer: undefined,
       skipTlsVerify: false,
@@ -81,8 +95,15 @@ describe('the configuration', () => {
       SANDBOX_IMAGE: 'registry.example:5000/sandbox@sha256:0123',
       SKILLS_HOST_PATH: '/srv/skills',
       THREADS_HOST_PATH: '/srv/threads',
+      KUBECONFIG_CONTENT: 'a: b',
+      KUBECONFIG_SECRET_ID: 'a secret',
+      KUBECONFIG_PARAMETER: '/a/parameter',
+      EKS_CLUSTER_NAME: 'agents_1',
+      EKS_CLUSTER_ENDPOINT: 'https://0A1B.gr7.eu-central-1.eks.amazonaws.com',
+      EKS_CLUSTER_CA: eksAuthority,
       KUBECONFIG_PATH: 'kube config',
       KUBECONFIG_WAIT_SECONDS: '7',
+      KUBECONFIG_CONTEXT: 'a context',
       NODE_HOST: '192.0.2.7',
       K8S_API_SERVER: 'https://10.0.0.1:6443',
       K8S_TLS_SKIP_VERIFY: 'true',
@@ -109,8 +130,17 @@ describe('the configuration', () => {
       sandboxImage: 'registry.example:5000/sandbox@sha256:0123',
       skillsHostPath: '/srv/skills',
       threadsHostPath: '/srv/threads',
+      kubeconfigContent: 'a: b',
+      kubeconfigSecretId: 'a secret',
+      kubeconfigParameter: '/a/parameter',
+      eksCluster: {
+        name: 'agents_1',
+        endpoint: 'https://0A1B.gr7.eu-central-1.eks.amazonaws.com',
+        certificateAuthority: eksAuthority,
+      },
       kubeconfigPath: 'kube config',
       kubeconfigWaitSeconds: 7,
+      kubeconfigContext: 'a context',
       nodeHost: '192.0.2.7',
       apiServer: 'https://10.0.0.1:6443',
       skipTlsVerify: true,
@@ -144,8 +174,15 @@ describe('the configuration', () => {
       SANDBOX_IMAGE: 'two words',
       SKILLS_HOST_PATH: 'skills',
       THREADS_HOST_PATH: '/threads/../etc',
+      KUBECONFIG_CONTENT: '',
+      KUBECONFIG_SECRET_ID: '',
+      KUBECONFIG_PARAMETER: '',
+      EKS_CLUSTER_NAME: 'a cluster',
+      EKS_CLUSTER_ENDPOINT: '10.0.0.1',
+      EKS_CLUSTER_CA: '-----BEGIN CERTIFICATE-----',
       KUBECONFIG_PATH: '',
       KUBECONFIG_WAIT_SECONDS: '1.5',
+      KUBECONFIG_CONTEXT: '',
       NODE_HOST: 'http://node/',
       K8S_API_SERVER: '10.0.0.1:6443',
       K8S_TLS_SKIP_VERIFY: 'yes',
@@ -172,8 +209,15 @@ describe('the configuration', () => {
       'SKILLS_HOST_PATH must be an absolute path',
       "THREADS_HOST_PATH must not contain '..'",
       'NODE_HOST must be a host name or an IP address, without scheme, port or slash',
+      'KUBECONFIG_CONTENT must not be empty; leave it unset for the default',
+      'KUBECONFIG_SECRET_ID must not be empty; leave it unset for the default',
+      'KUBECONFIG_PARAMETER must not be empty; leave it unset for the default',
+      'EKS_CLUSTER_NAME must be the name of an EKS cluster',
+      'EKS_CLUSTER_ENDPOINT must be an http:// or https:// URL',
+      'EKS_CLUSTER_CA must be a PEM certificate in base64',
       'KUBECONFIG_PATH must not be empty; leave it unset for the default',
       'KUBECONFIG_WAIT_SECONDS must be a whole number of seconds from 0 to 9999',
+      'KUBECONFIG_CONTEXT must not be empty; leave it unset for the default',
       'K8S_API_SERVER must be an http:// or https:// URL',
       "K8S_TLS_SKIP_VERIFY must be 'true' or 'false'",
       'SANDBOX_TTL_SECONDS must be a whole number of seconds',
@@ -211,6 +255,7 @@ describe('the configuration', () => {
     ['SKILLS_HOST_PATH', '/'],
     ['SKILLS_HOST_PATH', '/a..b/..c/d..'],
     ['THREADS_HOST_PATH', '/with space/ü'],
+    ['KUBECONFIG_CONTENT', '{}'],
     ['KUBECONFIG_WAIT_SECONDS', '0'],
     ['KUBECONFIG_WAIT_SECONDS', '9999'],
     ['NODE_HOST', 'localhost'],
@@ -249,6 +294,9 @@ describe('the configuration', () => {
     ['SKILLS_HOST_PATH', '/..'],
     ['THREADS_HOST_PATH', 'C:\\threads'],
     ['THREADS_HOST_PATH', '/a/../b'],
+    ['EKS_CLUSTER_NAME', '-a'],
+    ['EKS_CLUSTER_NAME', 'x'.repeat(101)],
+    ['EKS_CLUSTER_CA', 'bm8gY2VydGlmaWNhdGU='],
     ['KUBECONFIG_WAIT_SECONDS', '-1'],
     ['KUBECONFIG_WAIT_SECONDS', '10000'],
     ['KUBECONFIG_WAIT_SECONDS', '5s'],
@@ -384,6 +432,24 @@ describe('the configuration', () => {
     ['which is none', { SANDBOX_TTL_SECONDS: '0', SANDBOX_MAX_TTL_SECONDS: '60' }],
   ])('takes a time to live, %s', (_how, env) => {
     expect(() => loadConfig(env)).not.toThrow();
+  });
+
+  const eks = {
+    EKS_CLUSTER_NAME: 'agents',
+    EKS_CLUSTER_ENDPOINT: 'https://0A1B.gr7.eu-central-1.eks.amazonaws.com',
+    EKS_CLUSTER_CA: eksAuthority,
+  };
+
+  it.each<[string, (keyof typeof eks)[]]>([
+    ['is EKS_CLUSTER_NAME', ['EKS_CLUSTER_ENDPOINT', 'EKS_CLUSTER_CA']],
+    ['is EKS_CLUSTER_ENDPOINT', ['EKS_CLUSTER_NAME', 'EKS_CLUSTER_CA']],
+    ['is EKS_CLUSTER_CA', ['EKS_CLUSTER_NAME', 'EKS_CLUSTER_ENDPOINT']],
+    ['are EKS_CLUSTER_ENDPOINT, EKS_CLUSTER_CA', ['EKS_CLUSTER_NAME']],
+  ])('takes all of an EKS cluster or none, and says what is missing: %s', (missing, given) => {
+    const env = Object.fromEntries(given.map((name) => [name, eks[name]]));
+    expect(problemsOf(env)).toBe(
+      `Misconfigured: EKS_CLUSTER_NAME, EKS_CLUSTER_ENDPOINT, EKS_CLUSTER_CA belong together: not set ${missing}`,
+    );
   });
 
   describe('without KUBECONFIG_WAIT_SECONDS', () => {

@@ -4,12 +4,15 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { loadConfig } from '../../lib/config.ts';
 import { ProvisionerError } from '../../lib/errors.ts';
-import { loadClusterAccess } from '../../lib/kubernetes/kubeconfig.ts';
+import type { ClusterAccess } from '../../lib/kubernetes/kubeconfig.ts';
+import { openAccess } from '../../lib/kubernetes/sources.ts';
 import { kubeconfigText, temporaryFolder, writeKubeconfig } from './api-server.ts';
 
 const never = new AbortController().signal;
-const load = (env: Record<string, string>, signal = never) =>
-  loadClusterAccess(loadConfig({ KUBECONFIG_WAIT_SECONDS: '0', ...env }), signal);
+const load = async (env: Record<string, string>, signal = never): Promise<ClusterAccess> => {
+  const config = loadConfig({ KUBECONFIG_WAIT_SECONDS: '0', ...env });
+  return (await openAccess(config, signal, () => new Date())).current(signal);
+};
 
 async function errorOf(env: Record<string, string>, signal = never): Promise<ProvisionerError> {
   const error = await load(env, signal).then(
@@ -37,7 +40,7 @@ describe('the kubeconfig file', () => {
   it('says where the API server is and who we are there', async () => {
     const access = await load({ KUBECONFIG_PATH: await writeKubeconfig({ server: 'https://10.0.0.1:6443/prefix/' }) });
     expect(access).toMatchObject({ server: 'https://10.0.0.1:6443/prefix', certificateHost: undefined });
-    expect(access.kubeconfig.getCurrentUser()).toMatchObject({ name: 'u', token: 'test-token' });
+    expect(access.user).toMatchObject({ name: 'u', token: 'test-token' });
   });
 
   it('goes before what the Pod has been given', async () => {

@@ -279,26 +279,63 @@ describe('no answer', () => {
   });
 
   it.each([
-    'CERT_HAS_EXPIRED',
-    'CERT_NOT_YET_VALID',
-    'CERT_UNTRUSTED',
-    'DEPTH_ZERO_SELF_SIGNED_CERT',
-    'SELF_SIGNED_CERT_IN_CHAIN',
-    'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-    'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-    'ERR_TLS_CERT_ALTNAME_INVALID',
-    'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA',
-    'CERT_SIGNATURE_FAILURE',
+    ['CERT_HAS_EXPIRED', ': it has expired'],
+    ['CERT_NOT_YET_VALID', ': it is not valid yet'],
+    ['ERR_TLS_CERT_ALTNAME_INVALID', ': it is for another host name'],
+    ['HOSTNAME_MISMATCH', ': it is for another host name'],
+    ['CERT_UNTRUSTED', ": it is not signed by the cluster's CA"],
+    ['DEPTH_ZERO_SELF_SIGNED_CERT', ": it is not signed by the cluster's CA"],
+    ['SELF_SIGNED_CERT_IN_CHAIN', ": it is not signed by the cluster's CA"],
+    ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', ": it is not signed by the cluster's CA"],
+    ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', ": it is not signed by the cluster's CA"],
+    ['CERT_SIGNATURE_FAILURE', ": it is not signed by the cluster's CA"],
+    ['ERR_SSL_WRONG_VERSION_NUMBER', ''],
     // Node's codes for a certificate of another use have no prefix.
-    'INVALID_CA',
-    'INVALID_PURPOSE',
-  ])('means that its certificate is not trusted: %s', (code) => {
+    ['INVALID_CA', ''],
+    ['INVALID_PURPOSE', ''],
+  ])('means that its certificate is not trusted, and why: %s', (code, why) => {
     expect(told(networkError(errorOf(code)))).toEqual({
       outcome: 'refused',
-      reason: `the certificate of the API server is not trusted (${code})`,
+      reason: `the certificate of the API server is not trusted${why} (${code})`,
       headers: {},
     });
   });
+
+  it.each([
+    [
+      'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA',
+      'tlsv1 alert unknown ca:../ssl/record/rec_layer_s3.c:916:SSL alert number 48',
+      '48',
+    ],
+    [
+      'EPROTO',
+      'write EPROTO 0A000415:SSL routines::ssl/tls alert certificate expired:rec.c:916:SSL alert number 45\n',
+      '45',
+    ],
+    ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'tlsv13 alert certificate required:SSL alert number 116', '116'],
+  ])('means that our own certificate is refused: %s, %s', (code, message, alert) => {
+    expect(told(networkError(Object.assign(new Error(message), { code })))).toEqual({
+      outcome: 'refused',
+      reason: `the API server refused our client certificate (TLS alert ${alert})`,
+      headers: {},
+    });
+  });
+
+  it('is no word about our certificate where the alert is another one', () => {
+    const error = Object.assign(new Error('alert internal error:SSL alert number 80'), { code: 'EPROTO' });
+    expect(networkError(error).reason).toBe('Kubernetes is unreachable (EPROTO)');
+  });
+
+  it.each(['ERR_OSSL_PEM_NO_START_LINE', 'ERR_OSSL_X509_KEY_VALUES_MISMATCH'])(
+    'means that what the kubeconfig has for TLS is broken: %s',
+    (code) => {
+      expect(told(networkError(errorOf(code)))).toEqual({
+        outcome: 'misconfigured',
+        reason: `the CA, the client certificate or its key in the kubeconfig cannot be read (${code})`,
+        headers: {},
+      });
+    },
+  );
 
   it('is named after the first address that was tried, where there were several', () => {
     const error = networkError(new AggregateError([errorOf('ECONNREFUSED'), errorOf('ENETUNREACH')]));

@@ -420,9 +420,13 @@ describe("the API server's certificate", () => {
     const api = await startApiServer(undefined, identity);
     return { api, trust: { 'certificate-authority-data': base64(identity.certificate) } };
   }
+  const faults: Record<string, string> = {
+    ERR_TLS_CERT_ALTNAME_INVALID: 'it is for another host name',
+    DEPTH_ZERO_SELF_SIGNED_CERT: "it is not signed by the cluster's CA",
+  };
   const refusal = (code: string) => ({
     outcome: 'refused',
-    reason: `the certificate of the API server is not trusted (${code})`,
+    reason: `the certificate of the API server is not trusted: ${faults[code]} (${code})`,
   });
 
   // The original turned the check off with K8S_API_SERVER.

@@ -1,0 +1,30 @@
+/**
+ * Makes calls side by side share one piece of work: the first begins it, each waits no longer than its own signal, and when
+ * the last of them has gone, the work's own signal aborts. Rejects as the work does, or with the signal's reason.
+ */
+export function share<T>(work: (signal: AbortSignal) => Promise<T>): (signal: AbortSignal) => Promise<T> {
+  let current: { result: Promise<T>; waiting: number; end: AbortController } | undefined;
+  const begin = () => {
+    const end = new AbortController();
+    return { result: work(end.signal), waiting: 0, end };
+  };
+  return async (signal) => {
+    signal.throwIfAborted();
+    current ??= begin();
+    const mine = current;
+    mine.waiting += 1;
+    const gone = Promise.withResolvers<never>();
+    const leave = () => gone.reject(signal.reason);
+    signal.addEventListener('abort', leave);
+    try {
+      return await Promise.race([mine.result, gone.promise]);
+    } finally {
+      signal.removeEventListener('abort', leave);
+      mine.waiting -= 1;
+      if (mine.waiting === 0) {
+        if (current === mine) current = undefined;
+        mine.end.abort();
+      }
+    }
+  };
+}

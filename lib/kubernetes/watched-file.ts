@@ -1,0 +1,41 @@
+import { readFile, stat } from 'node:fs/promises';
+
+/** How long a look at a file is good, in milliseconds: a call costs no more than this lets it. */
+export const lookAgainAfterMs = 1000;
+
+/** A text file that somebody may replace under us. */
+export type WatchedFile = {
+  /** What is in it, as of a second ago at most. What it was, where it cannot be read any more; throws if it never could. */
+  read(): Promise<string>;
+  /** The next `read` looks at the file again. */
+  lookAgain(): void;
+};
+
+/** Watches a file by looking at it when it is asked for. */
+export function watchFile(path: string, now: () => Date): WatchedFile {
+  let known: { text: string; state: string } | undefined;
+  let lookedAtMs = Number.NEGATIVE_INFINITY;
+  return {
+    async read() {
+      const nowMs = now().getTime();
+      if (known !== undefined && Math.abs(nowMs - lookedAtMs) < lookAgainAfterMs) return known.text;
+      try {
+        const state = await readFileState(path);
+        if (state !== known?.state) known = { text: await readFile(path, 'utf8'), state };
+        lookedAtMs = nowMs;
+      } catch (error) {
+        if (known === undefined) throw error;
+      }
+      return known.text;
+    },
+    lookAgain() {
+      lookedAtMs = Number.NEGATIVE_INFINITY;
+    },
+  };
+}
+
+/** A text that is another one once the file is another one, or has been written to. */
+export async function readFileState(path: string): Promise<string> {
+  const { ino, size, mtimeMs } = await stat(path);
+  return [ino, size, mtimeMs].join(' ');
+}

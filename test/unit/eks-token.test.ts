@@ -1,0 +1,143 @@
+import { Sha256 } from '@aws-crypto/sha256-js';
+import { SignatureV4 } from '@smithy/signature-v4';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type AwsCredentials, type EksCluster, isRegion, makeEksToken } from '../../lib/kubernetes/eks-token.ts';
+
+const cluster: EksCluster = { name: 'agents', region: 'eu-central-1' };
+const role: AwsCredentials = {
+  accessKeyId: 'ASIAEXAMPLEEXAMPLE00',
+  secretAccessKey: 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY',
+  sessionToken: 'IQoJb3JpZ2luX2VjEXAMPLE//////////wEaCXVzLWVhc3QtMSJHMEUC+IQ==',
+};
+const user: AwsCredentials = { ...role, accessKeyId: 'AKIAEXAMPLEEXAMPLE00', sessionToken: undefined };
+const at = new Date('2026-11-22T22:02:09.926Z');
+
+const urlOf = (token: string): URL => {
+  expect(token).toMatch(/^k8s-aws-v1\.[A-Za-z0-9_-]+$/);
+  return new URL(Buffer.from(token.slice('k8s-aws-v1.'.length), 'base64url').toString('utf8'));
+};
+
+/** The same token, made by the signer of the AWS SDK. */
+async function signWithSdk(
+  { name, region }: EksCluster,
+  credentials: AwsCredentials,
+  now: Date,
+  hostname: string,
+): Promise<string> {
+  const { accessKeyId, secretAccessKey, sessionToken } = credentials;
+  const signer = new SignatureV4({
+    credentials: { accessKeyId, secretAccessKey, ...(sessionToken !== undefined && { sessionToken }) },
+    region,
+    service: 'sts',
+    sha256: Sha256,
+  });
+  const request = {
+    method: 'GET',
+    protocol: 'https:',
+    hostname,
+    path: '/',
+    query: { Action: 'GetCallerIdentity', Version: '2011-06-15' },
+    headers: { host: hostname, 'x-k8s-aws-id': name },
+  };
+  const presigned = await signer.presign(request, {
+    expiresIn: 60,
+    signingDate: now,
+    unhoistableHeaders: new Set(['x-k8s-aws-id']),
+  });
+  const query = Object.entries(presigned.query ?? {})
+    .toSorted(([one], [other]) => (one < other ? -1 : 1))
+    .map(([key, value]) => `${encodeURIComponent(key)}=${encodeURIComponent(String(value))}`)
+    .join('&');
+  return `k8s-aws-v1.${Buffer.from(`https://${hostname}/?${query}`).toString('base64url')}`;
+}
+
+describe('the token for EKS', () => {
+  it.each<[string, AwsCredentials]>([
+    ['of a role, with its session token', role],
+    ['of a user', user],
+  ])("is, byte for byte, what the AWS SDK's signer makes: %s", async (_whose, credentials) => {
+    const token = await makeEksToken(cluster, credentials, at);
+    expect(token).toBe(await signWithSdk(cluster, credentials, at, 'sts.eu-central-1.amazonaws.com'));
+  });
+
+  it("is what the AWS SDK's signer makes for any credentials, region, name and time", async () => {
+    const base64 = fc.stringMatching(/^[A-Za-z0-9+/]{1,120}={0,2}$/);
+    const credentials = fc.record({
+      accessKeyId: fc.stringMatching(/^[A-Z0-9]{16,32}$/),
+      secretAccessKey: fc.oneof(base64, fc.string({ minLength: 1 })),
+      sessionToken: fc.option(base64, { nil: undefined }),
+    });
+    const clusters = fc.record({
+      name: fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/),
+      region: fc.constantFrom('us-east-1', 'eu-central-1', 'ap-southeast-4', 'us-gov-west-1', 'me-central-1'),
+    });
+    const times = fc.date({ min: new Date('2020-01-01'), max: new Date('2099-12-31'), noInvalidDate: true });
+    await fc.assert(
+      fc.asyncProperty(clusters, credentials, times, async (anyCluster, anyone, time) => {
+        expect(await makeEksToken(anyCluster, anyone, time)).toBe(
+          await signWithSdk(anyCluster, anyone, time, `sts.${anyCluster.region}.amazonaws.com`),
+        );
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('says what EKS asks for, and nothing that is secret', async () => {
+    const url = urlOf(await makeEksToken(cluster, role, at));
+    expect(url.origin + url.pathname).toBe('https://sts.eu-central-1.amazonaws.com/');
+    expect(Object.fromEntries(url.searchParams)).toEqual({
+      Action: 'GetCallerIdentity',
+      Version: '2011-06-15',
+      'X-Amz-Algorithm': 'AWS4-HMAC-SHA256',
+      'X-Amz-Credential': 'ASIAEXAMPLEEXAMPLE00/20261122/eu-central-1/sts/aws4_request',
+      'X-Amz-Date': '20261122T220209Z',
+      'X-Amz-Expires': '60',
+      'X-Amz-Security-Token': role.sessionToken,
+      'X-Amz-Signature': expect.stringMatching(/^[0-9a-f]{64}$/),
+      'X-Amz-SignedHeaders': 'host;x-k8s-aws-id',
+    });
+    expect(url.href).not.toContain(role.secretAccessKey);
+  });
+
+  it('is the same within a second, and another one for another second, cluster or role', async () => {
+    const token = await makeEksToken(cluster, role, at);
+    expect(await makeEksToken(cluster, role, new Date(at.getTime() + 73))).toBe(token);
+    const others = await Promise.all([
+      makeEksToken(cluster, role, new Date(at.getTime() + 1000)),
+      makeEksToken({ ...cluster, name: 'agents2' }, role, at),
+      makeEksToken(cluster, { ...role, secretAccessKey: 'x' }, at),
+      makeEksToken(cluster, user, at),
+    ]);
+    expect(new Set([token, ...others]).size).toBe(5);
+  });
+
+  it.each([
+    ['us-east-1', 'sts.us-east-1.amazonaws.com'],
+    ['us-gov-west-1', 'sts.us-gov-west-1.amazonaws.com'],
+    ['cn-northwest-1', 'sts.cn-northwest-1.amazonaws.com.cn'],
+    ['us-iso-east-1', 'sts.us-iso-east-1.c2s.ic.gov'],
+    ['us-isob-east-1', 'sts.us-isob-east-1.sc2s.sgov.gov'],
+    ['us-isof-south-1', 'sts.us-isof-south-1.csp.hci.ic.gov'],
+    ['eu-isoe-west-1', 'sts.eu-isoe-west-1.cloud.adc-e.uk'],
+    ['eusc-de-east-1', 'sts.eusc-de-east-1.amazonaws.eu'],
+  ])('asks the STS of its region, in its partition: %s', async (region, host) => {
+    expect(isRegion(region)).toBe(true);
+    const token = await makeEksToken({ ...cluster, region }, role, at);
+    expect(urlOf(token).host).toBe(host);
+    expect(token).toBe(await signWithSdk({ ...cluster, region }, role, at, host));
+  });
+
+  it.each([
+    '',
+    'eu',
+    'eu-central',
+    'eu-central-1.evil.example/',
+    'EU-CENTRAL-1',
+    'eu-central-1\n',
+    'a@b-c-1',
+    '../x-y-1',
+  ])('is not asked for in what is no region: %j', (text) => {
+    expect(isRegion(text)).toBe(false);
+  });
+});

@@ -1,0 +1,268 @@
+import { writeFile } from 'node:fs/promises';
+import type https from 'node:https';
+import net from 'node:net';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { loadConfig } from '../../lib/config.ts';
+import { KubernetesError } from '../../lib/errors.ts';
+import { type Kubernetes, openKubernetes } from '../../lib/kubernetes.ts';
+import { log } from '../../lib/log.ts';
+import { makeCertificate } from '../support/certificate.ts';
+import { startConnectProxy, startSocksProxy } from '../support/forward-proxies.ts';
+import { answerNotFound, answerStatus, startApiServer, temporaryFolder, writeKubeconfig } from './api-server.ts';
+
+const never = new AbortController().signal;
+const base64 = (text: string) => Buffer.from(text).toString('base64');
+const inDays = (days: number) => new Date(Date.now() + days * 86_400_000);
+const host = 'kube.example';
+
+beforeEach(() => void vi.spyOn(log, 'warn').mockImplementation(() => {}));
+afterEach(() => void vi.restoreAllMocks());
+
+const authority = { name: 'authority', ...makeCertificate('authority') };
+const trust = { 'certificate-authority-data': base64(authority.certificate) };
+const server = makeCertificate(host, { signedBy: authority });
+
+type Access = { server: string; cluster?: Record<string, unknown>; user?: Record<string, unknown> };
+const open = async (access: Access, env: Record<string, string> = {}): Promise<Kubernetes> =>
+  openKubernetes(loadConfig({ KUBECONFIG_PATH: await writeKubeconfig(access), ...env }), never);
+
+async function errorOf(call: Promise<unknown>): Promise<KubernetesError> {
+  const error = await call.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(KubernetesError);
+  return error as KubernetesError;
+}
+
+describe("the API server's certificate", () => {
+  it.each<[string, Parameters<typeof makeCertificate>, string]>([
+    ['has expired', [host, { signedBy: authority, validTo: inDays(-0.5) }], 'it has expired (CERT_HAS_EXPIRED)'],
+    [
+      'is not valid yet',
+      [host, { signedBy: authority, validFrom: inDays(0.5) }],
+      'it is not valid yet (CERT_NOT_YET_VALID)',
+    ],
+    [
+      'is for another host',
+      ['other.example', { signedBy: authority }],
+      'it is for another host name (ERR_TLS_CERT_ALTNAME_INVALID)',
+    ],
+    [
+      'is of another authority',
+      [host, { signedBy: { name: 'another', ...makeCertificate('another') } }],
+      "it is not signed by the cluster's CA (UNABLE_TO_VERIFY_LEAF_SIGNATURE)",
+    ],
+    [
+      'is of another authority of the same name',
+      [host, { signedBy: { name: 'authority', ...makeCertificate('authority') } }],
+      "it is not signed by the cluster's CA (CERT_SIGNATURE_FAILURE)",
+    ],
+    ['is signed by itself', [host], "it is not signed by the cluster's CA (DEPTH_ZERO_SELF_SIGNED_CERT)"],
+  ])('is refused with which it is, where it %s', async (_what, certificate, fault) => {
+    const api = await startApiServer(undefined, makeCertificate(...certificate));
+    const kubernetes = await open({ server: `https://${host}:6443`, cluster: trust }, { K8S_API_SERVER: api.url });
+    expect(await errorOf(kubernetes.readService('a', never))).toMatchObject({
+      outcome: 'refused',
+      reason: `the certificate of the API server is not trusted: ${fault}`,
+    });
+    expect(api.requests).toEqual([]);
+  });
+
+  it('is checked by a CA that was rotated a moment ago, and the call that found out is made once more', async () => {
+    const api = await startApiServer(undefined, server);
+    const file = join(await temporaryFolder(), 'ca.crt');
+    await writeFile(file, makeCertificate('authority').certificate);
+    const cluster = { 'certificate-authority': file, 'tls-server-name': host };
+    const kubernetes = await open({ server: api.url, cluster });
+    expect(await errorOf(kubernetes.readService('a', never))).toMatchObject({ outcome: 'refused' });
+    await writeFile(file, authority.certificate);
+    await expect(kubernetes.readService('a', never)).resolves.toBeUndefined();
+  });
+
+  it('cannot be checked by a CA that is none', async () => {
+    const api = await startApiServer(undefined, server);
+    const broken = '-----BEGIN CERTIFICATE-----\ntop-secret\n-----END CERTIFICATE-----\n';
+    const cluster = { 'certificate-authority-data': base64(broken), 'tls-server-name': host };
+    const kubernetes = await open({ server: api.url, cluster });
+    const error = await errorOf(kubernetes.readService('a', never));
+    expect(error.outcome).toMatch(/^(misconfigured|refused)$/);
+    expect(error.reason).not.toContain('top-secret');
+    expect(api.requests).toEqual([]);
+  });
+});
+
+describe('a client certificate', () => {
+  const userOf = ({ certificate, key }: { certificate: string; key: string }) => ({
+    'client-certificate-data': base64(certificate),
+    'client-key-data': base64(key),
+  });
+  const validTo = inDays(-0.5);
+  const expired = makeCertificate('me', { signedBy: authority, validTo });
+  // A certificate knows whole seconds.
+  const expiredAt = `${validTo.toISOString().slice(0, 19)}.000Z`;
+
+  const call = async (identity: { certificate: string; key: string }, options: https.ServerOptions) => {
+    const unauthorized: Parameters<typeof startApiServer>[0] = (_request, response) =>
+      answerStatus(response, 401, 'Unauthorized');
+    const api = await startApiServer(unauthorized, server, {
+      ca: authority.certificate,
+      requestCert: true,
+      ...options,
+    });
+    const cluster = { ...trust, 'tls-server-name': host };
+    const kubernetes = await open({ server: api.url, cluster, user: userOf(identity) });
+    return errorOf(kubernetes.readService('a', never));
+  };
+
+  // Kubernetes' own server takes every certificate, and says 401 to one that has expired.
+  it.each<[string, Parameters<typeof makeCertificate>[1], string]>([
+    ['has expired', { validTo }, `: the client certificate expired at ${expiredAt}`],
+    [
+      'is not valid yet',
+      { validFrom: inDays(0.5) },
+      `: the client certificate is not valid before ${inDays(0.5).toISOString().slice(0, 15)}`,
+    ],
+    ['is nobody there', {}, ''],
+  ])('that gets a 401 is said to be what it is, where it %s', async (_what, options, why) => {
+    const identity = makeCertificate('me', { signedBy: authority, ...options });
+    const error = await call(identity, { rejectUnauthorized: false });
+    expect(error).toMatchObject({ outcome: 'refused', status: { code: 401 } });
+    expect(error.reason).toMatch(/^Kubernetes refused our credentials \(401 Unauthorized\)/);
+    expect(error.reason).toContain(why);
+    if (why === '') expect(error.reason).not.toContain('certificate');
+  });
+
+  /** Answers the beginning of a handshake with a fatal alert (RFC 8446, 6), as a server does that will have none of us. */
+  async function startAlerting(alert: number): Promise<string> {
+    const alerting = net.createServer((socket) => {
+      socket.on('error', () => {});
+      socket.once('data', () => socket.end(Buffer.from([0x15, 3, 3, 0, 2, 2, alert])));
+    });
+    await new Promise<void>((resolve) => alerting.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void alerting.close());
+    return `https://127.0.0.1:${(alerting.address() as net.AddressInfo).port}`;
+  }
+
+  // A proxy in front of Kubernetes may check it.
+  it.each([
+    ['bad_certificate', 42],
+    ['certificate_expired', 45],
+    ['unknown_ca', 48],
+    ['certificate_required', 116],
+  ])('that TLS is ended for is said to have been refused, and to have expired: %s', async (_name, alert) => {
+    const url = await startAlerting(alert);
+    const refusal = `the API server refused our client certificate (TLS alert ${alert})`;
+    const good = await open({ server: url, user: userOf(makeCertificate('me', { signedBy: authority })) });
+    expect(await errorOf(good.readService('a', never))).toMatchObject({ outcome: 'refused', reason: refusal });
+    const bad = await open({ server: url, user: userOf(expired) });
+    expect(await errorOf(bad.readService('a', never))).toMatchObject({
+      outcome: 'refused',
+      reason: `${refusal}: the client certificate expired at ${expiredAt}`,
+    });
+  });
+
+  // Node's own server says nothing before it hangs up.
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)('that is hung up on is said to have expired, with %s', async (version) => {
+    expect(await call(expired, { minVersion: version, maxVersion: version })).toMatchObject({
+      outcome: 'refused',
+      reason: `Kubernetes is unreachable (ECONNRESET): the client certificate expired at ${expiredAt}`,
+    });
+    const unknown = makeCertificate('me');
+    expect(await call(unknown, { minVersion: version, maxVersion: version })).toMatchObject({
+      outcome: 'unavailable',
+      reason: 'Kubernetes is unreachable (ECONNRESET)',
+    });
+  });
+
+  it('that is none is told before anything is sent', async () => {
+    const { key } = expired;
+    const error = await call({ certificate: 'no certificate', key }, {});
+    expect(error).toMatchObject({
+      outcome: 'misconfigured',
+      reason: expect.stringMatching(/^the CA, the client certificate or its key in the kubeconfig cannot be read \(/),
+    });
+  });
+
+  it('that does not fit its key is told before anything is sent', async () => {
+    const error = await call({ certificate: expired.certificate, key: makeCertificate('x').key }, {});
+    expect(error).toMatchObject({
+      outcome: 'misconfigured',
+      reason: expect.stringMatching(/cannot be read \(ERR_OSSL_/),
+    });
+  });
+});
+
+// The client's own agents for proxies knew neither of K8S_API_SERVER nor of K8S_TLS_SKIP_VERIFY.
+describe.each([
+  ['CONNECT', startConnectProxy],
+  ['SOCKS', startSocksProxy],
+] as const)("through the kubeconfig's proxy-url, %s,", (_how, startProxy) => {
+  async function start(identity = server) {
+    const api = await startApiServer(answerNotFound, identity);
+    const proxy = await startProxy(api.port);
+    onTestFinished(() => proxy.close());
+    return { api, proxy, cluster: { ...trust, 'proxy-url': proxy.url } };
+  }
+
+  it('calls go over one connection, and the certificate is checked', async () => {
+    const { api, proxy, cluster } = await start();
+    const kubernetes = await open({ server: `https://${host}:6443`, cluster });
+    for (let call = 0; call < 3; call += 1) {
+      await expect(kubernetes.readService('a', never)).resolves.toBeUndefined();
+    }
+    expect([proxy.targets, api.requests.length, api.connections()]).toEqual([[`${host}:6443`], 3, 1]);
+  });
+
+  it('the certificate is checked against the name in the kubeconfig where K8S_API_SERVER names another address', async () => {
+    const { proxy, cluster } = await start();
+    const env = { K8S_API_SERVER: 'https://elsewhere.example:7443' };
+    const right = await open({ server: `https://${host}:6443`, cluster }, env);
+    await expect(right.readService('a', never)).resolves.toBeUndefined();
+    expect(proxy.targets).toEqual(['elsewhere.example:7443']);
+    const wrong = await open({ server: 'https://other.example:6443', cluster }, env);
+    expect(await errorOf(wrong.readService('a', never))).toMatchObject({
+      outcome: 'refused',
+      reason: expect.stringContaining('another host name'),
+    });
+  });
+
+  it('the certificate is checked by the CA, and by the address where the kubeconfig has one', async () => {
+    const { api, cluster } = await start(makeCertificate(host));
+    const kubernetes = await open({ server: `https://${host}:6443`, cluster });
+    expect(await errorOf(kubernetes.readService('a', never))).toMatchObject({
+      outcome: 'refused',
+      reason: expect.stringContaining("not signed by the cluster's CA"),
+    });
+    const { cluster: byAddress } = await start();
+    const other = await open(
+      { server: 'https://10.0.0.1:6443', cluster: byAddress },
+      { K8S_API_SERVER: `https://${host}` },
+    );
+    expect(await errorOf(other.readService('a', never))).toMatchObject({
+      outcome: 'refused',
+      reason: expect.stringContaining('another host name'),
+    });
+    expect(api.requests).toEqual([]);
+  });
+
+  it.each<[string, Record<string, unknown>, Record<string, string>]>([
+    ['K8S_TLS_SKIP_VERIFY', {}, { K8S_TLS_SKIP_VERIFY: 'true' }],
+    ['insecure-skip-tls-verify', { 'insecure-skip-tls-verify': true }, {}],
+  ])('the certificate is not checked where %s says so', async (_what, more, env) => {
+    const { cluster } = await start(makeCertificate('other.example'));
+    const kubernetes = await open({ server: `https://${host}:6443`, cluster: { ...cluster, ...more } }, env);
+    await expect(kubernetes.readService('a', never)).resolves.toBeUndefined();
+  });
+
+  it('a call ends when its signal does', async () => {
+    const api = await startApiServer(() => {}, server);
+    const proxy = await startProxy(api.port);
+    onTestFinished(() => proxy.close());
+    const kubernetes = await open({ server: `https://${host}:6443`, cluster: { ...trust, 'proxy-url': proxy.url } });
+    expect(await errorOf(kubernetes.readService('a', AbortSignal.timeout(300)))).toMatchObject({
+      outcome: 'deadline-exceeded',
+    });
+  });
+});
