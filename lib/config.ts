@@ -1,13 +1,21 @@
 import * as z from 'zod/mini';
 import { type ClusterConfig, clusterSettings, readClusterConfig } from './config/cluster.ts';
+import { type ConfinementConfig, confinementSettings, readConfinementConfig } from './config/confinement.ts';
 import { findLifetimeProblems, type LifetimeConfig, lifetimeSettings, readLifetimeConfig } from './config/lifetimes.ts';
+import { findResourceProblems, type ResourceConfig, readResourceConfig, resourceSettings } from './config/resources.ts';
 import { readSandboxConfig, type SandboxConfig, sandboxSettings } from './config/sandboxes.ts';
 import { ProvisionerError } from './errors.ts';
 
 /** Everything that an operator can set, validated. Units are in the names. */
-export type Config = ClusterConfig & SandboxConfig & LifetimeConfig;
+export type Config = ClusterConfig & SandboxConfig & ResourceConfig & ConfinementConfig & LifetimeConfig;
 
-const settings = z.object({ ...sandboxSettings, ...clusterSettings, ...lifetimeSettings });
+const settings = z.object({
+  ...sandboxSettings,
+  ...resourceSettings,
+  ...confinementSettings,
+  ...clusterSettings,
+  ...lifetimeSettings,
+});
 
 /**
  * Reads the settings out of an environment; what is unset gets the original's default. Pure.
@@ -23,9 +31,11 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
   const config = {
     ...readClusterConfig(parsed.data, onLambda),
     ...readSandboxConfig(parsed.data),
+    ...readResourceConfig(parsed.data),
+    ...readConfinementConfig(parsed.data),
     ...readLifetimeConfig(parsed.data),
   };
-  const problems = findLifetimeProblems(config);
+  const problems = [...findResourceProblems(config), ...findLifetimeProblems(config)];
   if (problems.length > 0) throw misconfigured(problems);
   return Object.freeze(config);
 }

@@ -1,9 +1,11 @@
 import {
   CoreV1Api,
   createConfiguration,
+  NetworkingV1Api,
   ServerConfiguration,
   type V1DeleteOptions,
   type V1Namespace,
+  type V1NetworkPolicy,
   type V1Pod,
   type V1Preconditions,
   type V1Service,
@@ -55,6 +57,12 @@ export type Kubernetes = {
   deletePod(name: string, preconditions: V1Preconditions | undefined, signal: AbortSignal): Promise<boolean>;
   /** Takes the Pod of that UID away without grace; if there is none of that UID (any more), that is fine. */
   evictPod(name: string, uid: string, signal: AbortSignal): Promise<void>;
+  readNetworkPolicy(name: string, signal: AbortSignal): Promise<V1NetworkPolicy | undefined>;
+  createNetworkPolicy(policy: V1NetworkPolicy, signal: AbortSignal): Promise<void>;
+  /** With a `resourceVersion` in it, it holds only for that one. */
+  replaceNetworkPolicy(policy: V1NetworkPolicy, signal: AbortSignal): Promise<void>;
+  /** False if it was not there. */
+  deleteNetworkPolicy(name: string, signal: AbortSignal): Promise<boolean>;
 };
 
 let connected: Kubernetes | undefined;
@@ -75,11 +83,9 @@ export async function connectToKubernetes(config: Config, signal: AbortSignal): 
 /** A client of its own for this configuration. Throws as `loadClusterAccess` does. */
 export async function openKubernetes(config: Config, signal: AbortSignal): Promise<Kubernetes> {
   const access = await loadClusterAccess(config, signal);
-  const api = new CoreV1Api(
-    createConfiguration({
-      baseServer: new ServerConfiguration(access.server, {}),
-    }),
-  );
+  const configuration = createConfiguration({ baseServer: new ServerConfiguration(access.server, {}) });
+  const api = new CoreV1Api(configuration);
+  const networking = new NetworkingV1Api(configuration);
   const send = createTransport(access, config.skipTlsVerify);
   // A client of this API takes another way to the server per call: the only seam that a signal fits through.
   const within = (signal: AbortSignal, headers: Record<string, string> = {}) => ({ httpApi: send(signal, headers) });
@@ -133,6 +139,22 @@ export async function openKubernetes(config: Config, signal: AbortSignal): Promi
     async evictPod(name, uid, signal) {
       await isDone(deletePod(name, { body: { gracePeriodSeconds: 0, preconditions: { uid } } }, signal), true);
     },
+    readNetworkPolicy(name, signal) {
+      const reading = retry(() => networking.readNamespacedNetworkPolicy({ namespace, name }, within(signal)), signal);
+      return unless(reading, [isNotFound]);
+    },
+    async createNetworkPolicy(body, signal) {
+      await retry(() => networking.createNamespacedNetworkPolicy({ namespace, body }, within(signal)), signal);
+    },
+    async replaceNetworkPolicy(body, signal) {
+      const name = body.metadata?.name ?? '';
+      await retry(() => networking.replaceNamespacedNetworkPolicy({ namespace, name, body }, within(signal)), signal);
+    },
+    deleteNetworkPolicy: (name, signal) =>
+      isDone(
+        retry(() => networking.deleteNamespacedNetworkPolicy({ namespace, name }, within(signal)), signal),
+        false,
+      ),
   };
 }
 
