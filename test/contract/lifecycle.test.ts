@@ -2,8 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import { afterUse, aTime, expectError } from '../support/answers.ts';
 import { eventually } from '../support/eventually.ts';
-import type { KubernetesObject } from '../support/kubernetes-client.ts';
-import { isAbout, isFor, kubernetesStatus, writesAmong } from '../support/kubernetes-proxy.ts';
+import { isAbout, isFor, kubernetesStatus } from '../support/kubernetes-proxy.ts';
 import { originalPod, originalService } from '../support/original.ts';
 import { expectWholeSandbox } from '../support/whole-sandbox.ts';
 import { newSandboxId, newThreadId, useWorld } from '../support/world.ts';
