@@ -158,9 +158,9 @@ export async function removeNamespace(kubernetes: KubernetesClient): Promise<voi
   );
 }
 
-/** Removes every Pod, Service and quota of the namespace at once. */
+/** Removes every Pod, Service, quota and network policy of the namespace at once. */
 export async function removeSandboxObjects(kubernetes: KubernetesClient): Promise<void> {
-  for (const resource of ['resourcequotas', 'services', 'pods'] as const) {
+  for (const resource of ['resourcequotas', 'services', 'pods', 'networkpolicies'] as const) {
     const objects = await kubernetes.list(resource);
     await Promise.all(objects.map(({ metadata }) => kubernetes.remove(resource, metadata.name, 0)));
   }

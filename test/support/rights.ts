@@ -34,8 +34,11 @@ export function printRights(options: readonly string[], settings: Record<string,
 }
 
 /** The objects in what was printed, as `kubectl apply` reads it. */
-export const readPrinted = ({ stdout }: Printed): KubernetesObject[] =>
-  (loadAllYaml(stdout) as (KubernetesObject | null)[]).filter((object) => object !== null);
+export function readPrinted({ stdout }: Printed): KubernetesObject[] {
+  const documents = loadAllYaml(stdout) as (KubernetesObject | null)[];
+  // Without the client's classes.
+  return JSON.parse(JSON.stringify(documents.filter((document) => document !== null)));
+}
 
 /** Where an object of RBAC is, in its namespace or in the cluster. */
 export function rbacPathOf({ kind, metadata }: KubernetesObject, name = metadata.name): string {
