@@ -8,20 +8,13 @@ import { newSandboxId, newThreadId, useWorld, type World } from '../support/worl
 
 /** What a sandbox knows of the world around it: its environment, its mounts and its process. */
 async function lookInto(world: World, sandboxId: string) {
-  const read = (file: string) => runInSandbox(world.namespace, sandboxId, ['/bin/busybox', 'cat', file]);
+  const read = (file: string) => runInSandbox(world.cluster, sandboxId, ['/bin/busybox', 'cat', file]);
   const environment = (await read('/proc/1/environ')).split('\0').map((entry) => entry.split('=')[0] ?? '');
   const mounts = (await read('/proc/1/mounts')).split('\n').map((line) => line.split(' ')[1] ?? '');
   const status = Object.fromEntries(
     (await read('/proc/1/status')).split('\n').map((line) => line.split(/:\s+/) as [string, string]),
   );
-  const files = await runInSandbox(world.namespace, sandboxId, [
-    '/bin/busybox',
-    'find',
-    '/',
-    '-xdev',
-    '-name',
-    'token',
-  ]);
+  const files = await runInSandbox(world.cluster, sandboxId, ['/bin/busybox', 'find', '/', '-xdev', '-name', 'token']);
   return { environment, mounts, status, tokens: files.split('\n').filter(Boolean) };
 }
 
