@@ -9,10 +9,18 @@ import {
   type RemoveReason,
   type Verdict,
 } from './expiry.ts';
-import { type Deletion, isConflict, isNotFound, type Kubernetes } from './kubernetes.ts';
+import {
+  type Deletion,
+  isConflict,
+  isNamespaceMissing,
+  isNamespaceTerminating,
+  isNotFound,
+  type Kubernetes,
+} from './kubernetes.ts';
 import { log } from './log.ts';
 import { useAnnotations } from './manifests.ts';
 import { podName, sandboxIdLabel, serviceName, threadIdAnnotation } from './names.ts';
+import { keepNetworkPolicy, type NetworkPolicyState } from './network-policy.ts';
 import { isOwned } from './ownership.ts';
 import { findThreadId } from './status.ts';
 
@@ -29,7 +37,10 @@ export type Cleanup = Readonly<{
   requestId: string;
 }>;
 
-/** What a clean-up did, by reason. `remaining` are those that it should have looked after and had no time for. */
+/**
+ * What a clean-up did, by reason. `remaining` are those that it should have looked after and had no time for; `networkPolicy`
+ * is there where the settings speak of one.
+ */
 export type CleanupReport = {
   examined: number;
   deleted: Partial<Record<RemoveReason, number>>;
@@ -37,6 +48,7 @@ export type CleanupReport = {
   adopted: number;
   failed: Record<string, number>;
   remaining: number;
+  networkPolicy?: NetworkPolicyState | 'failed';
   dryRun: boolean;
 };
 
@@ -64,6 +76,7 @@ export async function cleanUpSandboxes(cleanup: Cleanup): Promise<CleanupReport>
     remaining: 0,
     dryRun: config.cleanupDryRun,
   };
+  const keeping = keepConfined(cleanup);
   const found = await findRemains(cleanup);
   report.examined = found.length;
   const queue = found.flatMap((remains): ToDo[] => {
@@ -88,7 +101,20 @@ export async function cleanUpSandboxes(cleanup: Cleanup): Promise<CleanupReport>
     }
   };
   await Promise.all(Array.from({ length: config.cleanupConcurrency }, worker));
-  return report;
+  const networkPolicy = await keeping;
+  return networkPolicy === undefined ? report : { ...report, networkPolicy };
+}
+
+/** Mends the network policy of all sandboxes, beside the rest. Never throws: that it failed stands in the report. */
+async function keepConfined({ kubernetes, config, signal }: Cleanup): Promise<CleanupReport['networkPolicy']> {
+  try {
+    return await keepNetworkPolicy(kubernetes, config, config.cleanupDryRun, signal);
+  } catch (error) {
+    // Where there is no namespace, there is nothing to confine.
+    if (isNamespaceMissing(error) || isNamespaceTerminating(error)) return undefined;
+    log.error('Could not keep the network policy', { error: error as Error });
+    return 'failed';
+  }
 }
 
 /**

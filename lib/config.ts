@@ -2,7 +2,9 @@ import * as z from 'zod/mini';
 import { type AwsConfig, awsSettings, readAwsConfig } from './config/aws.ts';
 import { type CallersConfig, callerSettings, findCallerProblems, readCallersConfig } from './config/callers.ts';
 import { type ClusterConfig, clusterSettings, findClusterProblems, readClusterConfig } from './config/cluster.ts';
+import { type ConfinementConfig, confinementSettings, readConfinementConfig } from './config/confinement.ts';
 import { findLifetimeProblems, type LifetimeConfig, lifetimeSettings, readLifetimeConfig } from './config/lifetimes.ts';
+import { findResourceProblems, type ResourceConfig, readResourceConfig, resourceSettings } from './config/resources.ts';
 import { readSandboxConfig, type SandboxConfig, sandboxSettings } from './config/sandboxes.ts';
 import { ProvisionerError } from './errors.ts';
 
@@ -10,11 +12,13 @@ import { ProvisionerError } from './errors.ts';
 export type AccessConfig = CallersConfig & { readonly aws: AwsConfig };
 
 /** Everything that an operator can set, validated. Units are in the names. */
-export type Config = ClusterConfig & SandboxConfig & LifetimeConfig & AccessConfig;
+export type Config = ClusterConfig & SandboxConfig & ResourceConfig & ConfinementConfig & LifetimeConfig & AccessConfig;
 
 const accessSettings = z.object({ ...callerSettings, ...awsSettings });
 const settings = z.object({
   ...sandboxSettings,
+  ...resourceSettings,
+  ...confinementSettings,
   ...clusterSettings,
   ...lifetimeSettings,
   ...callerSettings,
@@ -34,11 +38,18 @@ export function loadConfig(env: Environment): Config {
   const config = {
     ...readClusterConfig(values, onLambda),
     ...readSandboxConfig(values),
+    ...readResourceConfig(values),
+    ...readConfinementConfig(values),
     ...readLifetimeConfig(values),
     ...readCallersConfig(values),
     ...readAwsConfig(values),
   };
-  refuse([...findClusterProblems(values), ...findLifetimeProblems(config), ...findCallerProblems(values)]);
+  refuse([
+    ...findClusterProblems(values),
+    ...findResourceProblems(config),
+    ...findLifetimeProblems(config),
+    ...findCallerProblems(values),
+  ]);
   return Object.freeze(config);
 }
 

@@ -1,9 +1,11 @@
 import {
   CoreV1Api,
   createConfiguration,
+  NetworkingV1Api,
   ServerConfiguration,
   type V1DeleteOptions,
   type V1Namespace,
+  type V1NetworkPolicy,
   type V1Pod,
   type V1Preconditions,
   type V1Service,
@@ -63,6 +65,11 @@ export type Kubernetes = {
   deletePod(name: string, preconditions: V1Preconditions | undefined, signal: AbortSignal): Promise<Deletion>;
   /** Takes the Pod of that UID away without grace. */
   evictPod(name: string, uid: string, signal: AbortSignal): Promise<Deletion>;
+  readNetworkPolicy(name: string, signal: AbortSignal): Promise<V1NetworkPolicy | undefined>;
+  createNetworkPolicy(policy: V1NetworkPolicy, signal: AbortSignal): Promise<void>;
+  /** With a `resourceVersion` in it, it holds only for that one. */
+  replaceNetworkPolicy(policy: V1NetworkPolicy, signal: AbortSignal): Promise<void>;
+  deleteNetworkPolicy(name: string, signal: AbortSignal): Promise<Deletion>;
 };
 
 let connected: Kubernetes | undefined;
@@ -96,7 +103,9 @@ export async function openKubernetes(
       setting: uncheckedBy,
     });
   }
-  const api = new CoreV1Api(createConfiguration({ baseServer: new ServerConfiguration(placeholderServer, {}) }));
+  const configuration = createConfiguration({ baseServer: new ServerConfiguration(placeholderServer, {}) });
+  const api = new CoreV1Api(configuration);
+  const networking = new NetworkingV1Api(configuration);
   const send = createTransport(keepCredentials(access, config, now), now);
   // A client of this API takes another way to the server per call: the only seam that a signal fits through.
   const within = (signal: AbortSignal, headers: Record<string, string> = {}) => ({ httpApi: send(signal, headers) });
@@ -149,6 +158,22 @@ export async function openKubernetes(
       outcomeOf(deletePod(name, preconditions ? { body: { preconditions } } : {}, signal), preconditions !== undefined),
     evictPod: (name, uid, signal) =>
       outcomeOf(deletePod(name, { body: { gracePeriodSeconds: 0, preconditions: { uid } } }, signal), true),
+    readNetworkPolicy(name, signal) {
+      const reading = retry(() => networking.readNamespacedNetworkPolicy({ namespace, name }, within(signal)), signal);
+      return orNothing(reading);
+    },
+    async createNetworkPolicy(body, signal) {
+      await retry(() => networking.createNamespacedNetworkPolicy({ namespace, body }, within(signal)), signal);
+    },
+    async replaceNetworkPolicy(body, signal) {
+      const name = body.metadata?.name ?? '';
+      await retry(() => networking.replaceNamespacedNetworkPolicy({ namespace, name, body }, within(signal)), signal);
+    },
+    deleteNetworkPolicy: (name, signal) =>
+      outcomeOf(
+        retry(() => networking.deleteNamespacedNetworkPolicy({ namespace, name }, within(signal)), signal),
+        false,
+      ),
   };
 }
 

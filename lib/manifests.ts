@@ -1,4 +1,4 @@
-import type { V1Namespace, V1OwnerReference, V1Pod, V1Service } from '@kubernetes/client-node';
+import type { V1Namespace, V1OwnerReference, V1Pod, V1SecurityContext, V1Service } from '@kubernetes/client-node';
 import type { Config } from './config.ts';
 import {
   lastUsedAtAnnotation,
@@ -75,6 +75,7 @@ export const buildPod = (request: CreateSandboxRequest, owner: V1Service, config
     automountServiceAccountToken: false,
     enableServiceLinks: false,
     restartPolicy: 'Always',
+    ...(config.runtimeClass !== undefined && { runtimeClassName: config.runtimeClass }),
     containers: [
       {
         name: 'sandbox',
@@ -96,14 +97,22 @@ export const buildPod = (request: CreateSandboxRequest, owner: V1Service, config
           failureThreshold: 3,
         },
         resources: {
-          requests: { cpu: '100m', memory: '256Mi', 'ephemeral-storage': '500Mi' },
-          limits: { cpu: '1000m', memory: '1Gi', 'ephemeral-storage': '500Mi' },
+          requests: {
+            cpu: config.cpuRequest,
+            memory: config.memoryRequest,
+            'ephemeral-storage': config.ephemeralStorageRequest,
+          },
+          limits: {
+            cpu: config.cpuLimit,
+            memory: config.memoryLimit,
+            'ephemeral-storage': config.ephemeralStorageLimit,
+          },
         },
         volumeMounts: [
           { name: 'skills', mountPath: '/mnt/skills', readOnly: true },
           { name: 'user-data', mountPath: '/mnt/user-data', readOnly: false },
         ],
-        securityContext: { privileged: false, allowPrivilegeEscalation: true },
+        securityContext: buildSecurityContext(config),
       },
     ],
     volumes: [
@@ -115,5 +124,28 @@ export const buildPod = (request: CreateSandboxRequest, owner: V1Service, config
     ],
   },
 });
+
+/**
+ * What the process of a sandbox may do, as the Pod Security Standards name it. `original` sets no seccomp profile, which most
+ * clusters take for none at all; `baseline` differs in that alone. With all of them the kernel is the node's own, unless there
+ * is a runtime class.
+ */
+function buildSecurityContext({ podSecurity, runAsUser }: Config): V1SecurityContext {
+  const user = runAsUser === undefined ? {} : { runAsUser, runAsGroup: runAsUser };
+  if (podSecurity === 'original') return { privileged: false, allowPrivilegeEscalation: true, ...user };
+  const seccompProfile = { type: 'RuntimeDefault' };
+  if (podSecurity === 'baseline') {
+    return { privileged: false, allowPrivilegeEscalation: true, seccompProfile, ...user };
+  }
+  const capabilities = { drop: ['ALL'] };
+  return {
+    privileged: false,
+    allowPrivilegeEscalation: false,
+    runAsNonRoot: true,
+    capabilities,
+    seccompProfile,
+    ...user,
+  };
+}
 
 const probed = { path: '/v1/sandbox', port: 8080 };

@@ -16,8 +16,14 @@ export const serviceName = (sandboxId: string): string => `sandbox-${sandboxId}-
 /** The label that bears a sandbox's id, on its Pod and its Service; the Service selects its Pod by it. */
 export const sandboxIdLabel = 'sandbox-id';
 
-/** Selects every Pod and Service that belongs to a sandbox, the original provisioner's too. */
-export const sandboxSelector = 'app=deer-flow-sandbox';
+/** The label that every Pod and Service of a sandbox bears, the original provisioner's too. */
+export const sandboxLabel = { app: 'deer-flow-sandbox' } as const;
+
+/** Selects by it. */
+export const sandboxSelector = `app=${sandboxLabel.app}`;
+
+/** The NetworkPolicy of all sandboxes of the namespace. */
+export const networkPolicyName = 'sandbox-provisioner';
 
 /** The labels of the namespace, as the original sets them. */
 export const namespaceLabels = {
@@ -27,7 +33,7 @@ export const namespaceLabels = {
 
 /** The four labels of a sandbox's Pod and Service, as the original sets them. */
 export const sandboxLabels = (sandboxId: string): Record<string, string> => ({
-  app: 'deer-flow-sandbox',
+  ...sandboxLabel,
   [sandboxIdLabel]: sandboxId,
   ...namespaceLabels,
 });

@@ -18,6 +18,7 @@ import {
 import { log } from './log.ts';
 import { buildNamespace, buildOwner, buildPod, buildService, useAnnotations } from './manifests.ts';
 import { lastUsedByAnnotation, podName, sandboxIdLabel, serviceName, threadIdAnnotation } from './names.ts';
+import { requireNetworkPolicy } from './network-policy.ts';
 import { belongsTo, isOwned, isOwnedByAnother } from './ownership.ts';
 import { createRecentIds } from './recent-ids.ts';
 import type { CreateSandboxRequest } from './request.ts';
@@ -100,11 +101,12 @@ async function outwait({ failure, cause }: PassingFailure, attempt: number, sign
 async function tryToCreate(request: CreateSandboxRequest, operation: Operation): Promise<SandboxView> {
   const { kubernetes, config, now, signal } = operation;
   const reading = settle(kubernetes.readPod(podName(request.sandboxId), signal));
+  const confining = settle(requireNetworkPolicy(kubernetes, config, now(), signal));
   const claim = await claimService(request, operation);
   const pod = await reading;
   try {
     const service = await awaitNodePort(claim.service, operation);
-    const serving = await ensurePod(request, service, pod, claim.isNew, operation);
+    const serving = await ensurePod(request, service, pod, claim.isNew, confining, operation);
     seenAlive.add(request.sandboxId, now());
     return present(request.sandboxId, service, serving, config);
   } catch (error) {
@@ -414,13 +416,15 @@ async function requireSameService(service: V1Service, { kubernetes, signal }: Op
 
 /**
  * A Pod that serves behind this Service: the one that was read, one that another request made, or a new one. A Pod that
- * terminates, has ended or is another Service's stands in the way, and is taken away at once, by its UID.
+ * terminates, has ended or is another Service's stands in the way, and is taken away at once, by its UID. A new one is made
+ * only once `confining`, the network policy, is done.
  */
 async function ensurePod(
   request: CreateSandboxRequest,
   service: V1Service,
   read: Settled<V1Pod | undefined>,
   isNew: boolean,
+  confining: Promise<Settled<void>>,
   operation: Operation,
 ): Promise<V1Pod> {
   const { kubernetes, config, signal } = operation;
@@ -444,6 +448,7 @@ async function ensurePod(
     // Another Service's Pod is what is left of an older sandbox, unless it is our Service that is the older one by now: as
     // long as ours is there, no other can have been made, so a Pod that was read before is not a newer sandbox's.
     if (pod !== undefined && isOwnedByAnother(pod, service)) await requireSameService(service, operation);
+    requireConfined(await confining);
     try {
       if (pod !== undefined) await kubernetes.evictPod(name, pod.metadata?.uid ?? '', signal);
       return await kubernetes.createPod(buildPod(request, service, config), signal);
@@ -461,6 +466,14 @@ async function ensurePod(
     }
     if (attempt > 0) await pause(attempt - 1, 'its old Pod is still there', signal);
   }
+}
+
+/** No Pod is made that the network policy is not there for. */
+function requireConfined(confined: Settled<void>): void {
+  if ('value' in confined) return;
+  const { error } = confined;
+  if (isNamespaceMissing(error) || isNamespaceTerminating(error)) throw new Obstacle('its namespace is being deleted');
+  throw describeFailure('Network policy update failed', error);
 }
 
 const isOlder = (pod: V1Pod, service: V1Service): boolean =>

@@ -33,11 +33,12 @@ export function runScheduled(cleanUp: (invocation: ScheduledInvocation) => Promi
       requestId: context.awsRequestId,
     });
     const failures = Object.values(report.failed).reduce((sum, number) => sum + number, 0);
-    if (failures === 0) {
+    if (failures === 0 && report.networkPolicy !== 'failed') {
       log.info('Cleaned up', { report });
       return report;
     }
     log.error('Cleaned up, but not everything', { report });
+    if (failures === 0) throw new Error('The network policy could not be kept');
     throw new Error(`${failures} of ${report.examined} sandboxes could not be cleaned up`);
   });
 }

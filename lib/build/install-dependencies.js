@@ -31,12 +31,13 @@ function readPackages(path) {
 }
 
 function install() {
-  console.log('Installing the dependencies (npm ci)…');
+  // Not to standard output: that is for what the command itself prints.
+  console.error('Installing the dependencies (npm ci)…');
   const npm = process.env.npm_execpath;
   const [command, ...args] = npm?.endsWith('.js') ? [process.execPath, npm] : ['npm'];
   // Whatever the machine's npm is set to leave out: the tools are development dependencies, Node 24 is an optional one.
   const flags = ['ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund', '--loglevel=error'];
-  const { status } = spawnSync(command, [...args, ...flags], { cwd: root, stdio: 'inherit' });
+  const { status } = spawnSync(command, [...args, ...flags], { cwd: root, stdio: ['inherit', 2, 2] });
   if (status !== 0) process.exit(status ?? 1);
 }
 

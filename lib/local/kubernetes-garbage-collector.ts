@@ -1,4 +1,4 @@
-import { KINDS, type KubernetesObject, type OwnerReference } from './kubernetes-objects.ts';
+import { apiVersionOf, KINDS, type KubernetesObject, type OwnerReference } from './kubernetes-objects.ts';
 import type { Registry } from './kubernetes-registry.ts';
 import type { Store } from './kubernetes-store.ts';
 import type { Timers } from './kubernetes-timers.ts';
@@ -11,7 +11,7 @@ import type { Timers } from './kubernetes-timers.ts';
 export function startGarbageCollector(store: Store, registry: Registry, timers: Timers): void {
   /** An owner of a kind that is not served here cannot be looked for: it is taken to be there. */
   function isThere({ apiVersion, kind, name, uid }: OwnerReference, namespace: string | undefined): boolean {
-    const known = Object.values(KINDS).find((one) => one === kind && apiVersion === 'v1');
+    const known = Object.values(KINDS).find((one) => one === kind && apiVersion === apiVersionOf(one));
     return known === undefined || store.get(known, namespace, name)?.metadata.uid === uid;
   }
 

@@ -1,4 +1,4 @@
-import { type Kind, type KubernetesObject, pluralOf } from './kubernetes-objects.ts';
+import { apiVersionOf, type Kind, type KubernetesObject, pluralOf } from './kubernetes-objects.ts';
 import { badRequest, StatusError } from './kubernetes-status.ts';
 import type { Store } from './kubernetes-store.ts';
 import type { Timers } from './kubernetes-timers.ts';
@@ -85,6 +85,6 @@ export function createLists(store: Store, timers: Timers) {
     };
     // In a list Kubernetes leaves each item's kind out.
     const shown = page.map(({ kind, apiVersion, ...rest }) => rest);
-    return { kind: `${kind}List`, apiVersion: 'v1', metadata, items: shown };
+    return { kind: `${kind}List`, apiVersion: apiVersionOf(kind), metadata, items: shown };
   };
 }

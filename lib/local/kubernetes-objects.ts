@@ -17,7 +17,7 @@ export type Metadata = {
 
 type Fields = { [field: string]: unknown };
 type Typed<Kind extends string, Spec, Status> = {
-  apiVersion: 'v1';
+  apiVersion: string;
   kind: Kind;
   metadata: Metadata;
   spec: Spec;
@@ -30,6 +30,7 @@ export type PodSpec = Fields & {
   volumes?: { hostPath?: { path: string } }[];
   nodeName?: string;
   nodeSelector?: Record<string, string>;
+  runtimeClassName?: string;
   terminationGracePeriodSeconds: number;
 };
 export type PodStatus = Fields & { phase: string; conditions?: PodCondition[] };
@@ -44,9 +45,10 @@ export type Pod = Typed<'Pod', PodSpec, PodStatus>;
 export type Service = Typed<'Service', ServiceSpec, Fields>;
 type Namespace = Typed<'Namespace', Fields, { phase: string }>;
 export type ResourceQuota = Typed<'ResourceQuota', { hard?: Amounts }, { hard?: Amounts; used?: Amounts }>;
-type Event = { apiVersion: 'v1'; kind: 'Event'; metadata: Metadata; spec?: never; status?: never };
+type NetworkPolicy = { apiVersion: string; kind: 'NetworkPolicy'; metadata: Metadata; spec: Fields; status?: never };
+type Event = { apiVersion: string; kind: 'Event'; metadata: Metadata; spec?: never; status?: never };
 
-export type KubernetesObject = Pod | Service | Namespace | ResourceQuota | Event;
+export type KubernetesObject = Pod | Service | Namespace | ResourceQuota | NetworkPolicy | Event;
 export type Kind = KubernetesObject['kind'];
 export type OfKind<K extends Kind> = Extract<KubernetesObject, { kind: K }>;
 
@@ -54,13 +56,24 @@ export type OfKind<K extends Kind> = Extract<KubernetesObject, { kind: K }>;
 export const KINDS: Readonly<Record<string, Kind>> = {
   events: 'Event',
   namespaces: 'Namespace',
+  networkpolicies: 'NetworkPolicy',
   pods: 'Pod',
   resourcequotas: 'ResourceQuota',
   services: 'Service',
 };
 
-/** What a kind is called in paths and messages. */
-export const pluralOf = (kind: Kind): string => `${kind.toLowerCase()}s`;
+/** What a kind is called in paths. */
+export const pluralOf = (kind: Kind): string =>
+  kind === 'NetworkPolicy' ? 'networkpolicies' : `${kind.toLowerCase()}s`;
+
+/** The API group of a kind; the core group has no name. */
+export const groupOf = (kind: Kind): string => (kind === 'NetworkPolicy' ? 'networking.k8s.io' : '');
+
+export const apiVersionOf = (kind: Kind): string => (groupOf(kind) === '' ? 'v1' : `${groupOf(kind)}/v1`);
+
+/** What a kind is called in messages and quotas: with its group. */
+export const resourceOf = (kind: Kind): string =>
+  groupOf(kind) === '' ? pluralOf(kind) : `${pluralOf(kind)}.${groupOf(kind)}`;
 
 /** Whether a Pod has ended: nothing runs in it any more, and nothing will. */
 export const isEnded = ({ status }: Pod): boolean => status.phase === 'Failed' || status.phase === 'Succeeded';

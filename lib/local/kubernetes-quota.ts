@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { isEnded, KINDS, type KubernetesObject, pluralOf, type ResourceQuota } from './kubernetes-objects.ts';
+import { isEnded, KINDS, type KubernetesObject, type ResourceQuota, resourceOf } from './kubernetes-objects.ts';
 import { forbidden } from './kubernetes-status.ts';
 import type { Store } from './kubernetes-store.ts';
 import type { Timers } from './kubernetes-timers.ts';
@@ -8,7 +8,7 @@ type Usage = Record<string, number>;
 
 /** What one object uses of the things that a quota can limit. */
 function usageOf(object: KubernetesObject): Usage {
-  const usage: Usage = { [`count/${pluralOf(object.kind)}`]: 1 };
+  const usage: Usage = { [`count/${resourceOf(object.kind)}`]: 1 };
   // A Pod that has ended counts only as an object.
   if (object.kind === 'Pod' && !isEnded(object)) usage.pods = 1;
   if (object.kind !== 'Service') return usage;

@@ -2,12 +2,12 @@ import { randomInt, randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { NodePorts } from './kubernetes-node-ports.ts';
 import {
+  apiVersionOf,
   formatTime,
   isEnded,
   type Kind,
   type KubernetesObject,
   type Metadata,
-  pluralOf,
   type Service,
 } from './kubernetes-objects.ts';
 import type { Quotas } from './kubernetes-quota.ts';
@@ -15,6 +15,7 @@ import {
   alreadyExists,
   badRequest,
   conflict,
+  detailsOf,
   forbidden,
   internalError,
   invalid,
@@ -143,7 +144,7 @@ export function createRegistry(
     async create(kind, namespace, given) {
       const { name = '', namespace: inBody } = given.metadata ?? {};
       if ((given.kind ?? kind) !== kind) {
-        throw badRequest(`${given.kind} in version "v1" cannot be handled as a ${kind}`);
+        throw badRequest(`${given.kind} in version "${apiVersionOf(kind)}" cannot be handled as a ${kind}`);
       }
       if (kind === 'Event') throw unsupported('events of the caller');
       if (namespace !== undefined && inBody && inBody !== namespace) {
@@ -152,9 +153,13 @@ export function createRegistry(
       checkNamespace(kind, namespace, name);
       const own = { name, namespace, uid: randomUUID(), creationTimestamp: formatTime(Date.now()) };
       const metadata = combine(own, given.metadata);
-      let object = { kind, apiVersion: 'v1', metadata, ...fill(kind, given.spec) } as KubernetesObject;
+      let object = { kind, apiVersion: apiVersionOf(kind), metadata, ...fill(kind, given.spec) } as KubernetesObject;
       const errors = validate(object);
       if (errors.length > 0) throw invalid(kind, name, errors);
+
+      if (object.kind === 'Pod' && object.spec.runtimeClassName !== undefined) {
+        throw forbidden(kind, name, `pod rejected: RuntimeClass "${object.spec.runtimeClassName}" not found`);
+      }
 
       // The order is Kubernetes': ports, then quota, and only then is it noticed that the name is taken.
       const taken: number[] = [];
@@ -203,7 +208,7 @@ export function createRegistry(
       if (kind !== 'Pod') {
         store.remove(object);
         if (kind === 'ResourceQuota') return object;
-        const details = { name: metadata.name, kind: pluralOf(kind), uid: metadata.uid };
+        const details = { ...detailsOf(kind, metadata.name), uid: metadata.uid };
         return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details };
       }
       // Only a Pod that a kubelet has in hand is given time to end.

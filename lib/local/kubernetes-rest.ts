@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
 import type { createLists } from './kubernetes-lists.ts';
-import { isObject, KINDS, type Kind } from './kubernetes-objects.ts';
+import { groupOf, isObject, KINDS, type Kind } from './kubernetes-objects.ts';
 import { readPatch } from './kubernetes-patch.ts';
 import type { DeleteOptions, Given, Registry } from './kubernetes-registry.ts';
 import {
@@ -17,13 +17,14 @@ import {
 const VERSION = { major: '1', minor: '20', gitVersion: 'v1.20.2+embedded' };
 
 const PATH =
-  /^\/api\/v1(?:\/namespaces\/(?<namespace>[^/]+))?\/(?<plural>[^/]+)(?:\/(?<name>[^/]+)(?<status>\/status)?)?$/;
+  /^\/(?:api|apis\/(?<group>[^/]+))\/v1(?:\/namespaces\/(?<namespace>[^/]+))?\/(?<plural>[^/]+)(?:\/(?<name>[^/]+)(?<status>\/status)?)?$/;
 
 /** Which list or object a path names. */
 function readPath(path: string): { kind: Kind; namespace: string | undefined; name: string; isStatus: boolean } {
-  const { namespace, plural = '', name = '', status } = PATH.exec(path)?.groups ?? {};
+  const { group = '', namespace, plural = '', name = '', status } = PATH.exec(path)?.groups ?? {};
   const kind = Object.hasOwn(KINDS, plural) ? KINDS[plural] : undefined;
-  if (kind === undefined || (kind === 'Namespace') !== (namespace === undefined)) throw noSuchPath();
+  if (kind === undefined || groupOf(kind) !== group || (kind === 'Namespace') !== (namespace === undefined))
+    throw noSuchPath();
   return { kind, namespace, name, isStatus: status !== undefined };
 }
 

@@ -1,4 +1,4 @@
-import { type Kind, pluralOf } from './kubernetes-objects.ts';
+import { groupOf, type Kind, pluralOf, resourceOf } from './kubernetes-objects.ts';
 
 /** An answer that is a failure, in Kubernetes' words; `body` is the `Status` that is sent. */
 export class StatusError extends Error {
@@ -28,33 +28,35 @@ export const methodNotAllowed = (): StatusError =>
 export const internalError = (message: string): StatusError =>
   new StatusError(500, 'InternalError', `Internal error occurred: ${message}`, { causes: [{ message }] });
 
+/** How the details of a failure name an object. */
+export const detailsOf = (kind: Kind, name: string): object => ({
+  name,
+  ...(groupOf(kind) !== '' && { group: groupOf(kind) }),
+  kind: pluralOf(kind),
+});
+
 export const notFound = (kind: Kind, name: string): StatusError =>
-  new StatusError(404, 'NotFound', `${pluralOf(kind)} "${name}" not found`, { name, kind: pluralOf(kind) });
+  new StatusError(404, 'NotFound', `${resourceOf(kind)} "${name}" not found`, detailsOf(kind, name));
 
 export function alreadyExists(kind: Kind, name: string, isTerminating: boolean): StatusError {
   const prefix = isTerminating ? 'object is being deleted: ' : '';
-  const message = `${prefix}${pluralOf(kind)} "${name}" already exists`;
-  return new StatusError(409, 'AlreadyExists', message, { name, kind: pluralOf(kind) });
+  const message = `${prefix}${resourceOf(kind)} "${name}" already exists`;
+  return new StatusError(409, 'AlreadyExists', message, detailsOf(kind, name));
 }
 
-/** `subject` is the plural for an update and the kind for a delete: Kubernetes uses both. */
-export const conflict = (subject: string, name: string, why: string): StatusError =>
-  new StatusError(409, 'Conflict', `Operation cannot be fulfilled on ${subject} "${name}": ${why}`, {
-    name,
-    kind: subject,
-  });
+/** What the preconditions of a delete say; it names the kind where an update names the plural. */
+export const conflict = (kind: Kind, name: string, why: string): StatusError =>
+  new StatusError(409, 'Conflict', `Operation cannot be fulfilled on ${kind} "${name}": ${why}`, { name, kind });
 
-export const modified = (kind: Kind, name: string): StatusError =>
-  conflict(
-    pluralOf(kind),
-    name,
-    'the object has been modified; please apply your changes to the latest version and try again',
-  );
+export function modified(kind: Kind, name: string): StatusError {
+  const why = 'the object has been modified; please apply your changes to the latest version and try again';
+  const message = `Operation cannot be fulfilled on ${resourceOf(kind)} "${name}": ${why}`;
+  return new StatusError(409, 'Conflict', message, detailsOf(kind, name));
+}
 
 export const forbidden = (kind: Kind, name: string, why: string, causes?: object[]): StatusError =>
-  new StatusError(403, 'Forbidden', `${pluralOf(kind)} "${name}" is forbidden: ${why}`, {
-    name,
-    kind: pluralOf(kind),
+  new StatusError(403, 'Forbidden', `${resourceOf(kind)} "${name}" is forbidden: ${why}`, {
+    ...detailsOf(kind, name),
     causes,
   });
 

@@ -18,7 +18,7 @@ let kubernetes: Kubernetes;
 beforeAll(async () => {
   log.setLogLevel('SILENT');
   cluster = await openTestCluster();
-  proxy = await startKubernetesProxy(cluster.address);
+  proxy = await startKubernetesProxy(cluster.access);
   config = loadConfig({
     ...cluster.settings,
     KUBECONFIG_PATH: proxy.kubeconfig,
@@ -26,10 +26,6 @@ beforeAll(async () => {
     SANDBOX_FAILED_RETENTION_SECONDS: '0',
   });
   kubernetes = await openKubernetes(config, AbortSignal.timeout(5_000));
-  await cluster.kubernetes.createNamespace();
-  if (cluster.isEmbedded) return;
-  const read = () => cluster.kubernetes.find('serviceaccounts', 'default');
-  await eventually('there: the service account of the namespace', read, (account) => account !== undefined);
 });
 
 afterAll(async () => {

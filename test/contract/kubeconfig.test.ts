@@ -33,7 +33,7 @@ const file = path.join(folder, 'config');
 
 beforeAll(async () => {
   cluster = await openTestCluster();
-  proxy = await startKubernetesProxy(cluster.address);
+  proxy = await startKubernetesProxy(cluster.access);
   front = https.createServer({ cert: trusted.certificate, key: trusted.key }, (request, response) => {
     const outgoing = http.request(
       `${proxy.url}${request.url}`,

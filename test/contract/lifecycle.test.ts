@@ -1,11 +1,10 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { afterUse, aTime, expectError } from '../support/answers.ts';
-import { removeNamespace } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
-import type { KubernetesObject } from '../support/kubernetes-client.ts';
-import { isAbout, isFor, kubernetesStatus, writesAmong } from '../support/kubernetes-proxy.ts';
+import { isAbout, isFor, kubernetesStatus } from '../support/kubernetes-proxy.ts';
 import { originalPod, originalService } from '../support/original.ts';
+import { expectWholeSandbox } from '../support/whole-sandbox.ts';
 import { newSandboxId, newThreadId, useWorld } from '../support/world.ts';
 
 const world = useWorld();
@@ -29,18 +28,6 @@ const creationOf = (resource: 'pods' | 'services', sandboxId: string) => ({
     call.method === 'POST' && isFor(call, resource) && isAbout(call, sandboxId),
 });
 
-/** One Pod, one Service, the one owned by the other, running, and open at its URL. */
-async function expectWholeSandbox(sandboxId: string): Promise<{ pod: KubernetesObject; service: KubernetesObject }> {
-  const view = await world.untilRunning(sandboxId);
-  await world.untilOpen(view);
-  const [pods, services] = [await world.podsOf(sandboxId), await world.servicesOf(sandboxId)];
-  expect({ pods: pods.length, services: services.length }).toEqual({ pods: 1, services: 1 });
-  const [pod, service] = [pods[0] as KubernetesObject, services[0] as KubernetesObject];
-  expect(pod.metadata.deletionTimestamp).toBeUndefined();
-  expect(pod.metadata.ownerReferences?.map(({ uid }) => uid)).toEqual([service.metadata.uid]);
-  return { pod, service };
-}
-
 describe('a sandbox that is removed and asked for again at once', () => {
   it('lives, though its old Pod takes 30 s to end', async () => {
     // The original put a new Service in front of the dying Pod and answered 200 with NotFound for ever after.
@@ -50,7 +37,7 @@ describe('a sandbox that is removed and asked for again at once', () => {
     const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
     expect(answer.status, answer.text).toBe(200);
     expect(answer.body.status).toBeOneOf(['Pending', 'Running']);
-    const { pod } = await expectWholeSandbox(sandboxId);
+    const { pod } = await expectWholeSandbox(world, sandboxId);
     expect(pod.metadata.uid).not.toBe(oldPod?.metadata.uid);
   });
 
@@ -61,7 +48,7 @@ describe('a sandbox that is removed and asked for again at once', () => {
       const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
       expect(answer.status, answer.text).toBe(200);
     }
-    await expectWholeSandbox(sandboxId);
+    await expectWholeSandbox(world, sandboxId);
   });
 
   it('goes to another thread, if that is who asks: the id is free again', async () => {
@@ -70,7 +57,7 @@ describe('a sandbox that is removed and asked for again at once', () => {
     const threadId = newThreadId();
     const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
     expect(answer.status, answer.text).toBe(200);
-    const { pod } = await expectWholeSandbox(sandboxId);
+    const { pod } = await expectWholeSandbox(world, sandboxId);
     expect(JSON.stringify(pod.spec.volumes)).toContain(`${world.settings.THREADS_HOST_PATH}/${threadId}/user-data`);
   });
 });
@@ -84,7 +71,7 @@ describe('a sandbox whose Pod is not there', () => {
     const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
     expect(answer).toMatchObject({ status: 200, body: { sandbox_id: sandboxId, sandbox_url: view.sandbox_url } });
     expect(answer.body.status).toBeOneOf(['Pending', 'Running']);
-    const { service } = await expectWholeSandbox(sandboxId);
+    const { service } = await expectWholeSandbox(world, sandboxId);
     expect((await world.get(sandboxId)).body.sandbox_url).toBe(view.sandbox_url);
     expect(service.metadata.annotations?.['sandbox-provisioner/thread-id']).toBe(threadId);
   });
@@ -99,7 +86,7 @@ describe('a sandbox whose Pod is not there', () => {
     expect((await world.list()).body).toEqual({ sandboxes: [{ ...view, status: 'NotFound' }], count: 1 });
     const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
     expect(answer).toMatchObject({ status: 200, body: { sandbox_url: view.sandbox_url } });
-    const { pod } = await expectWholeSandbox(sandboxId);
+    const { pod } = await expectWholeSandbox(world, sandboxId);
     expect(pod.metadata.uid).not.toBe(oldPod?.metadata.uid);
   });
 
@@ -111,7 +98,7 @@ describe('a sandbox whose Pod is not there', () => {
     const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
     expect(answer.status, answer.text).toBe(200);
     expect(answer.body.status).toBeOneOf(['Pending', 'Running']);
-    const { pod } = await expectWholeSandbox(sandboxId);
+    const { pod } = await expectWholeSandbox(world, sandboxId);
     expect(pod.metadata.uid).not.toBe(endedPod?.metadata.uid);
   });
 
@@ -132,7 +119,7 @@ describe('a sandbox whose Pod is not there', () => {
     );
     expect((await world.get(sandboxId)).body.status).toBe('NotFound');
     expect((await world.create({ sandbox_id: sandboxId, thread_id: threadId })).status).toBe(200);
-    await expectWholeSandbox(sandboxId);
+    await expectWholeSandbox(world, sandboxId);
   });
 });
 
@@ -161,7 +148,7 @@ describe('eight creates of one sandbox at once', () => {
       const status = expect.toBeOneOf(['Pending', 'Running']);
       expect(answer.body).toEqual({ sandbox_id, sandbox_url, status, created_at, expires_at: aTime });
     }
-    await expectWholeSandbox(body.sandbox_id);
+    await expectWholeSandbox(world, body.sandbox_id);
   });
 
   it('make one each after a removal, while the old Pod still ends', async () => {
@@ -171,7 +158,7 @@ describe('eight creates of one sandbox at once', () => {
     const answers = await Promise.all(eight.map(() => world.create(body)));
     expect(answers.map(({ status }) => status)).toEqual(eight.map(() => 200));
     expect(new Set(answers.map((answer) => answer.body.sandbox_url)).size).toBe(1);
-    await expectWholeSandbox(sandboxId);
+    await expectWholeSandbox(world, sandboxId);
   });
 
   it('are all served, though their notes of use meet on the Service', async () => {
@@ -186,7 +173,7 @@ describe('eight creates of one sandbox at once', () => {
     const body = { sandbox_id: sandboxId, thread_id: threadId };
     const answers = await Promise.all(eight.map(() => world.create(body)));
     expect(answers.map(({ status }) => status)).toEqual(eight.map(() => 200));
-    await expectWholeSandbox(sandboxId);
+    await expectWholeSandbox(world, sandboxId);
   });
 
   it('are all served of one that the original made, though the quota is full: all adopt it at the same moment', async () => {
@@ -243,7 +230,7 @@ describe('eight creates of one sandbox at once', () => {
     // It may say that it failed, or that the sandbox is there; it may not take it away.
     if (answer.status === 200) expect(answer.body.sandbox_url).toBe(others[0]?.body.sandbox_url);
     else expectError(answer, 500, /^Pod creation failed: \S/);
-    const { service } = await expectWholeSandbox(body.sandbox_id);
+    const { service } = await expectWholeSandbox(world, body.sandbox_id);
     for (const other of others) expect(other.body.sandbox_url).toContain(`:${service.spec.ports[0].nodePort}`);
   });
 
@@ -260,7 +247,7 @@ describe('eight creates of one sandbox at once', () => {
     for (const failed of answers.filter(({ status }) => status !== 200)) expectError(failed, 500);
     expect(succeeded.length).toBeGreaterThanOrEqual(7);
     expect(new Set(succeeded.map((answer) => answer.body.sandbox_url)).size).toBe(1);
-    const { service } = await expectWholeSandbox(body.sandbox_id);
+    const { service } = await expectWholeSandbox(world, body.sandbox_id);
     expect(succeeded[0]?.body.sandbox_url).toContain(`:${service.spec.ports[0].nodePort}`);
   });
 });
@@ -274,7 +261,7 @@ describe('a create and a delete at the same moment', () => {
       expect(answers.map(({ status, text }) => (status === 200 ? status : text))).toEqual([200, 200]);
     }
     expect((await world.create(body)).status).toBe(200);
-    await expectWholeSandbox(body.sandbox_id);
+    await expectWholeSandbox(world, body.sandbox_id);
   });
 
   it('of two deletes, both are answered', async () => {
@@ -307,7 +294,7 @@ describe('a create that fails', () => {
     expect((await world.get(sandboxId)).body).toEqual(afterUse(view, { status: 'NotFound' }));
     fault.remove();
     expect(await world.create(body)).toMatchObject({ status: 200, body: { sandbox_url: view.sandbox_url } });
-    await expectWholeSandbox(sandboxId);
+    await expectWholeSandbox(world, sandboxId);
   });
 
   it.each([
@@ -327,7 +314,7 @@ describe('a create that fails', () => {
       const again = await world.create(body);
       expect(again.status, again.text).toBe(200);
       if (answer.status === 200) expect(again.body.sandbox_url).toBe(answer.body.sandbox_url);
-      await expectWholeSandbox(body.sandbox_id);
+      await expectWholeSandbox(world, body.sandbox_id);
     },
   );
 
@@ -426,94 +413,6 @@ describe('a quota', () => {
     await world.givenSandbox();
   });
 });
-
-describe('a namespace', () => {
-  it('that was deleted under a warm function is made again, with its labels', async () => {
-    await world.givenSandbox();
-    await removeNamespace(world.kubernetes);
-    expect(await world.list()).toMatchObject({ status: 200, body: { sandboxes: [], count: 0 } });
-    const missing = newSandboxId();
-    expectError(await world.get(missing), 404, `Sandbox '${missing}' not found`);
-    expect(await world.destroy(missing)).toMatchObject({ status: 200, body: { ok: true, sandbox_id: missing } });
-
-    const { sandboxId } = await world.givenSandbox();
-    expect((await world.kubernetes.getNamespace())?.metadata.labels).toMatchObject({
-      'app.kubernetes.io/name': 'deer-flow',
-      'app.kubernetes.io/component': 'sandbox',
-    });
-    await expectWholeSandbox(sandboxId);
-  });
-
-  it('that was deleted under eight creates at once is made again for them all', async () => {
-    await world.givenSandbox();
-    await removeNamespace(world.kubernetes);
-    const body = { sandbox_id: newSandboxId(), thread_id: newThreadId() };
-    const answers = await Promise.all(Array.from({ length: 8 }, () => world.create(body)));
-    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
-    await expectWholeSandbox(body.sandbox_id);
-  });
-
-  it('that has gone since the last request is no sandbox, and no error', async () => {
-    const { sandboxId } = await world.givenSandbox();
-    await removeNamespace(world.kubernetes);
-    expectError(await world.get(sandboxId), 404, `Sandbox '${sandboxId}' not found`);
-    expect(await world.destroy(sandboxId)).toMatchObject({ status: 200, body: { ok: true, sandbox_id: sandboxId } });
-    expect((await world.list()).body).toEqual({ sandboxes: [], count: 0 });
-  });
-
-  it('that was made by somebody else keeps what it has', async () => {
-    await removeNamespace(world.kubernetes);
-    await world.kubernetes.createNamespace();
-    const before = await world.kubernetes.getNamespace();
-    const calls = await world.callsOf(() => world.givenSandbox());
-    expect(writesAmong(calls).filter((call) => isFor(call, 'namespaces'))).toEqual([]);
-    expect((await world.kubernetes.getNamespace())?.metadata.uid).toBe(before?.metadata.uid);
-  });
-
-  it.each([
-    ['is gone', kubernetesStatus(404, 'NotFound', 'namespaces "n" not found', { name: 'n', kind: 'namespaces' })],
-    [
-      'is being deleted',
-      kubernetesStatus(403, 'Forbidden', 'pods "sandbox" is forbidden: unable to create new content in namespace n', {
-        name: 'sandbox',
-        kind: 'pods',
-        causes: [{ reason: 'NamespaceTerminating', message: 'namespace n is being terminated' }],
-      }),
-    ],
-  ])('that %s when the Service is made and the Pod is not yet: the create begins again', async (_how, answer) => {
-    await world.givenSandbox();
-    const body = { sandbox_id: newSandboxId(), thread_id: newThreadId() };
-    const fresh = world.proxy.injectFault({ ...creationOf('pods', body.sandbox_id), action: { answer }, times: 1 });
-    const created = await world.create(body);
-    expect(created.status, created.text).toBe(200);
-    expect(fresh.hits.length).toBe(1);
-    await expectWholeSandbox(body.sandbox_id);
-
-    await world.kubernetes.remove('pods', `sandbox-${body.sandbox_id}`, 0);
-    const mending = world.proxy.injectFault({ ...creationOf('pods', body.sandbox_id), action: { answer }, times: 1 });
-    const mended = await world.create(body);
-    expect(mended).toMatchObject({ status: 200, body: { sandbox_url: created.body.sandbox_url } });
-    expect(mending.hits.length).toBe(1);
-    await expectWholeSandbox(body.sandbox_id);
-  });
-
-  it('that is being deleted is waited for, and made again', async () => {
-    // Its Pod holds it in this state, in which Kubernetes takes nothing new, for as long as it has grace.
-    await world.givenRunningSandbox();
-    await world.kubernetes.deleteNamespace();
-    const body = { sandbox_id: newSandboxId(), thread_id: newThreadId() };
-    const [answer] = await Promise.all([world.create(body), removeNamespaceOnce()]);
-    expect(answer.status, answer.text).toBe(200);
-    await expectWholeSandbox(body.sandbox_id);
-  });
-});
-
-/** Lets a namespace that is being deleted go, and no other that is made in its place. */
-async function removeNamespaceOnce(): Promise<void> {
-  const uid = (await world.kubernetes.getNamespace())?.metadata.uid;
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  if ((await world.kubernetes.getNamespace())?.metadata.uid === uid) await world.clear();
-}
 
 async function givenEndedPod(names: { sandboxId: string; threadId: string }, phase: string): Promise<void> {
   const pod = originalPod(names, world.settings) as { spec: object };

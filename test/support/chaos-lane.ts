@@ -23,7 +23,7 @@ export type Lane = {
 
 /** Opens a lane to the cluster; the faults are those of the seed's script. */
 export async function openLane(cluster: TestCluster, settings: Record<string, string>, seed: number): Promise<Lane> {
-  const proxy = await startKubernetesProxy(cluster.address);
+  const proxy = await startKubernetesProxy(cluster.access);
   const config = loadConfig({ ...settings, KUBECONFIG_PATH: proxy.kubeconfig, KUBECONFIG_WAIT_SECONDS: '0' });
   const kubernetes = await openKubernetes(config, AbortSignal.timeout(5_000));
   let faults: string[] = [];

@@ -25,8 +25,7 @@ import {
   threadIds,
   times,
 } from './chaos-script.ts';
-import type { TestCluster } from './cluster.ts';
-import { eventually } from './eventually.ts';
+import { makeNamespace, type TestCluster } from './cluster.ts';
 import { type KubernetesObject, openKubernetesClient } from './kubernetes-client.ts';
 import { originalPod, originalService } from './original.ts';
 
@@ -333,11 +332,7 @@ async function plantStrangers(cluster: TestCluster): Promise<() => Promise<strin
     [elsewhere, 'pods', pod],
   ] as const;
   for (const client of [here, elsewhere]) {
-    if ((await client.getNamespace()) === undefined) await client.createNamespace();
-    if (!cluster.isEmbedded) {
-      const read = () => client.find('serviceaccounts', 'default');
-      await eventually('there: the service account of the namespace', read, (account) => account !== undefined);
-    }
+    await makeNamespace(client);
   }
   const planted = await Promise.all(
     strangers.map(async ([client, resource, object]) => ({

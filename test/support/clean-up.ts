@@ -10,6 +10,9 @@ import { openKubernetes } from '../../lib/kubernetes.ts';
 import { runScheduled } from '../../lib/schedule.ts';
 import type { World } from './world.ts';
 
+/** Where to clean up, and through which proxy. */
+export type Place = Pick<World, 'proxy' | 'namespace'>;
+
 /** What became of one clean-up. */
 export interface CleanupRun {
   readonly exitCode: number | null;
@@ -21,7 +24,7 @@ export interface CleanupRun {
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 /** Runs the clean-up once as its schedule does, in this process, through the world's proxy; with these settings beside its own. */
-export async function cleanUp(world: World, settings: Record<string, string> = {}): Promise<CleanupRun> {
+export async function cleanUp(world: Place, settings: Record<string, string> = {}): Promise<CleanupRun> {
   const config = loadConfig({
     KUBECONFIG_PATH: world.proxy.kubeconfig,
     KUBECONFIG_WAIT_SECONDS: '0',
@@ -43,7 +46,7 @@ export async function cleanUp(world: World, settings: Record<string, string> = {
 }
 
 /** Runs the clean-up once as `npm run cleanup` does, in a process of its own. */
-export async function cleanUpByHand(world: World, settings: Record<string, string> = {}): Promise<CleanupRun> {
+export async function cleanUpByHand(world: Place, settings: Record<string, string> = {}): Promise<CleanupRun> {
   const command = ['lib/local/invoke.ts', 'functions/cleanup-sandboxes.ts'];
   const child = spawn(process.execPath, command, {
     cwd: ROOT,

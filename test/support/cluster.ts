@@ -7,14 +7,21 @@ import { eventually } from './eventually.ts';
 import {
   type KubernetesAddress,
   type KubernetesClient,
+  type KubernetesObject,
   openKubernetesClient,
   readKubeconfig,
 } from './kubernetes-client.ts';
+import { grantPrintedRights, type Rights } from './rights.ts';
 
 /** The cluster under the tests, and a namespace of it that is theirs alone. */
 export interface TestCluster {
   readonly isEmbedded: boolean;
+  /** The cluster as the tests see it, who may do everything. */
   readonly address: KubernetesAddress;
+  /** The cluster as the provisioner is to see it: as one who has the printed rights and no others. */
+  readonly access: KubernetesAddress;
+  /** The Role or ClusterRole of whoever comes through `access`; undefined on the embedded Kubernetes, which has none. */
+  readonly role: KubernetesObject | undefined;
   readonly namespace: string;
   /** A client of the tests' own for that namespace. */
   readonly kubernetes: KubernetesClient;
@@ -40,10 +47,19 @@ export const isEmbeddedCluster = (process.env.KUBECONFIG_PATH ?? '') === '';
  */
 export const testNamespacePrefix = (): string => `sandbox-test-${process.env.SANDBOX_TEST_RUN ?? ''}`;
 
-/** Opens the cluster that `KUBECONFIG_PATH` names, or else starts an embedded one. The namespace is not made. */
-export async function openTestCluster(): Promise<TestCluster> {
+/**
+ * Opens the cluster that `KUBECONFIG_PATH` names, or else starts an embedded one. The namespace is made, unless the rights
+ * are those of one who may make it. `settings` are the provisioner's, by which the rights are printed.
+ */
+export async function openTestCluster(
+  rights: Rights = 'namespace',
+  settings: Record<string, string> = {},
+): Promise<TestCluster> {
   const namespace = `${testNamespacePrefix()}${randomBytes(2).toString('hex')}`;
-  return isEmbeddedCluster ? openEmbeddedCluster(namespace) : openRealCluster(namespace);
+  if (!isEmbeddedCluster) return openRealCluster(namespace, rights, settings);
+  const cluster = await openEmbeddedCluster(namespace);
+  if (rights === 'namespace') await cluster.kubernetes.createNamespace();
+  return cluster;
 }
 
 async function openEmbeddedCluster(namespace: string): Promise<TestCluster> {
@@ -57,6 +73,9 @@ async function openEmbeddedCluster(namespace: string): Promise<TestCluster> {
   return {
     isEmbedded: true,
     address,
+    // It has no RBAC: whoever bears its token may do everything.
+    access: address,
+    role: undefined,
     namespace,
     kubernetes: openKubernetesClient(address, namespace),
     settings: {
@@ -72,12 +91,26 @@ async function openEmbeddedCluster(namespace: string): Promise<TestCluster> {
   };
 }
 
-async function openRealCluster(namespace: string): Promise<TestCluster> {
+async function openRealCluster(
+  namespace: string,
+  rights: Rights,
+  settings: Record<string, string>,
+): Promise<TestCluster> {
   const address = await readKubeconfig(process.env.KUBECONFIG_PATH as string);
   const kubernetes = openKubernetesClient(address, namespace);
+  // The account of one who may make the namespace must outlive it.
+  const home = rights === 'namespace' ? kubernetes : openKubernetesClient(address, `${namespace}-account`);
+  await makeNamespace(home);
+  const account = await grantPrintedRights(address, {
+    home: home.namespace,
+    rights,
+    settings: { ...settings, K8S_NAMESPACE: namespace },
+  });
   return {
     isEmbedded: false,
     address,
+    access: account.address,
+    role: account.role,
     namespace,
     kubernetes,
     settings: {
@@ -86,8 +119,23 @@ async function openRealCluster(namespace: string): Promise<TestCluster> {
       SKILLS_HOST_PATH: required('SKILLS_HOST_PATH'),
       THREADS_HOST_PATH: required('THREADS_HOST_PATH'),
     },
-    close: () => removeNamespace(kubernetes),
+    async close() {
+      await account.revoke();
+      await removeNamespace(kubernetes);
+      if (home !== kubernetes) await removeNamespace(home);
+    },
   };
+}
+
+/** Makes the namespace where it is missing. Kubernetes takes no Pods into one before it has a service account. */
+export async function makeNamespace(kubernetes: KubernetesClient): Promise<void> {
+  if ((await kubernetes.getNamespace()) === undefined) await kubernetes.createNamespace();
+  if (isEmbeddedCluster) return;
+  await eventually(
+    'there: the service account of the namespace',
+    () => kubernetes.find('serviceaccounts', 'default'),
+    (account) => account !== undefined,
+  );
 }
 
 function required(name: keyof SandboxSettings): string {
@@ -110,9 +158,9 @@ export async function removeNamespace(kubernetes: KubernetesClient): Promise<voi
   );
 }
 
-/** Removes every Pod, Service and quota of the namespace at once. */
+/** Removes every Pod, Service, quota and network policy of the namespace at once. */
 export async function removeSandboxObjects(kubernetes: KubernetesClient): Promise<void> {
-  for (const resource of ['resourcequotas', 'services', 'pods'] as const) {
+  for (const resource of ['resourcequotas', 'services', 'pods', 'networkpolicies'] as const) {
     const objects = await kubernetes.list(resource);
     await Promise.all(objects.map(({ metadata }) => kubernetes.remove(resource, metadata.name, 0)));
   }

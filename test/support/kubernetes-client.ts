@@ -56,7 +56,7 @@ export interface KubernetesClient {
   remove(resource: Resource, name: string, gracePeriodSeconds?: number): Promise<void>;
 }
 
-export type Resource = 'pods' | 'services' | 'resourcequotas' | 'serviceaccounts';
+export type Resource = 'pods' | 'services' | 'resourcequotas' | 'serviceaccounts' | 'networkpolicies';
 
 /** Reads the address and the credentials of a kubeconfig's current context. */
 export async function readKubeconfig(file: string): Promise<KubernetesAddress> {
@@ -150,7 +150,10 @@ export function openKubernetesClient(address: KubernetesAddress, namespace: stri
   }
 
   const namespacePath = `/api/v1/namespaces/${namespace}`;
-  const pathOf = (resource: Resource, name?: string) => [namespacePath, resource, name].filter(Boolean).join('/');
+  const pathOf = (resource: Resource, name?: string) => {
+    const group = resource === 'networkpolicies' ? '/apis/networking.k8s.io/v1' : '/api/v1';
+    return [group, 'namespaces', namespace, resource, name].filter(Boolean).join('/');
+  };
 
   return {
     namespace,

@@ -3,7 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 
 import { isEmbeddedCluster, removeNamespace, testNamespacePrefix } from './cluster.ts';
-import { type KubernetesObject, openKubernetesClient, readKubeconfig } from './kubernetes-client.ts';
+import {
+  type KubernetesAddress,
+  type KubernetesObject,
+  openKubernetesClient,
+  readKubeconfig,
+} from './kubernetes-client.ts';
 
 /** Names the run, before the contract suite; gives what runs after it. Interrupted or not, it leaves nothing on a real cluster. */
 export function setup(): () => Promise<void> {
@@ -24,6 +29,16 @@ async function removeNamespacesOfRun(): Promise<void> {
   const names = (all.body.items as KubernetesObject[]).map(({ metadata }) => metadata.name);
   const left = names.filter((name) => name.startsWith(testNamespacePrefix()));
   await Promise.all(left.map((name) => removeNamespace(openKubernetesClient(address, name))));
+  for (const kind of ['clusterrolebindings', 'clusterroles']) await removeClusterRights(kind, address);
+}
+
+/** The rights of those who may make a namespace are in none. */
+async function removeClusterRights(kind: string, address: KubernetesAddress): Promise<void> {
+  const { request } = openKubernetesClient(address, 'default');
+  const path = `/apis/rbac.authorization.k8s.io/v1/${kind}`;
+  const names = ((await request('GET', path)).body.items as KubernetesObject[]).map(({ metadata }) => metadata.name);
+  const left = names.filter((name) => name.startsWith(`sandbox-provisioner:${testNamespacePrefix()}`));
+  for (const name of left) await request('DELETE', `${path}/${name}`);
 }
 
 if (import.meta.main) await removeNamespacesOfRun();

@@ -3,7 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll } from 'vitest';
 
 import {
-  isEmbeddedCluster,
+  makeNamespace,
   openTestCluster,
   removeSandboxObjects,
   type SandboxSettings,
@@ -15,6 +15,7 @@ import type { KubernetesClient, KubernetesObject } from './kubernetes-client.ts'
 import { type KubernetesCall, type KubernetesProxy, startKubernetesProxy } from './kubernetes-proxy.ts';
 import { originalPod, originalService, type SandboxNames } from './original.ts';
 import { type Provisioner, startProvisioner } from './provisioner.ts';
+import type { Rights } from './rights.ts';
 
 /** A sandbox as the API tells of it. */
 export interface SandboxView {
@@ -30,6 +31,7 @@ export interface World {
   readonly isEmbedded: boolean;
   readonly settings: SandboxSettings;
   readonly namespace: string;
+  readonly cluster: TestCluster;
   readonly proxy: KubernetesProxy;
   readonly provisioner: Provisioner;
   /** What callers show that they belong. */
@@ -71,18 +73,18 @@ export const newSandboxId = (): string => randomBytes(8).toString('hex');
 export const newThreadId = (): string => randomUUID();
 
 /**
- * Starts a world for the tests of the file, and ends it after them, whatever happened: the provisioner with its ports, the
- * proxy, the namespace and the embedded cluster.
+ * Starts a world for the tests of the file, and ends it after them, whatever happened: the provisioner with its ports and its
+ * rights, the proxy, the namespace and the embedded cluster.
  */
-export function useWorld(settings: Record<string, string> = {}): World {
+export function useWorld(settings: Record<string, string> = {}, rights: Rights = 'namespace'): World {
   const world = {} as World;
   const apiKey = randomBytes(32).toString('hex');
   const endings: (() => Promise<void>)[] = [];
 
   beforeAll(async () => {
-    const cluster = await openTestCluster();
+    const cluster = await openTestCluster(rights, settings);
     endings.unshift(() => cluster.close());
-    const proxy = await startKubernetesProxy(cluster.address);
+    const proxy = await startKubernetesProxy(cluster.access);
     endings.unshift(() => proxy.close());
     const provisioner = await startProvisioner({
       EMBEDDED_KUBERNETES: 'false',
@@ -128,6 +130,7 @@ function worldOf(cluster: TestCluster, proxy: KubernetesProxy, provisioner: Prov
     isEmbedded,
     settings,
     namespace,
+    cluster,
     proxy,
     provisioner,
     apiKey,
@@ -158,7 +161,7 @@ function worldOf(cluster: TestCluster, proxy: KubernetesProxy, provisioner: Prov
 
     async givenOriginalSandbox(names, { withPod = true } = {}) {
       const given = withFreshNames(names);
-      await untilNamespaceIsReady(kubernetes);
+      await makeNamespace(kubernetes);
       await kubernetes.create('services', originalService(given));
       if (!withPod) return given;
       await kubernetes.create('pods', originalPod(given, settings));
@@ -196,15 +199,4 @@ function worldOf(cluster: TestCluster, proxy: KubernetesProxy, provisioner: Prov
     clear: () => removeSandboxObjects(kubernetes),
   };
   return world;
-}
-
-/** Makes the namespace where it is missing. Kubernetes takes no Pods into one before it has a service account. */
-async function untilNamespaceIsReady(kubernetes: KubernetesClient): Promise<void> {
-  if ((await kubernetes.getNamespace()) === undefined) await kubernetes.createNamespace();
-  if (isEmbeddedCluster) return;
-  await eventually(
-    'there: the service account of the namespace',
-    () => kubernetes.find('serviceaccounts', 'default'),
-    (account) => account !== undefined,
-  );
 }

@@ -101,6 +101,77 @@ describe('the manifest', () => {
     });
   });
 
+  const securityOf = (settings: Record<string, string>) =>
+    buildPod(request, {}, loadConfig(settings)).spec?.containers[0]?.securityContext;
+
+  it.each<[string, Record<string, string>, object]>([
+    ['as the original has it', {}, { privileged: false, allowPrivilegeEscalation: true }],
+    [
+      'baseline',
+      { SANDBOX_POD_SECURITY: 'baseline' },
+      { privileged: false, allowPrivilegeEscalation: true, seccompProfile: { type: 'RuntimeDefault' } },
+    ],
+    [
+      'restricted',
+      { SANDBOX_POD_SECURITY: 'restricted' },
+      {
+        privileged: false,
+        allowPrivilegeEscalation: false,
+        runAsNonRoot: true,
+        capabilities: { drop: ['ALL'] },
+        seccompProfile: { type: 'RuntimeDefault' },
+      },
+    ],
+    [
+      "the original's, as another user",
+      { SANDBOX_RUN_AS_USER: '1000' },
+      { privileged: false, allowPrivilegeEscalation: true, runAsUser: 1000, runAsGroup: 1000 },
+    ],
+    [
+      'restricted, as another user',
+      { SANDBOX_POD_SECURITY: 'restricted', SANDBOX_RUN_AS_USER: '1000' },
+      {
+        privileged: false,
+        allowPrivilegeEscalation: false,
+        runAsNonRoot: true,
+        capabilities: { drop: ['ALL'] },
+        seccompProfile: { type: 'RuntimeDefault' },
+        runAsUser: 1000,
+        runAsGroup: 1000,
+      },
+    ],
+  ])("of a Pod's security: %s", (_which, settings, context) => {
+    expect(securityOf(settings)).toStrictEqual(context);
+  });
+
+  it('of a Pod: nothing else of it changes with its security', () => {
+    const podOf = (settings: Record<string, string>) => {
+      const pod = buildPod(request, {}, loadConfig(settings));
+      delete pod.spec?.containers[0]?.securityContext;
+      return pod;
+    };
+    const settings = { SANDBOX_POD_SECURITY: 'restricted', SANDBOX_RUN_AS_USER: '1000' };
+    expect(podOf(settings)).toStrictEqual(podOf({}));
+  });
+
+  it('of a Pod: in its runtime class, and with the resources that are set', () => {
+    const settings = {
+      SANDBOX_RUNTIME_CLASS: 'gvisor',
+      SANDBOX_CPU_REQUEST: '1',
+      SANDBOX_CPU_LIMIT: '2',
+      SANDBOX_MEMORY_REQUEST: '3Mi',
+      SANDBOX_MEMORY_LIMIT: '4Mi',
+      SANDBOX_EPHEMERAL_STORAGE_REQUEST: '5Gi',
+      SANDBOX_EPHEMERAL_STORAGE_LIMIT: '6Gi',
+    };
+    const { spec } = buildPod(request, {}, loadConfig(settings));
+    expect(spec?.runtimeClassName).toBe('gvisor');
+    expect(spec?.containers[0]?.resources).toStrictEqual({
+      requests: { cpu: '1', memory: '3Mi', 'ephemeral-storage': '5Gi' },
+      limits: { cpu: '2', memory: '4Mi', 'ephemeral-storage': '6Gi' },
+    });
+  });
+
   it('of a use: two within one millisecond still differ', () => {
     const other = { ...use, requestId: 'another' };
     expect(useAnnotations(use)).toStrictEqual({

@@ -1,0 +1,100 @@
+import { describe, expect, it } from 'vitest';
+import { printRights, readPrinted } from '../support/rights.ts';
+
+const verbs = ['create', 'get', 'list', 'patch', 'delete'];
+const sandboxes = { apiGroups: [''], resources: ['pods', 'services'], verbs };
+const policies = { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'] };
+const labels = { 'app.kubernetes.io/name': 'deer-flow', 'app.kubernetes.io/component': 'sandbox' };
+const apiVersion = 'rbac.authorization.k8s.io/v1';
+const apiGroup = 'rbac.authorization.k8s.io';
+
+describe('npm run rbac', () => {
+  it('prints a Role of the namespace and who has it, fit for kubectl, and nothing else', () => {
+    const options = ['--group', 'one', '--user', 'two', '--service-account', 'three', '--service-account', 'a/b.c'];
+    const printed = printRights(options, { K8S_NAMESPACE: 'agents' });
+    expect(printed).toMatchObject({ exitCode: 0, stderr: '' });
+    const metadata = { name: 'sandbox-provisioner', namespace: 'agents', labels };
+    expect(readPrinted(printed)).toStrictEqual([
+      { apiVersion, kind: 'Role', metadata, rules: [sandboxes] },
+      {
+        apiVersion,
+        kind: 'RoleBinding',
+        metadata,
+        roleRef: { apiGroup, kind: 'Role', name: 'sandbox-provisioner' },
+        subjects: [
+          { apiGroup, kind: 'User', name: 'two' },
+          { apiGroup, kind: 'Group', name: 'one' },
+          { kind: 'ServiceAccount', name: 'three', namespace: 'agents' },
+          { kind: 'ServiceAccount', name: 'b.c', namespace: 'a' },
+        ],
+      },
+    ]);
+  });
+
+  it('prints rights in every namespace only where it is asked for the right to make one', () => {
+    const printed = printRights(['--create-namespace', '--user', 'x: y'], { K8S_NAMESPACE: 'agents' });
+    expect(printed).toMatchObject({ exitCode: 0, stderr: '' });
+    const metadata = { name: 'sandbox-provisioner:agents', labels };
+    expect(readPrinted(printed)).toStrictEqual([
+      {
+        apiVersion,
+        kind: 'ClusterRole',
+        metadata,
+        rules: [{ apiGroups: [''], resources: ['namespaces'], verbs: ['create'] }, sandboxes],
+      },
+      {
+        apiVersion,
+        kind: 'ClusterRoleBinding',
+        metadata,
+        roleRef: { apiGroup, kind: 'ClusterRole', name: 'sandbox-provisioner:agents' },
+        subjects: [{ apiGroup, kind: 'User', name: 'x: y' }],
+      },
+    ]);
+    expect(printed.stdout).toContain('EVERY namespace');
+  });
+
+  const named = { ...policies, resourceNames: ['sandbox-provisioner'] };
+  const kept = [
+    { ...named, verbs: ['get', 'update'] },
+    { ...policies, verbs: ['create'] },
+  ];
+  it.each([
+    ['isolated', kept],
+    ['offline', kept],
+    ['none', [{ ...named, verbs: ['delete'] }]],
+  ])('prints what the network policy needs: %s', (policy, rules) => {
+    const [role] = readPrinted(printRights(['--group', 'g'], { SANDBOX_NETWORK_POLICY: policy }));
+    expect(role?.rules).toStrictEqual([sandboxes, ...rules]);
+  });
+
+  it.each([
+    ['nobody', []],
+    ['an unknown option', ['--group', 'g', '--foo']],
+    ['an option without a value', ['--group']],
+    ['an empty name', ['--user', '']],
+    ['a word too many', ['--user', 'u', 'v']],
+    ['a service account of two namespaces', ['--service-account', 'a/b/c']],
+    ['a service account without a name', ['--service-account', 'a/']],
+    ['a service account of no legal name', ['--service-account', 'A']],
+  ])('says how it is used, and prints nothing: %s', (_what, options) => {
+    const { exitCode, stdout, stderr } = printRights(options);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' });
+    expect(stderr).toMatch(/^\S.*\n\nPrints the rights[\s\S]*--service-account/);
+  });
+
+  it('tells a wrong setting', () => {
+    expect(printRights(['--user', 'u'], { K8S_NAMESPACE: 'A' })).toEqual({
+      exitCode: 1,
+      stdout: '',
+      stderr: 'Misconfigured: K8S_NAMESPACE must be a legal namespace name (RFC 1123 label)\n',
+    });
+  });
+
+  it('tells how it is used where it is asked', () => {
+    expect(printRights(['--help'])).toMatchObject({
+      exitCode: 0,
+      stderr: '',
+      stdout: expect.stringContaining('--group'),
+    });
+  });
+});
