@@ -75,12 +75,12 @@ const certificateCodes =
 
 /** What they say of the API server's certificate, where that is more than that it is not trusted. */
 const certificateFaults: [RegExp, string][] = [
-  [/^CERT_HAS_EXPIRED$/, 'it has expired'],
-  [/^CERT_NOT_YET_VALID$/, 'it is not valid yet'],
-  [/^(ERR_TLS_CERT_ALTNAME_INVALID|HOSTNAME_MISMATCH)$/, 'it is for another host name'],
+  [/^CERT_HAS_EXPIRED$/, 'has expired'],
+  [/^CERT_NOT_YET_VALID$/, 'is not valid yet'],
+  [/^(ERR_TLS_CERT_ALTNAME_INVALID|HOSTNAME_MISMATCH)$/, 'is for another host name'],
   [
     /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_GET_ISSUER_CERT(_LOCALLY)?|UNABLE_TO_VERIFY_LEAF_SIGNATURE|CERT_SIGNATURE_FAILURE|CERT_UNTRUSTED)$/,
-    "it is not signed by the cluster's CA",
+    "is not signed by the cluster's CA",
   ],
 ];
 
@@ -106,9 +106,8 @@ export function networkError(error: unknown): KubernetesError {
     return new KubernetesError('refused', `the API server refused our client certificate (TLS alert ${alert})`, extras);
   }
   if (certificateCodes.test(code)) {
-    const fault = certificateFaults.find(([codes]) => codes.test(code))?.[1];
-    const why = fault === undefined ? '' : `: ${fault}`;
-    return new KubernetesError('refused', `the certificate of the API server is not trusted${why} (${code})`, extras);
+    const fault = certificateFaults.find(([codes]) => codes.test(code))?.[1] ?? 'is not trusted';
+    return new KubernetesError('refused', `the certificate of the API server ${fault} (${code})`, extras);
   }
   // What the connection is made with is read when it is made.
   if (code.startsWith('ERR_OSSL_')) {
@@ -150,11 +149,14 @@ export function explainRefusal(error: KubernetesError, certificate: string | und
   });
 }
 
+/** A certificate knows whole seconds. */
+const describeTime = (time: Date): string => time.toISOString().replace('.000Z', 'Z');
+
 function findClientCertificateFault(certificate: string, now: Date): string | undefined {
   try {
     const { validFromDate, validToDate } = new X509Certificate(certificate);
-    if (validToDate < now) return `expired at ${validToDate.toISOString()}`;
-    return validFromDate > now ? `is not valid before ${validFromDate.toISOString()}` : undefined;
+    if (validToDate < now) return `expired at ${describeTime(validToDate)}`;
+    return validFromDate > now ? `is not valid before ${describeTime(validFromDate)}` : undefined;
   } catch {
     return undefined;
   }

@@ -92,17 +92,17 @@ describe.skipIf(isEmbeddedCluster)('the credentials of a cluster', () => {
     [
       'of another CA is refused with that reason',
       () => variant({ 'certificate-authority-data': base64(certificate) }),
-      /^500 Service lookup failed: the certificate of the API server is not trusted: it is not signed by the cluster's CA \(/,
+      /^500 Service lookup failed: the certificate of the API server is not signed by the cluster's CA \(/,
     ],
     [
       'of another host name is refused with that reason',
       () => variant({ 'tls-server-name': 'another.test' }),
-      /^500 Service lookup failed: the certificate of the API server is not trusted: it is for another host name \(/,
+      /^500 Service lookup failed: the certificate of the API server is for another host name \(/,
     ],
     [
       'with a client certificate that has expired is refused with that reason, and when',
       () => variant({}, withClientCertificate(expired)),
-      /^500 Service lookup failed: .*: the client certificate expired at 20\d\d-\d\d-\d\dT[\d:]{8}\.000Z$/,
+      /^500 Service lookup failed: .*: the client certificate expired at 20\d\d-\d\d-\d\dT[\d:]{8}Z$/,
     ],
     [
       'with a client certificate of a stranger is refused',

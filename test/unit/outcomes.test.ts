@@ -279,24 +279,24 @@ describe('no answer', () => {
   });
 
   it.each([
-    ['CERT_HAS_EXPIRED', ': it has expired'],
-    ['CERT_NOT_YET_VALID', ': it is not valid yet'],
-    ['ERR_TLS_CERT_ALTNAME_INVALID', ': it is for another host name'],
-    ['HOSTNAME_MISMATCH', ': it is for another host name'],
-    ['CERT_UNTRUSTED', ": it is not signed by the cluster's CA"],
-    ['DEPTH_ZERO_SELF_SIGNED_CERT', ": it is not signed by the cluster's CA"],
-    ['SELF_SIGNED_CERT_IN_CHAIN', ": it is not signed by the cluster's CA"],
-    ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', ": it is not signed by the cluster's CA"],
-    ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', ": it is not signed by the cluster's CA"],
-    ['CERT_SIGNATURE_FAILURE', ": it is not signed by the cluster's CA"],
-    ['ERR_SSL_WRONG_VERSION_NUMBER', ''],
+    ['CERT_HAS_EXPIRED', 'has expired'],
+    ['CERT_NOT_YET_VALID', 'is not valid yet'],
+    ['ERR_TLS_CERT_ALTNAME_INVALID', 'is for another host name'],
+    ['HOSTNAME_MISMATCH', 'is for another host name'],
+    ['CERT_UNTRUSTED', "is not signed by the cluster's CA"],
+    ['DEPTH_ZERO_SELF_SIGNED_CERT', "is not signed by the cluster's CA"],
+    ['SELF_SIGNED_CERT_IN_CHAIN', "is not signed by the cluster's CA"],
+    ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', "is not signed by the cluster's CA"],
+    ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', "is not signed by the cluster's CA"],
+    ['CERT_SIGNATURE_FAILURE', "is not signed by the cluster's CA"],
+    ['ERR_SSL_WRONG_VERSION_NUMBER', 'is not trusted'],
     // Node's codes for a certificate of another use have no prefix.
-    ['INVALID_CA', ''],
-    ['INVALID_PURPOSE', ''],
+    ['INVALID_CA', 'is not trusted'],
+    ['INVALID_PURPOSE', 'is not trusted'],
   ])('means that its certificate is not trusted, and why: %s', (code, why) => {
     expect(told(networkError(errorOf(code)))).toEqual({
       outcome: 'refused',
-      reason: `the certificate of the API server is not trusted${why} (${code})`,
+      reason: `the certificate of the API server ${why} (${code})`,
       headers: {},
     });
   });
