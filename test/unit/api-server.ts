@@ -95,7 +95,11 @@ type KubeconfigFields = {
 
 /** The text of a kubeconfig: JSON is YAML. */
 export function kubeconfigText({ server, cluster = {}, user = { token: 'test-token' } }: KubeconfigFields): string {
-  for (const name of ['token', 'password', 'client-key-data']) if (user[name]) keepSecret(String(user[name]));
+  for (const name of ['token', 'password', 'client-key-data']) {
+    const secret = String(user[name] ?? '');
+    // Some tests tell tokens apart by a word, which other texts may hold too.
+    if (secret.length >= 8) keepSecret(secret);
+  }
   return JSON.stringify({
     apiVersion: 'v1',
     kind: 'Config',
