@@ -1,8 +1,22 @@
-import type { V1Pod, V1Service } from '@kubernetes/client-node';
+import type { V1ObjectMeta, V1Pod, V1Service } from '@kubernetes/client-node';
 import type { Config } from './config.ts';
 import { KubernetesError } from './errors.ts';
-import { judgeOrphanPod, judgeSandbox, type KeepReason, type RemoveReason, type Verdict } from './expiry.ts';
-import { isConflict, isNamespaceMissing, isNamespaceTerminating, isNotFound, type Kubernetes } from './kubernetes.ts';
+import {
+  findTtlSeconds,
+  judgeOrphanPod,
+  judgeSandbox,
+  type KeepReason,
+  type RemoveReason,
+  type Verdict,
+} from './expiry.ts';
+import {
+  type Deletion,
+  isConflict,
+  isNamespaceMissing,
+  isNamespaceTerminating,
+  isNotFound,
+  type Kubernetes,
+} from './kubernetes.ts';
 import { log } from './log.ts';
 import { useAnnotations } from './manifests.ts';
 import { podName, sandboxIdLabel, serviceName, threadIdAnnotation } from './names.ts';
@@ -41,6 +55,10 @@ export type CleanupReport = {
 /** A sandbox, or what is left of one: at least one of the two objects. */
 type Remains = { sandboxId: string; service: V1Service | undefined; pod: V1Pod | undefined };
 type Outcome = { deleted: RemoveReason } | { kept: KeepReason } | { adopted: true };
+type ToDo = { remains: Remains; verdict: Exclude<Verdict, { keep: KeepReason }> };
+
+/** What one sandbox may take, in milliseconds: a call that hangs must not hold up those that come after it. */
+const settleMs = 15_000;
 
 /**
  * Removes every sandbox that nobody uses any more, and what is left of broken ones, and reports. It never takes one that is
@@ -48,7 +66,7 @@ type Outcome = { deleted: RemoveReason } | { kept: KeepReason } | { adopted: tru
  * be judged or removed is counted as failed and stops no other. Throws only when Kubernetes cannot be listed.
  */
 export async function cleanUpSandboxes(cleanup: Cleanup): Promise<CleanupReport> {
-  const { config, stop } = cleanup;
+  const { config, stop, signal } = cleanup;
   const report: CleanupReport = {
     examined: 0,
     deleted: {},
@@ -59,20 +77,26 @@ export async function cleanUpSandboxes(cleanup: Cleanup): Promise<CleanupReport>
     dryRun: config.cleanupDryRun,
   };
   const keeping = keepConfined(cleanup);
-  const queue = await findRemains(cleanup);
-  report.examined = queue.length;
+  const found = await findRemains(cleanup);
+  report.examined = found.length;
+  const queue = found.flatMap((remains): ToDo[] => {
+    const verdict = tryToJudge(remains, cleanup, report);
+    if (verdict === undefined) return [];
+    if (!('keep' in verdict)) return [{ remains, verdict }];
+    count(report, { kept: verdict.keep });
+    return [];
+  });
   const worker = async () => {
-    for (let remains = queue.shift(); remains !== undefined; remains = queue.shift()) {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       if (stop.aborted) {
         report.remaining += 1;
         continue;
       }
       try {
-        count(report, await settleRemains(remains, cleanup));
+        const patience = AbortSignal.any([signal, AbortSignal.timeout(settleMs)]);
+        count(report, await settleRemains(next, { ...cleanup, signal: patience }));
       } catch (error) {
-        const reason = error instanceof KubernetesError ? error.reason : 'it could not be judged';
-        report.failed[reason] = (report.failed[reason] ?? 0) + 1;
-        log.warn('Could not clean up a sandbox', { sandboxId: remains.sandboxId, reason, error: error as Error });
+        countFailure(report, next.remains, error);
       }
     }
   };
@@ -84,7 +108,8 @@ export async function cleanUpSandboxes(cleanup: Cleanup): Promise<CleanupReport>
 /** Mends the network policy of all sandboxes, beside the rest. Never throws: that it failed stands in the report. */
 async function keepConfined({ kubernetes, config, signal }: Cleanup): Promise<CleanupReport['networkPolicy']> {
   try {
-    return await keepNetworkPolicy(kubernetes, config, config.cleanupDryRun, signal);
+    const patience = AbortSignal.any([signal, AbortSignal.timeout(settleMs)]);
+    return await keepNetworkPolicy(kubernetes, config, config.cleanupDryRun, patience);
   } catch (error) {
     // Where there is no namespace, there is nothing to confine.
     if (isNamespaceMissing(error) || isNamespaceTerminating(error)) return undefined;
@@ -94,12 +119,12 @@ async function keepConfined({ kubernetes, config, signal }: Cleanup): Promise<Cl
 }
 
 /**
- * Everything that bears the label of a sandbox, Service and Pod together. The Pods are read first: a Service is made before
- * its Pod, so a Pod without a Service in the later list has lost it.
+ * Everything that bears the label of a sandbox, Service and Pod together. The Services are read first: what a Service is
+ * deleted by, its version, is then older than the Pod that it is judged with.
  */
 async function findRemains({ kubernetes, signal }: Cleanup): Promise<Remains[]> {
-  const pods = await kubernetes.pagePods(signal);
   const services = await kubernetes.pageServices(signal);
+  const pods = await kubernetes.pagePods(signal);
   const remains = new Map<string, Remains>();
   for (const service of services) {
     const sandboxId = service.metadata?.labels?.[sandboxIdLabel] ?? '';
@@ -114,21 +139,13 @@ async function findRemains({ kubernetes, signal }: Cleanup): Promise<Remains[]> 
   return [...remains.values()];
 }
 
-async function settleRemains(remains: Remains, cleanup: Cleanup): Promise<Outcome> {
-  const verdict = judge(remains, cleanup);
-  if ('keep' in verdict) return { kept: verdict.keep };
-  const { sandboxId } = remains;
-  log.info('adopt' in verdict ? 'Adopting a sandbox' : 'Removing a sandbox', {
-    sandboxId,
-    ...verdict,
-    dryRun: cleanup.config.cleanupDryRun,
-  });
-  if ('adopt' in verdict) {
-    const adopted = cleanup.config.cleanupDryRun || (await adopt(remains, cleanup));
-    return adopted ? { adopted: true } : { kept: 'used-meanwhile' };
+function tryToJudge(remains: Remains, cleanup: Cleanup, report: CleanupReport): Verdict | undefined {
+  try {
+    return judge(remains, cleanup);
+  } catch (error) {
+    countFailure(report, remains, error);
+    return undefined;
   }
-  const removed = cleanup.config.cleanupDryRun || (await remove(remains, cleanup));
-  return removed ? { deleted: verdict.remove } : { kept: 'used-meanwhile' };
 }
 
 function judge({ sandboxId, service, pod }: Remains, { now, config }: Cleanup): Verdict {
@@ -139,32 +156,94 @@ function judge({ sandboxId, service, pod }: Remains, { now, config }: Cleanup): 
   return pod === undefined ? { keep: 'not-a-sandbox' } : judgeOrphanPod(pod, now(), config);
 }
 
-/** Deletes what was judged, and only that; false if it was used, changed or removed since. */
-async function remove({ sandboxId, service, pod }: Remains, { kubernetes, signal }: Cleanup): Promise<boolean> {
-  if (service !== undefined) {
-    const { uid = '', resourceVersion = '' } = service.metadata ?? {};
-    if (!(await kubernetes.deleteService(serviceName(sandboxId), { uid, resourceVersion }, signal))) return false;
-  } else if ((await kubernetes.readService(serviceName(sandboxId), signal)) !== undefined) {
-    return false;
-  }
-  if (pod === undefined) return true;
-  const { uid = '', resourceVersion = '' } = pod.metadata ?? {};
-  // One without an owner, the original provisioner's, a create may have taken over since: as it was judged, or not at all.
-  const preconditions = isOwned(pod) ? { uid } : { uid, resourceVersion };
-  const removed = await kubernetes.deletePod(podName(sandboxId), preconditions, signal);
-  return removed || service !== undefined;
+async function settleRemains({ remains, verdict }: ToDo, cleanup: Cleanup): Promise<Outcome> {
+  const outcome = await carryOut(remains, verdict, cleanup);
+  const { sandboxId } = remains;
+  log.info('Settled a sandbox', { sandboxId, verdict, ...outcome, dryRun: cleanup.config.cleanupDryRun });
+  return outcome;
 }
+
+async function carryOut(remains: Remains, verdict: ToDo['verdict'], cleanup: Cleanup): Promise<Outcome> {
+  const { service, pod } = remains;
+  const isDry = cleanup.config.cleanupDryRun;
+  if ('adopt' in verdict)
+    return isDry || (await adopt(remains, cleanup)) ? { adopted: true } : { kept: 'used-meanwhile' };
+  if (isDry) return { deleted: verdict.remove };
+  if (service !== undefined) return removeSandbox(remains.sandboxId, service, pod, verdict.remove, cleanup);
+  const deletion = pod && (await removeOrphanPod(pod, verdict.remove, cleanup));
+  return toOutcome(deletion ?? 'gone', verdict.remove);
+}
+
+/** The verdicts that the state of the Pod has a part in: it may be another by now, without any use to tell. */
+const aboutThePod: ReadonlySet<RemoveReason> = new Set(['service-without-pod', 'ended', 'never-ran']);
+
+/** Deletes the Service as it was judged, and then the Pod that was seen behind it. */
+async function removeSandbox(
+  sandboxId: string,
+  service: V1Service,
+  seen: V1Pod | undefined,
+  reason: RemoveReason,
+  cleanup: Cleanup,
+): Promise<Outcome> {
+  const { kubernetes, signal } = cleanup;
+  let pod = seen;
+  if (aboutThePod.has(reason)) {
+    pod = await kubernetes.readPod(podName(sandboxId), signal);
+    const verdict = judge({ sandboxId, service, pod }, cleanup);
+    if (!('remove' in verdict)) return { kept: 'used-meanwhile' };
+  }
+  const { uid = '', resourceVersion = '' } = service.metadata ?? {};
+  const deletion = await kubernetes.deleteService(serviceName(sandboxId), { uid, resourceVersion }, signal);
+  if (deletion === 'changed') return { kept: 'used-meanwhile' };
+  // Also where it was gone: our deletion may have taken effect although its answer was lost.
+  if (pod !== undefined) await removePod(pod, cleanup);
+  return toOutcome(deletion, reason);
+}
+
+const toOutcome = (deletion: Deletion, reason: RemoveReason): Outcome =>
+  deletion === 'deleted' ? { deleted: reason } : { kept: deletion === 'gone' ? 'removed-meanwhile' : 'used-meanwhile' };
+
+async function removeOrphanPod(pod: V1Pod, reason: RemoveReason, cleanup: Cleanup): Promise<Deletion> {
+  if (reason !== 'stuck') return removePod(pod, cleanup);
+  const { name = '', uid = '' } = pod.metadata ?? {};
+  // Without grace: the kubelet that would confirm its end does not answer.
+  return cleanup.kubernetes.evictPod(name, uid, cleanup.signal);
+}
+
+/**
+ * Deletes this Pod, whose Service is gone. By its UID; one without an owner, the original provisioner's, a create may have
+ * taken over since: that only as it was when there was no Service, and again if nothing but its state has changed.
+ */
+async function removePod(pod: V1Pod, { kubernetes, signal }: Cleanup): Promise<Deletion> {
+  const { name = '', uid = '' } = pod.metadata ?? {};
+  if (isOwned(pod)) return kubernetes.deletePod(name, { uid }, signal);
+  let current: V1Pod | undefined = pod;
+  for (let attempt = 1; attempt <= maxAttempts; attempt += 1) {
+    const { resourceVersion = '' }: V1ObjectMeta = current.metadata ?? {};
+    const service = await kubernetes.readService(serviceName(current.metadata?.labels?.[sandboxIdLabel] ?? ''), signal);
+    if (service !== undefined) return 'changed';
+    const deletion = await kubernetes.deletePod(name, { uid, resourceVersion }, signal);
+    if (deletion !== 'changed') return deletion;
+    current = await kubernetes.readPod(name, signal);
+    if (current === undefined) return 'gone';
+    if (current.metadata?.uid !== uid || isOwned(current)) return 'changed';
+  }
+  return 'changed';
+}
+
+/** How often a Pod is tried to be deleted whose state changes all the time. */
+const maxAttempts = 3;
 
 /** Stamps what the original provisioner made as used now; false if it changed since it was judged. */
 async function adopt({ sandboxId, service, pod }: Remains, cleanup: Cleanup): Promise<boolean> {
   const { kubernetes, config, now, signal, requestId } = cleanup;
-  const object = service ?? pod;
+  const object = service ?? pod ?? {};
   const threadId = findThreadId(service, pod);
   const annotations = {
-    ...useAnnotations({ at: now(), requestId, ttlSeconds: config.sandboxTtlSeconds }),
+    ...useAnnotations({ at: now(), requestId, ttlSeconds: findTtlSeconds(object, config) }),
     ...(threadId !== undefined && { [threadIdAnnotation]: threadId }),
   };
-  const patch = { metadata: { resourceVersion: object?.metadata?.resourceVersion, annotations } };
+  const patch = { metadata: { resourceVersion: object.metadata?.resourceVersion, annotations } };
   try {
     if (service !== undefined) await kubernetes.patchService(serviceName(sandboxId), patch, signal);
     else await kubernetes.patchPod(podName(sandboxId), patch, signal);
@@ -173,6 +252,12 @@ async function adopt({ sandboxId, service, pod }: Remains, cleanup: Cleanup): Pr
     if (isConflict(error) || isNotFound(error)) return false;
     throw error;
   }
+}
+
+function countFailure(report: CleanupReport, { sandboxId }: Remains, error: unknown): void {
+  const reason = error instanceof KubernetesError ? error.reason : 'it could not be judged';
+  report.failed[reason] = (report.failed[reason] ?? 0) + 1;
+  log.warn('Could not clean up a sandbox', { sandboxId, reason, error: error as Error });
 }
 
 function count(report: CleanupReport, outcome: Outcome): void {

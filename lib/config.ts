@@ -1,4 +1,6 @@
 import * as z from 'zod/mini';
+import { type AwsConfig, awsSettings, readAwsConfig } from './config/aws.ts';
+import { type CallersConfig, callerSettings, findCallerProblems, readCallersConfig } from './config/callers.ts';
 import { type ClusterConfig, clusterSettings, readClusterConfig } from './config/cluster.ts';
 import { type ConfinementConfig, confinementSettings, readConfinementConfig } from './config/confinement.ts';
 import { findLifetimeProblems, type LifetimeConfig, lifetimeSettings, readLifetimeConfig } from './config/lifetimes.ts';
@@ -6,47 +8,74 @@ import { findResourceProblems, type ResourceConfig, readResourceConfig, resource
 import { readSandboxConfig, type SandboxConfig, sandboxSettings } from './config/sandboxes.ts';
 import { ProvisionerError } from './errors.ts';
 
-/** Everything that an operator can set, validated. Units are in the names. */
-export type Config = ClusterConfig & SandboxConfig & ResourceConfig & ConfinementConfig & LifetimeConfig;
+/** What decides who may call: the part of the configuration that is needed before anybody is let in. */
+export type AccessConfig = CallersConfig & { readonly aws: AwsConfig };
 
+/** Everything that an operator can set, validated. Units are in the names. */
+export type Config = ClusterConfig & SandboxConfig & ResourceConfig & ConfinementConfig & LifetimeConfig & AccessConfig;
+
+const accessSettings = z.object({ ...callerSettings, ...awsSettings });
 const settings = z.object({
   ...sandboxSettings,
   ...resourceSettings,
   ...confinementSettings,
   ...clusterSettings,
   ...lifetimeSettings,
+  ...callerSettings,
+  ...awsSettings,
 });
+
+type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
  * Reads the settings out of an environment; what is unset gets the original's default. Pure.
  * Throws a `misconfigured` error that names every variable that is wrong, not only the first.
  */
-export function loadConfig(env: Readonly<Record<string, string | undefined>>): Config {
-  const parsed = settings.safeParse(env);
-  if (!parsed.success) {
-    throw misconfigured(parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`));
-  }
+export function loadConfig(env: Environment): Config {
+  const values = parse(settings, env);
   // serverless-offline sets AWS_LAMBDA_FUNCTION_NAME as Lambda does, and IS_OFFLINE beside it.
   const onLambda = env.AWS_LAMBDA_FUNCTION_NAME !== undefined && env.IS_OFFLINE === undefined;
   const config = {
-    ...readClusterConfig(parsed.data, onLambda),
-    ...readSandboxConfig(parsed.data),
-    ...readResourceConfig(parsed.data),
-    ...readConfinementConfig(parsed.data),
-    ...readLifetimeConfig(parsed.data),
+    ...readClusterConfig(values, onLambda),
+    ...readSandboxConfig(values),
+    ...readResourceConfig(values),
+    ...readConfinementConfig(values),
+    ...readLifetimeConfig(values),
+    ...readCallersConfig(values),
+    ...readAwsConfig(values),
   };
-  const problems = [...findResourceProblems(config), ...findLifetimeProblems(config)];
-  if (problems.length > 0) throw misconfigured(problems);
+  refuse([...findResourceProblems(config), ...findLifetimeProblems(config), ...findCallerProblems(values)]);
   return Object.freeze(config);
 }
 
-const misconfigured = (problems: string[]) =>
-  new ProvisionerError('misconfigured', `Misconfigured: ${problems.join('; ')}`);
+/** The same, of the settings that decide who may call; what is wrong with the others it does not see. */
+export function loadAccessConfig(env: Environment): AccessConfig {
+  const values = parse(accessSettings, env);
+  refuse(findCallerProblems(values));
+  return Object.freeze({ ...readCallersConfig(values), ...readAwsConfig(values) });
+}
+
+function parse<T extends z.ZodMiniType>(schema: T, env: Environment): z.infer<T> {
+  const parsed = schema.safeParse(env);
+  if (!parsed.success) refuse(parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`));
+  return parsed.data as z.infer<T>;
+}
+
+function refuse(problems: string[]): void {
+  if (problems.length > 0) throw new ProvisionerError('misconfigured', `Misconfigured: ${problems.join('; ')}`);
+}
 
 let remembered: Config | undefined;
+let rememberedAccess: AccessConfig | undefined;
 
 /** The process's own settings, read once. Throws as `loadConfig` does, and reads again at the next call then. */
 export function currentConfig(): Config {
   remembered ??= loadConfig(process.env);
   return remembered;
+}
+
+/** Those that decide who may call, in the same way. */
+export function currentAccessConfig(): AccessConfig {
+  rememberedAccess ??= loadAccessConfig(process.env);
+  return rememberedAccess;
 }

@@ -1,6 +1,7 @@
 /** What can become of an operation other than success, in the provisioner's words. lib/http makes an HTTP status of it. */
 export type Outcome =
   | 'invalid-request'
+  | 'unauthenticated'
   | 'web-page'
   | 'unsupported-media-type'
   | 'body-too-large'
@@ -37,7 +38,10 @@ export class ProvisionerError extends Error {
   readonly headers: Record<string, string>;
 
   constructor(outcome: Outcome, detail: string | RequestIssue[], { cause, headers = {} }: Extras = {}) {
-    super(typeof detail === 'string' ? detail : JSON.stringify(detail), { cause });
+    // Of a request, only what is wrong and where: what it held is for its sender alone, and the message goes into the log.
+    super(typeof detail === 'string' ? detail : detail.map(({ type, loc }) => `${loc.join('.')}: ${type}`).join('; '), {
+      cause,
+    });
     this.name = 'ProvisionerError';
     this.outcome = outcome;
     this.detail = detail;

@@ -1,10 +1,18 @@
 import type { V1Pod, V1Service } from '@kubernetes/client-node';
 import type { Config } from './config.ts';
 import { lastUsedAtAnnotation, ttlSecondsAnnotation } from './names.ts';
-import { belongsTo } from './ownership.ts';
+import { belongsTo, isOwned } from './ownership.ts';
 
 /** Why the clean-up keeps a sandbox, or what is left of one. */
-export type KeepReason = 'in-use' | 'fresh-orphan' | 'terminating' | 'used-meanwhile' | 'not-a-sandbox';
+export type KeepReason =
+  | 'in-use'
+  | 'fresh-orphan'
+  | 'terminating'
+  /** It was used, or changed otherwise, after it had been judged. */
+  | 'used-meanwhile'
+  /** Somebody else removed it. */
+  | 'removed-meanwhile'
+  | 'not-a-sandbox';
 
 /** Why the clean-up removes it. */
 export type RemoveReason =
@@ -13,7 +21,9 @@ export type RemoveReason =
   | 'service-without-pod'
   | 'pod-without-service'
   | 'ended'
-  | 'never-ran';
+  | 'never-ran'
+  /** Its Pod has been terminating for long: its node does not answer any more. */
+  | 'stuck';
 
 /**
  * What the clean-up does with a sandbox: `adopt` is for one that the original provisioner made, of which nobody noted when
@@ -27,17 +37,41 @@ export function findLastUsedAt(object: V1Service | V1Pod): Date | undefined {
 }
 
 /** How many seconds a sandbox may go unused; 0 is for ever. What its Service notes, or else the setting. */
-export function findTtlSeconds(service: V1Service, config: Config): number {
-  const noted = service.metadata?.annotations?.[ttlSecondsAnnotation];
+export function findTtlSeconds(object: V1Service | V1Pod, config: Config): number {
+  const noted = object.metadata?.annotations?.[ttlSecondsAnnotation];
   return noted !== undefined && /^\d{1,9}$/.test(noted) ? Number(noted) : config.sandboxTtlSeconds;
 }
 
-/** When a sandbox expires if it is not used until then; undefined if it never does, or nobody knows when it was used. */
+/**
+ * When a sandbox ends if it is not used until then, or because it is too old; undefined if it never does, or nobody knows
+ * when it was used.
+ */
 export function findExpiresAt(service: V1Service, config: Config): Date | undefined {
-  const lastUsedAt = findLastUsedAt(service);
+  const ends = [findUnusedUntil(findLastUsedAt(service), service, config), findOldUntil(service, config)];
+  const times = ends.flatMap((end) => end?.getTime() ?? []);
+  return times.length > 0 ? new Date(Math.min(...times)) : undefined;
+}
+
+function findUnusedUntil(lastUsedAt: Date | undefined, service: V1Service, config: Config): Date | undefined {
   const ttlSeconds = findTtlSeconds(service, config);
   return lastUsedAt === undefined || ttlSeconds === 0 ? undefined : after(lastUsedAt, ttlSeconds);
 }
+
+function findOldUntil(service: V1Service, { sandboxMaxLifetimeSeconds }: Config): Date | undefined {
+  const createdAt = toDate(service.metadata?.creationTimestamp);
+  return createdAt === undefined || sandboxMaxLifetimeSeconds === 0
+    ? undefined
+    : after(createdAt, sandboxMaxLifetimeSeconds);
+}
+
+/** The time of the last use, if it can be true: one that is far in the future would keep a sandbox until then. */
+function findCredibleUse(object: V1Service | V1Pod, now: Date): Date | undefined {
+  const lastUsedAt = findLastUsedAt(object);
+  return lastUsedAt !== undefined && lastUsedAt <= after(now, clockSkewSeconds) ? lastUsedAt : undefined;
+}
+
+/** How far the clocks of those who note a use and of those who judge it may be apart, in seconds. */
+const clockSkewSeconds = 3_600;
 
 /**
  * Whether a look at a sandbox is to be noted as a use: when a quarter of its time has passed since the last one that was.
@@ -46,20 +80,19 @@ export function findExpiresAt(service: V1Service, config: Config): Date | undefi
  */
 export function isUseDue(service: V1Service, now: Date, config: Config): boolean {
   const ttlSeconds = findTtlSeconds(service, config);
-  const lastUsedAt = findLastUsedAt(service);
+  const lastUsedAt = findCredibleUse(service, now);
   return ttlSeconds > 0 && lastUsedAt !== undefined && now >= after(lastUsedAt, ttlSeconds / 4);
 }
 
 /** What the clean-up does with a sandbox that has a Service. Pure: the same objects and time give the same verdict. */
 export function judgeSandbox(service: V1Service, pod: V1Pod | undefined, now: Date, config: Config): Verdict {
   if (service.metadata?.deletionTimestamp !== undefined) return { keep: 'terminating' };
-  const lastUsedAt = findLastUsedAt(service);
+  const lastUsedAt = findCredibleUse(service, now);
   if (lastUsedAt === undefined) return { adopt: true };
-  const expiresAt = findExpiresAt(service, config);
-  if (expiresAt !== undefined && now >= expiresAt) return { remove: 'expired' };
-  const createdAt = service.metadata?.creationTimestamp;
-  const { sandboxMaxLifetimeSeconds } = config;
-  if (sandboxMaxLifetimeSeconds > 0 && isPast(createdAt, sandboxMaxLifetimeSeconds, now)) return { remove: 'too-old' };
+  const unusedUntil = findUnusedUntil(lastUsedAt, service, config);
+  if (unusedUntil !== undefined && now >= unusedUntil) return { remove: 'expired' };
+  const oldUntil = findOldUntil(service, config);
+  if (oldUntil !== undefined && now >= oldUntil) return { remove: 'too-old' };
 
   const isWhole = pod !== undefined && belongsTo(pod, service);
   // Whoever used it a moment ago may be mending it, and may have given it another Pod since this one was read: a use is
@@ -79,9 +112,11 @@ export function judgeSandbox(service: V1Service, pod: V1Pod | undefined, now: Da
  * original provisioner made bears no time of use, and is stamped first.
  */
 export function judgeOrphanPod(pod: V1Pod, now: Date, config: Config): Verdict {
-  if (pod.metadata?.deletionTimestamp !== undefined) return { keep: 'terminating' };
-  const isOurs = (pod.metadata?.ownerReferences ?? []).length > 0;
-  const since = findLastUsedAt(pod) ?? (isOurs ? toDate(pod.metadata?.creationTimestamp) : undefined);
+  const { deletionTimestamp } = pod.metadata ?? {};
+  if (deletionTimestamp !== undefined) {
+    return isPast(deletionTimestamp, config.orphanGraceSeconds, now) ? { remove: 'stuck' } : { keep: 'terminating' };
+  }
+  const since = findCredibleUse(pod, now) ?? (isOwned(pod) ? toDate(pod.metadata?.creationTimestamp) : undefined);
   if (since === undefined) return { adopt: true };
   return now >= after(since, config.orphanGraceSeconds) ? { remove: 'pod-without-service' } : { keep: 'fresh-orphan' };
 }
@@ -103,8 +138,9 @@ function isPast(since: Date | string | undefined, seconds: number, now: Date): b
 
 const after = (date: Date, seconds: number): Date => new Date(date.getTime() + seconds * 1000);
 
+/** A time as we write it, and Kubernetes (RFC 3339 in UTC). What else a Date can be made of may not be a year of four digits. */
 const parseDate = (text: string | undefined): Date | undefined => {
-  const time = text === undefined ? Number.NaN : Date.parse(text);
+  const time = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/.test(text ?? '') ? Date.parse(text as string) : Number.NaN;
   return Number.isNaN(time) ? undefined : new Date(time);
 };
 

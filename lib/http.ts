@@ -1,10 +1,18 @@
 import middy, { type MiddlewareObj } from '@middy/core';
 import httpErrorHandler from '@middy/http-error-handler';
 import httpJsonBodyParser from '@middy/http-json-body-parser';
-import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
+import type {
+  APIGatewayProxyEventV2,
+  APIGatewayProxyEventV2WithJWTAuthorizer,
+  APIGatewayProxyStructuredResultV2,
+  Context,
+} from 'aws-lambda';
+import { authenticate } from './authentication.ts';
+import { type AccessConfig, currentAccessConfig } from './config.ts';
 import { type Outcome, ProvisionerError } from './errors.ts';
 import { log } from './log.ts';
 import { malformedBody } from './request.ts';
+import { grantPage, isPreflight } from './web-pages.ts';
 
 /** The largest body that is read, in bytes. A request for a sandbox has some hundred. */
 const maxBodyBytes = 65_536;
@@ -12,6 +20,7 @@ const maxBodyBytes = 65_536;
 /** The only place where an outcome becomes an HTTP status. */
 const statusCodes: Record<Outcome, number> = {
   'invalid-request': 422,
+  unauthenticated: 401,
   'web-page': 403,
   'unsupported-media-type': 415,
   'body-too-large': 413,
@@ -40,16 +49,23 @@ export type Invocation = Readonly<{
 }>;
 
 type Endpoint = (event: HttpEvent, invocation: Invocation) => Promise<APIGatewayProxyStructuredResultV2>;
-type Options = { deadlineSeconds: number; jsonBody?: 'required' | 'optional' };
+type Options = {
+  deadlineSeconds: number;
+  jsonBody?: 'required' | 'optional';
+  /** Which requests anybody may make; none where it says nothing. */
+  isOpen?: (event: HttpEvent) => boolean;
+};
+type PageHeaders = { pageHeaders?: Record<string, string> };
+type Stage = MiddlewareObj<HttpEvent, APIGatewayProxyStructuredResultV2, Error, Context, PageHeaders>;
 
 /** What Lambda needs to send an answer after our own time is up, in milliseconds. */
 const reserveMs = 1000;
 
 /**
- * Wraps an endpoint in what all endpoints wear: its deadline, the JSON body where it takes one, and JSON answers with
- * `detail` for everything that is thrown. The handler it gives never throws.
+ * Wraps an endpoint in what all endpoints wear: its deadline, the look at who calls, the JSON body where it takes one, and
+ * JSON answers with `detail` for everything that is thrown. The handler it gives never throws.
  */
-export function serve({ deadlineSeconds, jsonBody }: Options, endpoint: Endpoint) {
+export function serve({ deadlineSeconds, jsonBody, isOpen = () => false }: Options, endpoint: Endpoint) {
   return middy(
     (event: HttpEvent, context: Context, { signal }: { signal: AbortSignal }) => {
       const deadline = AbortSignal.any([signal, AbortSignal.timeout(deadlineSeconds * 1000)]);
@@ -62,9 +78,11 @@ export function serve({ deadlineSeconds, jsonBody }: Options, endpoint: Endpoint
       },
     },
   )
+    .use(addHeaders())
     .use(httpErrorHandler({ logger: false }))
     .use(answerErrors())
-    .use(refuseWebPages())
+    .use(judgeWebPages())
+    .use(requireAuthentication(isOpen))
     .use(jsonBody === undefined ? [] : [requireJson(jsonBody === 'optional'), httpJsonBodyParser()]);
 }
 
@@ -73,17 +91,70 @@ export function json(body: unknown): APIGatewayProxyStructuredResultV2 {
   return { statusCode: 200, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
 }
 
+/** Used first, so that it comes last: whatever the answer is, it bears these headers. */
+function addHeaders(): Stage {
+  const add: Stage['after'] = (request) => {
+    if (request.response) request.response = withHeaders(request.response, request);
+  };
+  return { after: add, onError: add };
+}
+
+/** Answers are about one moment, are JSON and nothing else, and are found in the log by Lambda's own id of the request. */
+const withHeaders = (
+  answer: APIGatewayProxyStructuredResultV2,
+  { context, internal }: { context: Context; internal: PageHeaders },
+): APIGatewayProxyStructuredResultV2 => ({
+  ...answer,
+  headers: {
+    ...answer.headers,
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    'x-request-id': context.awsRequestId,
+    ...internal.pageHeaders,
+  },
+});
+
 /**
- * A web page can make its visitor's browser call any address, localhost too, and serverless-offline lets every page read the
- * answers. Browsers say so in a header that other callers do not send; there are no pages of ours that could send it.
+ * A web page can make its visitor's browser call any address, localhost too. Browsers say so in a header that other
+ * callers do not send: only the pages of the settings may, and only they may read the answers.
  */
-function refuseWebPages(): MiddlewareObj<HttpEvent> {
+function judgeWebPages(): Stage {
   return {
-    before({ event }) {
-      if (lowerCaseNames(event.headers).origin === undefined) return;
-      throw new ProvisionerError('web-page', 'Calls from web pages are refused');
+    before(request) {
+      const { origin, ...headers } = lowerCaseNames(request.event.headers);
+      if (origin === undefined) return;
+      const { allowedOrigins } = readAccessConfig();
+      if (!allowedOrigins.includes(origin)) {
+        throw new ProvisionerError('web-page', 'Calls from web pages are refused');
+      }
+      request.internal.pageHeaders = grantPage(origin);
+      // A browser asks without the key whether the page may send one.
+      if (isPreflight(request.event.requestContext?.http?.method, headers)) {
+        return withHeaders({ statusCode: 204 }, request);
+      }
     },
   };
+}
+
+/** Comes before anything else of the request is looked at: who does not belong learns nothing from its answer. */
+function requireAuthentication(isOpen: (event: HttpEvent) => boolean): Stage {
+  return {
+    async before({ event }) {
+      if (isOpen(event)) return;
+      const { requestContext } = event as Partial<APIGatewayProxyEventV2WithJWTAuthorizer>;
+      const apiKey = lowerCaseNames(event.headers)['x-api-key'];
+      await authenticate({ apiKey, claims: requestContext?.authorizer?.jwt?.claims }, readAccessConfig());
+    },
+  };
+}
+
+/** The settings of access. Nobody has been let in yet: what is wrong with them is for the log alone. */
+function readAccessConfig(): AccessConfig {
+  try {
+    return currentAccessConfig();
+  } catch (cause) {
+    throw new ProvisionerError('misconfigured', 'The access of callers is misconfigured', { cause });
+  }
 }
 
 /** Runs before the parser: what is too large is not parsed, and a body whose type is not said is taken for JSON. */

@@ -26,15 +26,21 @@ export {
   isTestFailed,
   isUncertain,
 } from './kubernetes/outcomes.ts';
-export { isPassing } from './kubernetes/retries.ts';
+export { findRetryDelay } from './kubernetes/retries.ts';
 
 /** One operation of a JSON patch (RFC 6902). */
 export type JsonPatchOperation = { op: 'test' | 'add'; path: string; value: unknown };
 
 /**
+ * What came of a deletion: there was nothing to delete (any more), which is also what one is told whose connection was cut
+ * after it took effect; or what is there is not as the preconditions say.
+ */
+export type Deletion = 'deleted' | 'gone' | 'changed';
+
+/**
  * The calls to Kubernetes that sandboxes are made of, all in the configured namespace. Each is one request, made again when it
- * fails in passing (but not the creation of a Service), ends when its signal does, and throws a `KubernetesError`; reads of an
- * object that is not there give undefined.
+ * fails in passing (the creation of a Service only where a kept connection turned out to be dead), ends when its signal does,
+ * and throws a `KubernetesError`; reads of an object that is not there give undefined.
  */
 export type Kubernetes = {
   createNamespace(namespace: V1Namespace, signal: AbortSignal): Promise<void>;
@@ -43,8 +49,8 @@ export type Kubernetes = {
   listServices(signal: AbortSignal): Promise<V1Service[]>;
   /** An array is a JSON patch, an object a merge patch (RFC 7386); with a `resourceVersion` in it, it holds only for that one. */
   patchService(name: string, patch: JsonPatchOperation[] | object, signal: AbortSignal): Promise<V1Service>;
-  /** False if the Service was not there, or not as the preconditions say. Without any, a conflict is an error. */
-  deleteService(name: string, preconditions: V1Preconditions | undefined, signal: AbortSignal): Promise<boolean>;
+  /** Without preconditions, a conflict is an error. */
+  deleteService(name: string, preconditions: V1Preconditions | undefined, signal: AbortSignal): Promise<Deletion>;
   createPod(pod: V1Pod, signal: AbortSignal): Promise<V1Pod>;
   readPod(name: string, signal: AbortSignal): Promise<V1Pod | undefined>;
   listPods(signal: AbortSignal): Promise<V1Pod[]>;
@@ -53,16 +59,15 @@ export type Kubernetes = {
   pagePods(signal: AbortSignal): Promise<V1Pod[]>;
   /** A merge patch, as for a Service. */
   patchPod(name: string, patch: object, signal: AbortSignal): Promise<V1Pod>;
-  /** Leaves the Pod its grace period to end in. False if it was not there, or not as the preconditions say. */
-  deletePod(name: string, preconditions: V1Preconditions | undefined, signal: AbortSignal): Promise<boolean>;
-  /** Takes the Pod of that UID away without grace; if there is none of that UID (any more), that is fine. */
-  evictPod(name: string, uid: string, signal: AbortSignal): Promise<void>;
+  /** Leaves the Pod its grace period to end in. Without preconditions, a conflict is an error. */
+  deletePod(name: string, preconditions: V1Preconditions | undefined, signal: AbortSignal): Promise<Deletion>;
+  /** Takes the Pod of that UID away without grace. */
+  evictPod(name: string, uid: string, signal: AbortSignal): Promise<Deletion>;
   readNetworkPolicy(name: string, signal: AbortSignal): Promise<V1NetworkPolicy | undefined>;
   createNetworkPolicy(policy: V1NetworkPolicy, signal: AbortSignal): Promise<void>;
   /** With a `resourceVersion` in it, it holds only for that one. */
   replaceNetworkPolicy(policy: V1NetworkPolicy, signal: AbortSignal): Promise<void>;
-  /** False if it was not there. */
-  deleteNetworkPolicy(name: string, signal: AbortSignal): Promise<boolean>;
+  deleteNetworkPolicy(name: string, signal: AbortSignal): Promise<Deletion>;
 };
 
 let connected: Kubernetes | undefined;
@@ -110,7 +115,7 @@ export async function openKubernetes(config: Config, signal: AbortSignal): Promi
     createService: (body, signal) => api.createNamespacedService({ namespace, body }, within(signal)),
     readService(name, signal) {
       const reading = retry(() => api.readNamespacedService({ namespace, name }, within(signal)), signal);
-      return unless(reading, [isNotFound]);
+      return orNothing(reading);
     },
     listServices: async (signal) => (await listServices({}, signal)).items,
     pageServices: (signal) => readPages((page) => listServices(page, signal)),
@@ -119,14 +124,14 @@ export async function openKubernetes(config: Config, signal: AbortSignal): Promi
       return retry(() => api.patchNamespacedService({ namespace, name, body }, within(signal, headers)), signal);
     },
     deleteService: (name, preconditions, signal) =>
-      isDone(
+      outcomeOf(
         deleteService(name, preconditions ? { body: { preconditions } } : {}, signal),
         preconditions !== undefined,
       ),
     createPod: (body, signal) => retry(() => api.createNamespacedPod({ namespace, body }, within(signal)), signal),
     readPod(name, signal) {
       const reading = retry(() => api.readNamespacedPod({ namespace, name }, within(signal)), signal);
-      return unless(reading, [isNotFound]);
+      return orNothing(reading);
     },
     listPods: async (signal) => (await listPods({}, signal)).items,
     pagePods: (signal) => readPages((page) => listPods(page, signal)),
@@ -135,13 +140,12 @@ export async function openKubernetes(config: Config, signal: AbortSignal): Promi
       return retry(() => api.patchNamespacedPod({ namespace, name, body }, within(signal, headers)), signal);
     },
     deletePod: (name, preconditions, signal) =>
-      isDone(deletePod(name, preconditions ? { body: { preconditions } } : {}, signal), preconditions !== undefined),
-    async evictPod(name, uid, signal) {
-      await isDone(deletePod(name, { body: { gracePeriodSeconds: 0, preconditions: { uid } } }, signal), true);
-    },
+      outcomeOf(deletePod(name, preconditions ? { body: { preconditions } } : {}, signal), preconditions !== undefined),
+    evictPod: (name, uid, signal) =>
+      outcomeOf(deletePod(name, { body: { gracePeriodSeconds: 0, preconditions: { uid } } }, signal), true),
     readNetworkPolicy(name, signal) {
       const reading = retry(() => networking.readNamespacedNetworkPolicy({ namespace, name }, within(signal)), signal);
-      return unless(reading, [isNotFound]);
+      return orNothing(reading);
     },
     async createNetworkPolicy(body, signal) {
       await retry(() => networking.createNamespacedNetworkPolicy({ namespace, body }, within(signal)), signal);
@@ -151,7 +155,7 @@ export async function openKubernetes(config: Config, signal: AbortSignal): Promi
       await retry(() => networking.replaceNamespacedNetworkPolicy({ namespace, name, body }, within(signal)), signal);
     },
     deleteNetworkPolicy: (name, signal) =>
-      isDone(
+      outcomeOf(
         retry(() => networking.deleteNamespacedNetworkPolicy({ namespace, name }, within(signal)), signal),
         false,
       ),
@@ -181,14 +185,20 @@ async function readPages<T>(readPage: (page: Page) => Promise<Listed<T>>): Promi
   }
 }
 
-/** Whether a deletion deleted anything: not if there was nothing (any more), or not what the preconditions say. */
-async function isDone(deletion: Promise<object>, hasPreconditions: boolean): Promise<boolean> {
-  return (await unless(deletion, hasPreconditions ? [isNotFound, isConflict] : [isNotFound])) !== undefined;
+async function outcomeOf(deletion: Promise<object>, hasPreconditions: boolean): Promise<Deletion> {
+  try {
+    await deletion;
+    return 'deleted';
+  } catch (error) {
+    if (isNotFound(error)) return 'gone';
+    if (hasPreconditions && isConflict(error)) return 'changed';
+    throw error;
+  }
 }
 
-/** What the call gives, or undefined if it fails in one of these ways. */
-const unless = <T>(call: Promise<T>, failures: ((error: unknown) => boolean)[]): Promise<T | undefined> =>
-  call.catch((error) => {
-    if (failures.some((isFailure) => isFailure(error))) return undefined;
+/** What the reading gives, or undefined if there is nothing. */
+const orNothing = <T>(reading: Promise<T>): Promise<T | undefined> =>
+  reading.catch((error) => {
+    if (isNotFound(error)) return undefined;
     throw error;
   });

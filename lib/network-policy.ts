@@ -57,8 +57,8 @@ export async function keepNetworkPolicy(
 
 async function removeNetworkPolicy(kubernetes: Kubernetes, signal: AbortSignal): Promise<NetworkPolicyState> {
   try {
-    const removed = await kubernetes.deleteNetworkPolicy(networkPolicyName, signal);
-    return removed ? 'removed' : 'unchanged';
+    const deletion = await kubernetes.deleteNetworkPolicy(networkPolicyName, signal);
+    return deletion === 'deleted' ? 'removed' : 'unchanged';
   } catch (error) {
     // Whoever never had a policy need not be permitted to remove one.
     if (error instanceof KubernetesError && error.status?.code === 403) return 'not-permitted';

@@ -4,12 +4,12 @@ import type { Config } from './config.ts';
 import { describeFailure, KubernetesError, ProvisionerError } from './errors.ts';
 import { isUseDue } from './expiry.ts';
 import {
+  findRetryDelay,
   isAlreadyExists,
   isConflict,
   isNamespaceMissing,
   isNamespaceTerminating,
   isNotFound,
-  isPassing,
   isTestFailed,
   isUncertain,
   type JsonPatchOperation,
@@ -66,9 +66,9 @@ export async function createSandbox(request: CreateSandboxRequest, operation: Op
     try {
       return await tryToCreate(request, operation);
     } catch (error) {
-      if (error instanceof PassingFailure && (attempt >= maxRepeats || operation.signal.aborted)) throw error.cause;
       if (!(error instanceof Obstacle)) throw error;
-      await pause(attempt, error.message, operation.signal);
+      if (error instanceof PassingFailure) await outwait(error, attempt, operation.signal);
+      else await pause(attempt, error.message, operation.signal);
     }
   }
 }
@@ -78,13 +78,25 @@ class Obstacle extends Error {}
 
 /** The Service could not be created, in passing, and is known not to be there; worth some more attempts. */
 class PassingFailure extends Obstacle {
-  constructor(refusal: unknown) {
-    super(refusal instanceof Error ? refusal.message : 'Kubernetes failed', { cause: refusal });
+  readonly failure: unknown;
+
+  constructor(failure: unknown, refusal: unknown) {
+    super('Kubernetes fails', { cause: refusal });
+    this.failure = failure;
   }
 }
 
 /** How often a create begins again because Kubernetes failed in passing; obstacles have until the deadline. */
 const maxRepeats = 2;
+
+/** Waits as long as Kubernetes asks for, and a little. Throws the refusal where that, or another attempt, is too much. */
+async function outwait({ failure, cause }: PassingFailure, attempt: number, signal: AbortSignal): Promise<void> {
+  const waitMs = attempt < maxRepeats ? findRetryDelay(failure, attempt + 1) : undefined;
+  if (waitMs === undefined) throw cause;
+  await wait(waitMs, undefined, { signal }).catch(() => {
+    throw cause;
+  });
+}
 
 async function tryToCreate(request: CreateSandboxRequest, operation: Operation): Promise<SandboxView> {
   const { kubernetes, config, now, signal } = operation;
@@ -156,7 +168,10 @@ async function renewOriginal(
   return operation.kubernetes.patchService(serviceName(sandboxId), patch, operation.signal);
 }
 
-/** Notes a look at this Service as a use. That it could not be noted is no reason not to show the sandbox. */
+/**
+ * Notes a look at this Service as a use. That it could not be noted is no reason not to show the sandbox, but for one: it is
+ * not there any more. Throws `not-found` then.
+ */
 async function noteLook(sandboxId: string, service: V1Service, operation: Operation): Promise<V1Service> {
   const { kubernetes, now, signal, requestId } = operation;
   const { uid } = service.metadata ?? {};
@@ -167,6 +182,7 @@ async function noteLook(sandboxId: string, service: V1Service, operation: Operat
     const patience = AbortSignal.any([signal, AbortSignal.timeout(noteMs)]);
     return await kubernetes.patchService(serviceName(sandboxId), patch, patience);
   } catch (error) {
+    if (isNotFound(error)) throw notFound(sandboxId);
     log.info('Could not note the use of a sandbox', { sandboxId, cause: (error as Error).message });
     return service;
   }
@@ -258,8 +274,7 @@ async function claimService(request: CreateSandboxRequest, operation: Operation)
     });
     if (service !== undefined) return { service, isNew: false };
     if (taken) throw new Obstacle('its Service is being removed');
-    if (isPassing(failure)) throw new PassingFailure(refusal);
-    throw refusal;
+    throw findRetryDelay(failure, 1) === undefined ? refusal : new PassingFailure(failure, refusal);
   }
 }
 
@@ -493,8 +508,8 @@ async function rollBack(service: V1Service, { kubernetes }: Operation): Promise<
   const { name = '', uid = '', resourceVersion = '' } = service.metadata ?? {};
   try {
     const preconditions = { uid, resourceVersion };
-    const removed = await kubernetes.deleteService(name, preconditions, AbortSignal.timeout(afterwardsMs));
-    if (!removed) log.info('Did not roll back a Service: it has changed since, or is gone', { service: name });
+    const deletion = await kubernetes.deleteService(name, preconditions, AbortSignal.timeout(afterwardsMs));
+    if (deletion !== 'deleted') log.info('Did not roll back a Service', { service: name, deletion });
   } catch (error) {
     log.warn('Could not roll back a Service', { service: name, error: error as Error });
   }

@@ -8,6 +8,7 @@ export default defineConfig({
   root,
   test: {
     environment: 'node',
+    setupFiles: ['test/support/setup.ts'],
     projects: [
       {
         extends: true,

@@ -1,18 +1,55 @@
 import { join } from 'node:path';
+import type { EKSClientConfig } from '@aws-sdk/client-eks';
 import { buildArtifact } from './bundle.ts';
+import { type Definition, type Deployment, type Event, type Need, planDeployment } from './deployment.ts';
+import { checkEnvironment, findOverLimits } from './deployment-checks.ts';
+import { readDeploymentSettings } from './deployment-settings.ts';
+import { fillInEksCluster } from './eks-cluster.ts';
 
-type FunctionDefinition = { handler: string; package?: { artifact?: string } };
+type Values = Record<string, string | number | null | undefined>;
+type FunctionDefinition = Partial<Definition> & {
+  handler: string;
+  name: string;
+  needs?: Need[];
+  events: Event[];
+  package?: { artifact?: string };
+};
 type Serverless = {
   serviceDir: string;
-  service: { functions: Record<string, FunctionDefinition> };
+  processedInput: { commands: string[] };
+  classes: { Error: new (message: string, code: string) => Error };
+  configSchemaHandler: { defineFunctionProperties(provider: string, schema: object): void };
+  getProvider(name: 'aws'): {
+    getStage(): string;
+    getRegion(): string;
+    getAwsSdkV3Config(): Promise<EKSClientConfig>;
+    naming: { getNormalizedFunctionName(name: string): string };
+  };
+  service: {
+    service: string;
+    provider: {
+      environment: Values;
+      httpApi: { authorizers?: Deployment['authorizers'] };
+    };
+    custom: { deployment: Values };
+    functions: Record<string, FunctionDefinition>;
+    resources?: Deployment['resources'];
+  };
 };
-type Utils = { log: { notice(message: string): void } };
+type Utils = { log: { notice(message: string): void; warning(message: string): void } };
 
-/** The plug-in of Serverless that bundles the functions before they are packaged, so that no stale bundle is deployed. */
-export default class BundlePlugin {
+/**
+ * The plug-in of Serverless that makes a deployment out of serverless.yml: it refuses an environment that could not work or
+ * would leave the API open, gives each function what it needs and nothing else, and bundles the functions before they are
+ * packaged, so that no stale bundle is deployed. It does nothing under serverless-offline.
+ */
+export default class BuildPlugin {
   readonly hooks: Record<string, () => Promise<void>>;
 
   constructor(serverless: Serverless, _options: unknown, { log }: Utils) {
+    serverless.configSchemaHandler.defineFunctionProperties('aws', {
+      properties: { needs: { type: 'array', items: { enum: ['callers', 'kubernetes'] }, uniqueItems: true } },
+    });
     const bundle = async () => {
       const { serviceDir, service } = serverless;
       for (const [name, definition] of Object.entries(service.functions)) {
@@ -23,8 +60,63 @@ export default class BundlePlugin {
       }
     };
     this.hooks = {
+      initialize: async () => {
+        const command = serverless.processedInput.commands.join(' ');
+        const isDeploying = ['deploy', 'deploy function'].includes(command);
+        if (isDeploying || command === 'package') await prepare(serverless, isDeploying, log);
+      },
       'before:package:createDeploymentArtifacts': bundle,
       'before:deploy:function:packageFunction': bundle,
     };
   }
 }
+
+/** Checks what is to be deployed, and writes into the service's definition what follows from it. */
+async function prepare(serverless: Serverless, isDeploying: boolean, log: Utils['log']): Promise<void> {
+  const { service } = serverless;
+  const provider = serverless.getProvider('aws');
+  const refuse = (problems: readonly string[]): never => {
+    const text = problems.map((problem) => `\n- ${problem}`).join('');
+    throw new serverless.classes.Error(`This cannot be deployed:${text}`, 'DEPLOYMENT_REFUSED');
+  };
+
+  const given = withoutUnset(service.provider.environment);
+  const { settings, problems } = readDeploymentSettings(withoutUnset(service.custom.deployment), given);
+  const cluster = await fillInEksCluster(given, settings?.eksAccessEntries ?? false, () =>
+    provider.getAwsSdkV3Config(),
+  );
+  const { environment } = cluster;
+  const { wrong, missing, doubtful } = checkEnvironment(environment);
+  const refused = [...problems, ...cluster.problems, ...wrong, ...(isDeploying ? missing : [])];
+  if (settings === undefined || refused.length > 0) return refuse(refused);
+
+  const functions = Object.entries(service.functions).map(([name, { name: lambdaName, needs = [], events }]) => {
+    const id = provider.naming.getNormalizedFunctionName(name);
+    // Roles are the whole account's, so other regions' too.
+    const roleName = `${service.service}-${provider.getStage()}-${name}-${provider.getRegion()}`;
+    return [name, { id, lambdaName, roleName, needs, events }] as const;
+  });
+  const deployment = planDeployment(Object.fromEntries(functions), environment, settings);
+  const overLimits = findOverLimits(deployment);
+  if (overLimits.length > 0) return refuse(overLimits);
+  for (const problem of missing) log.warning(`A deployment will be refused: ${problem}`);
+  for (const doubt of doubtful) log.warning(doubt);
+
+  for (const [name, definition] of Object.entries(service.functions)) {
+    Object.assign(definition, deployment.functions[name]);
+  }
+  // Each function has its own now.
+  service.provider.environment = {};
+  const { httpApi } = service.provider;
+  httpApi.authorizers = { ...httpApi.authorizers, ...deployment.authorizers };
+  const { Resources, extensions } = deployment.resources;
+  service.resources = {
+    ...service.resources,
+    Resources: { ...service.resources?.Resources, ...Resources },
+    extensions: { ...service.resources?.extensions, ...extensions },
+  };
+}
+
+/** What is set: null is what `${env:X, null}` says of a variable that is not. */
+const withoutUnset = (values: Values): Record<string, string> =>
+  Object.fromEntries(Object.entries(values).flatMap(([name, value]) => (value == null ? [] : [[name, String(value)]])));

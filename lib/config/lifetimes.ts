@@ -21,7 +21,11 @@ export const lifetimeSettings = {
   SANDBOX_TTL_SECONDS: withDefault(seconds, '86400'),
   SANDBOX_MAX_TTL_SECONDS: withDefault(seconds, '604800'),
   SANDBOX_MAX_LIFETIME_SECONDS: withDefault(seconds, '0'),
-  SANDBOX_ORPHAN_GRACE_SECONDS: withDefault(seconds, '300'),
+  // A create has 25 s between its use and its Pod; the clean-up must not come between them, on clocks that differ a little.
+  SANDBOX_ORPHAN_GRACE_SECONDS: withDefault(
+    matching(/^([6-9]\d|[1-9]\d{2,8})$/, 'must be a whole number of seconds, at least 60'),
+    '300',
+  ),
   SANDBOX_FAILED_RETENTION_SECONDS: withDefault(seconds, '3600'),
   SANDBOX_PENDING_TIMEOUT_SECONDS: withDefault(seconds, '1800'),
   CLEANUP_CONCURRENCY: withDefault(matching(/^([1-9]|[1-9]\d|100)$/, 'must be a whole number from 1 to 100'), '10'),

@@ -2,27 +2,33 @@ import { existsSync, rmSync } from 'node:fs';
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Authentication } from '../config/callers.ts';
 import type { EmbeddedKubernetes } from './embedded-kubernetes.ts';
 
 type Environment = Record<string, string | null | undefined>;
 type Serverless = {
   service: {
     provider: { environment: Environment };
-    custom: { 'serverless-offline': { lambdaPort?: string | number } };
+    custom: {
+      'serverless-offline': { host?: string; lambdaPort?: string | number };
+      offline?: { customAuthenticationProvider: string };
+    };
   };
 };
+type Options = { host?: string };
 type Utils = { log: { notice(message: string): void } };
 
 const defaultKubeconfigPath = '/root/.kube/config';
 
 /**
- * The plug-in of Serverless that says which cluster the functions talk to under serverless-offline, and starts the embedded
- * one where there is no other. It hooks into nothing but `serverless offline start`.
+ * The plug-in of Serverless that says who may call the functions under serverless-offline and which cluster they talk to,
+ * and starts the embedded one where there is no other. It hooks into nothing but `serverless offline start`.
  */
 export default class LocalClusterPlugin {
   readonly hooks: Record<string, () => Promise<void>>;
 
-  constructor(serverless: Serverless, _options: unknown, { log }: Utils) {
+  constructor(serverless: Serverless, options: Options, { log }: Utils) {
     const { provider, custom } = serverless.service;
     const { environment } = provider;
     let cluster: EmbeddedKubernetes | undefined;
@@ -37,6 +43,7 @@ export default class LocalClusterPlugin {
         custom['serverless-offline'].lambdaPort = join(folder, 'lambda.sock');
         // It would hand an unset setting on as the text 'null'.
         for (const [name, value] of Object.entries(environment)) if (value === null) delete environment[name];
+        log.notice(`Callers: ${await guard(environment, custom, options.host ?? custom['serverless-offline'].host)}`);
         if (!isEmbeddedWanted(process.env, existsSync)) {
           log.notice(`Kubernetes: ${describeCluster(process.env)}`);
           return;
@@ -55,6 +62,54 @@ export default class LocalClusterPlugin {
       },
     };
   }
+}
+
+const localNames = ['localhost', '127.0.0.1', '::1'];
+
+/** Decides who may call, and puts what API Gateway does in front of the functions; says what it is, in words. */
+async function guard(
+  environment: Environment,
+  custom: Serverless['service']['custom'],
+  host: string | undefined,
+): Promise<string> {
+  const isLocal = host !== undefined && localNames.includes(host);
+  const isUnset = authenticationSettings.every((name) => environment[name] === undefined);
+  // On this machine alone, and where nobody said how callers are told apart, none are.
+  if (isUnset && isLocal) environment.AUTH = 'off';
+  // Only here: to package or deploy, they are not even loaded.
+  const { configureGateway } = await import('./api-gateway.ts');
+  const { loadAccessConfig } = await import('../config.ts');
+  custom.offline = { customAuthenticationProvider: fileURLToPath(new URL('./api-gateway.ts', import.meta.url)) };
+  let authentication: Authentication;
+  try {
+    ({ authentication } = loadAccessConfig(environment as Record<string, string | undefined>));
+  } catch (error) {
+    // The functions say so too, and refuse everybody.
+    return `all are refused. ${(error as Error).message}`;
+  }
+  configureGateway({
+    ...(authentication.kind === 'jwt' && { jwt: authentication }),
+    ...(authentication.kind === 'off' && isLocal && { hostNames: [...localNames, 'host.docker.internal', host] }),
+  });
+  return describeCallers(authentication, isUnset && isLocal);
+}
+
+const authenticationSettings = [
+  'AUTH',
+  'PROVISIONER_API_KEY',
+  'PROVISIONER_API_KEY_SECRET_ID',
+  'PROVISIONER_API_KEY_PARAMETER',
+  'JWT_ISSUER',
+];
+
+function describeCallers(authentication: Authentication, isByDefault: boolean): string {
+  if (authentication.kind === 'jwt') return `those with a token of ${authentication.issuer}`;
+  if (authentication.kind === 'stored-api-key') return `those with a key that '${authentication.source.id}' holds`;
+  if (authentication.kind === 'api-key') {
+    const { length } = authentication.keys;
+    return length > 0 ? 'those with a PROVISIONER_API_KEY' : 'all are refused until PROVISIONER_API_KEY is set';
+  }
+  return isByDefault ? 'anybody on this machine (AUTH is off: no PROVISIONER_API_KEY is set)' : 'anybody (AUTH is off)';
 }
 
 /**

@@ -162,9 +162,13 @@ describe('what is unpacked from the zip, where there is no node_modules,', () =>
     const kubeconfig = join(folder, `${name}.kubeconfig`);
     await writeFile(kubeconfig, kubeconfigText({ server: api.url }));
     const file = join(folder, 'unpacked', name, functions[name]?.handler.replace(/\.handler$/, '.cjs') ?? '');
-    const answer = await callInChild(file, httpEvent(call), { KUBECONFIG_PATH: kubeconfig });
+    const answer = await callInChild(file, httpEvent(call), { KUBECONFIG_PATH: kubeconfig, AUTH: 'off' });
     expect({ status: answer.statusCode, body: JSON.parse(answer.body) }).toEqual({ status, body });
     expect(api.requests.length > 0).toBe(askingNames.includes(name));
+    // Nobody is let in by what is deployed without a word about callers.
+    const isOpen = ['health', 'fallback'].includes(name);
+    const closed = await callInChild(file, httpEvent(call), { KUBECONFIG_PATH: kubeconfig });
+    expect(closed.statusCode).toBe(isOpen ? status : 401);
   });
 
   it('runs on its schedule: cleanup-sandboxes', async () => {

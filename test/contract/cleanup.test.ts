@@ -299,7 +299,7 @@ describe('a sandbox that is used while the clean-up is about to take it', () => 
     await fault.firstHit();
     await world.kubernetes.remove('services', `sandbox-${sandboxId}-svc`);
     release();
-    expectReport(await run, { examined: 1, kept: { 'used-meanwhile': 1 } });
+    expectReport(await run, { examined: 1, kept: { 'removed-meanwhile': 1 } });
   });
 });
 
@@ -312,7 +312,7 @@ describe('what the original provisioner made', () => {
     const settings = {
       SANDBOX_TTL_SECONDS: '3600',
       SANDBOX_MAX_LIFETIME_SECONDS: '1',
-      SANDBOX_ORPHAN_GRACE_SECONDS: '0',
+      SANDBOX_ORPHAN_GRACE_SECONDS: '60',
     };
     expectReport(await cleanUp(world, settings), { examined: 2, adopted: 2 });
     expect(await uidsOf(sandboxId)).toEqual(alive);
@@ -379,7 +379,7 @@ describe('what is no sandbox', () => {
     try {
       await elsewhere.create('services', renamed(service, foreign, labels));
       const calls = await world.callsOf(async () => {
-        const run = await cleanUp(world, { SANDBOX_MAX_LIFETIME_SECONDS: '1', SANDBOX_ORPHAN_GRACE_SECONDS: '0' });
+        const run = await cleanUp(world, { SANDBOX_MAX_LIFETIME_SECONDS: '1', SANDBOX_ORPHAN_GRACE_SECONDS: '60' });
         expectReport(run, { examined: 2, kept: { 'not-a-sandbox': 2 } });
       });
       expect(calls.map(({ method }) => method)).toEqual(['GET', 'GET']);
@@ -463,7 +463,7 @@ describe('two clean-ups at once', () => {
     const [one, other] = await Promise.all(runs);
     expect([one?.exitCode, other?.exitCode]).toEqual([0, 0]);
     const deleted = [one, other].map((run) => run?.report?.deleted.expired ?? 0);
-    const kept = [one, other].map((run) => run?.report?.kept['used-meanwhile'] ?? 0);
+    const kept = [one, other].map((run) => run?.report?.kept['removed-meanwhile'] ?? 0);
     expect((deleted[0] ?? 0) + (deleted[1] ?? 0)).toBe(6);
     expect((kept[0] ?? 0) + (kept[1] ?? 0)).toBe(6);
     for (const { sandboxId } of expired) {

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
@@ -13,6 +14,7 @@ import { openTestCluster, type TestCluster } from '../support/cluster.ts';
 import { callHttp, type HttpAnswer } from '../support/http-call.ts';
 import { type KubernetesProxy, kubeconfigOf, startKubernetesProxy } from '../support/kubernetes-proxy.ts';
 import { type Provisioner, startProvisioner } from '../support/provisioner.ts';
+import { keepSecret } from '../support/secrets.ts';
 import { newSandboxId } from '../support/world.ts';
 
 // The name that the kubeconfig knows the API server by, which leads nowhere from here; K8S_API_SERVER says where it is.
@@ -24,6 +26,8 @@ let front: https.Server;
 let address: string;
 let provisioner: Provisioner | undefined;
 const trusted = makeCertificate(hostName);
+const apiKey = randomBytes(32).toString('hex');
+const token = keepSecret(randomBytes(16).toString('hex'));
 const folder = mkdtempSync(path.join(tmpdir(), 'kubeconfig-test-'));
 const file = path.join(folder, 'config');
 
@@ -68,6 +72,7 @@ async function start(settings: Record<string, string> = {}): Promise<Provisioner
     KUBECONFIG_WAIT_SECONDS: '0',
     K8S_NAMESPACE: cluster.namespace,
     K8S_API_SERVER: address,
+    PROVISIONER_API_KEY: apiKey,
     ...cluster.settings,
     ...settings,
   });
@@ -75,10 +80,16 @@ async function start(settings: Record<string, string> = {}): Promise<Provisioner
 }
 
 const ask = (method: string, route: string, rest: { body?: unknown; timeoutMs?: number } = {}): Promise<HttpAnswer> =>
-  callHttp({ method, url: `${provisioner?.url}${route}`, timeoutMs: 10_000, ...rest });
+  callHttp({
+    method,
+    url: `${provisioner?.url}${route}`,
+    timeoutMs: 10_000,
+    headers: { 'x-api-key': apiKey },
+    ...rest,
+  });
 
 function writeKubeconfig(certificateAuthority: string, server = `https://${hostName}:6443`): void {
-  writeFileSync(file, JSON.stringify(kubeconfigOf({ server, token: 'a-token', certificateAuthority })));
+  writeFileSync(file, JSON.stringify(kubeconfigOf({ server, token, certificateAuthority })));
 }
 
 describe('the kubeconfig', () => {

@@ -28,7 +28,8 @@ const refusals: [string, FaultAction, 'failed' | 'unavailable'][] = [
     { answer: kubernetesStatus(500, 'InternalError', 'Internal error occurred: etcdserver: no leader') },
     'failed',
   ],
-  ['429', { answer: tooManyRequests() }, 'unavailable'],
+  // For longer than a call would wait, so that the tests need not.
+  ['429', { answer: tooManyRequests('11') }, 'unavailable'],
   [
     '503',
     { answer: kubernetesStatus(503, 'ServiceUnavailable', 'the server is currently unable to handle') },
@@ -42,9 +43,9 @@ function forbidden(): KubernetesAnswer {
   return kubernetesStatus(403, 'Forbidden', message, { name: 'sandbox', kind: 'services' });
 }
 
-function tooManyRequests(): KubernetesAnswer {
+function tooManyRequests(retryAfter: string): KubernetesAnswer {
   const answer = kubernetesStatus(429, 'TooManyRequests', 'The apiserver is overloaded, please try again later.');
-  return { ...answer, headers: { ...answer.headers, 'retry-after': '1' } };
+  return { ...answer, headers: { ...answer.headers, 'retry-after': retryAfter } };
 }
 
 function conflict(): KubernetesAnswer {
@@ -186,5 +187,26 @@ describe('what Kubernetes said', () => {
       await world.create({ sandbox_id: newSandboxId(), thread_id: newThreadId() }),
     ];
     for (const { text } of answers) expect(text).not.toMatch(/deployer|b7e2b7b1|cannot list/);
+  });
+});
+
+describe('Kubernetes that asks to be left alone for a second', () => {
+  it.each([
+    ['the Service', 'services'],
+    ['the Pod', 'pods'],
+  ] as const)('is asked for %s again after that, by the same create', async (_what, resource) => {
+    const fault = world.proxy.injectFault({
+      when: (call) => call.method === 'POST' && isFor(call, resource),
+      action: { answer: tooManyRequests('1') },
+      times: 1,
+    });
+    const answer = await world.create({ sandbox_id: newSandboxId(), thread_id: newThreadId() });
+    expect(answer.status, answer.text).toBe(200);
+    const [refused] = fault.hits;
+    const again = world.proxy.calls.find(
+      (call) => call !== refused && call.method === 'POST' && isFor(call, resource) && call.status === 201,
+    );
+    // It once came back within a tenth of a second. (A timer may be a millisecond early.)
+    expect((again?.startedAt ?? 0) - (refused?.endedAt ?? 0)).toBeGreaterThanOrEqual(998);
   });
 });

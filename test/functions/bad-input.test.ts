@@ -107,6 +107,42 @@ describe('POST /api/sandboxes', () => {
   });
 });
 
+describe('what a caller sends', () => {
+  it('is not in the log, whatever is wrong with it', async () => {
+    const mark = 'Said-By-A-Caller';
+    const written: string[] = [];
+    const keep = (chunk: string | Uint8Array) => {
+      written.push(String(chunk));
+      return true;
+    };
+    vi.spyOn(process.stdout, 'write').mockImplementation(keep);
+    vi.spyOn(process.stderr, 'write').mockImplementation(keep);
+    const headers = { [mark]: mark, authorization: mark, cookie: mark, 'user-agent': mark };
+    const answers = [
+      await create({ sandbox_id: mark, thread_id: `${mark}/` }, { headers, query: { mark } }),
+      await create({ sandbox_id: 'a', ttl_seconds: mark }),
+      await create(`{"${mark}`),
+      await create(mark, { headers: { 'content-type': mark } }),
+      await create('x'.repeat(70_000) + mark),
+      await get(mark),
+      await destroy(mark),
+      await call('fallback', { method: mark, path: `/api/sandboxes/${mark}/`, routeKey: '$default', headers }),
+      await call('fallback', {
+        method: 'GET',
+        path: `/${mark}`,
+        routeKey: '$default',
+        headers: { ...headers, 'x-api-key': mark },
+      }),
+      await call('list-sandboxes', { method: 'GET', path: '/api/sandboxes', headers: { 'x-api-key': mark.repeat(2) } }),
+      await call('list-sandboxes', { method: 'GET', path: '/api/sandboxes', headers: { origin: mark } }),
+    ];
+    vi.restoreAllMocks();
+    expect(answers.map(({ status }) => status)).toEqual([422, 422, 422, 415, 413, 422, 422, 405, 404, 401, 403]);
+    expect(written.length).toBe(answers.length);
+    expect(written.filter((line) => line.toLowerCase().includes(mark.toLowerCase()))).toEqual([]);
+  });
+});
+
 describe('a request of a web page', () => {
   const requests: [FunctionName, HttpRequest][] = [
     ['create-sandbox', { method: 'POST', path: '/api/sandboxes', body: { sandbox_id: 'a' } }],
@@ -162,10 +198,20 @@ describe('an event that API Gateway does not make', () => {
   const names: FunctionName[] = ['create-sandbox', 'get-sandbox', 'list-sandboxes', 'destroy-sandbox', 'fallback'];
 
   it.each(events)('gets an answer and throws nothing: %s', async (_how, odd) => {
+    startCold({ AUTH: 'off', KUBECONFIG_PATH: await writeKubeconfig({ server: api.url }) });
     for (const name of names) {
       const answer = await callWith(name, odd as HttpEvent, lambdaContext(name));
       expect(answer).toMatchObject({ headers: json, body: { detail: expect.anything() } });
       expect(answer.status, name).toBeGreaterThanOrEqual(400);
+    }
+  });
+
+  it.each(events)('gets past nobody who asks for a key: %s', async (_how, odd) => {
+    startCold({ AUTH: 'required' });
+    for (const name of names) {
+      expect(await callWith(name, odd as HttpEvent, lambdaContext(name))).toMatchObject({
+        status: name === 'fallback' && (odd as { rawPath?: string }).rawPath === '/' ? expect.any(Number) : 401,
+      });
     }
   });
 

@@ -38,7 +38,7 @@ describe('the fallback', () => {
     expect(await unmatched(method, path)).toEqual({
       status: 307,
       headers: { ...json, location },
-      body: { detail: `The path is ${location}` },
+      body: { detail: 'The path has a slash too many' },
     });
   });
 

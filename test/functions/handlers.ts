@@ -1,7 +1,9 @@
+import { randomBytes } from 'node:crypto';
 import type { Context } from 'aws-lambda';
-import { vi } from 'vitest';
+import { expect, vi } from 'vitest';
 import type { HttpEvent } from '../../lib/http.ts';
 import { type HttpRequest, httpEvent, lambdaContext } from '../support/events.ts';
+import { keepSecret, watchText } from '../support/secrets.ts';
 
 const modules = {
   'create-sandbox': () => import('../../functions/create-sandbox.ts'),
@@ -18,6 +20,9 @@ export type FunctionName = keyof typeof modules;
 
 /** An answer of a function; the names of its headers in lower case, its body parsed. */
 export type Answer = { status: number; headers: Record<string, unknown>; body: unknown };
+
+/** What `call` shows that it belongs. */
+export const apiKey = keepSecret(randomBytes(32).toString('hex'));
 
 /** Every variable that the functions read, or that would make them find another cluster. */
 const variables = [
@@ -51,6 +56,18 @@ const variables = [
   'SANDBOX_PENDING_TIMEOUT_SECONDS',
   'CLEANUP_CONCURRENCY',
   'CLEANUP_DRY_RUN',
+  'AUTH',
+  'PROVISIONER_API_KEY',
+  'PROVISIONER_API_KEY_SECRET_ID',
+  'PROVISIONER_API_KEY_PARAMETER',
+  'JWT_ISSUER',
+  'JWT_AUDIENCE',
+  'CORS_ALLOWED_ORIGINS',
+  'AWS_REGION',
+  'AWS_ACCESS_KEY_ID',
+  'AWS_SECRET_ACCESS_KEY',
+  'AWS_SESSION_TOKEN',
+  'PARAMETERS_SECRETS_EXTENSION_HTTP_PORT',
   'KUBERNETES_SERVICE_HOST',
   'KUBERNETES_SERVICE_PORT',
   'AWS_LAMBDA_FUNCTION_NAME',
@@ -58,29 +75,39 @@ const variables = [
 ];
 
 /**
- * A cold start: modules that remember nothing, with these settings and no others. Nothing is logged unless LOG_LEVEL says so.
+ * A cold start: modules that remember nothing, with these settings and no others. Callers need the key, unless they say
+ * how else.
  */
 export function startCold(settings: Record<string, string> = {}): void {
   vi.resetModules();
   for (const name of variables) vi.stubEnv(name, undefined);
-  const environment = { KUBECONFIG_WAIT_SECONDS: '0', LOG_LEVEL: 'SILENT', ...settings };
+  const hasAccess = ['AUTH', 'PROVISIONER_API_KEY_SECRET_ID', 'PROVISIONER_API_KEY_PARAMETER', 'JWT_ISSUER'].some(
+    (name) => name in settings,
+  );
+  const access = hasAccess ? {} : { PROVISIONER_API_KEY: apiKey };
+  const environment = { KUBECONFIG_WAIT_SECONDS: '0', LOG_LEVEL: 'DEBUG', ...access, ...settings };
   for (const [name, value] of Object.entries(environment)) vi.stubEnv(name, value);
 }
 
-/** Calls a function with an event as API Gateway makes it. */
+/** Calls a function with an event as API Gateway makes it, and with the key. */
 export function call(name: FunctionName, request: HttpRequest, context = lambdaContext(name)): Promise<Answer> {
-  return callWith(name, httpEvent(request) as HttpEvent, context);
+  const headers = { 'x-api-key': apiKey, ...request.headers };
+  return callWith(name, httpEvent({ ...request, headers }) as HttpEvent, context);
 }
 
-/** Calls a function with any event. */
+/** Calls a function with any event; sees to what every answer bears, and leaves that out. */
 export async function callWith(name: FunctionName, event: HttpEvent, context: Context): Promise<Answer> {
   const { handler } = await modules[name]();
   const { statusCode = 0, headers = {}, body = '' } = await handler(event, context);
-  return {
-    status: statusCode,
-    headers: Object.fromEntries(Object.entries(headers).map(([header, value]) => [header.toLowerCase(), value])),
-    body: JSON.parse(body),
-  };
+  watchText(`an answer of ${name}`, JSON.stringify({ headers, body }));
+  const {
+    'cache-control': caching,
+    'x-content-type-options': sniffing,
+    'x-request-id': id,
+    ...rest
+  } = Object.fromEntries(Object.entries(headers).map(([header, value]) => [header.toLowerCase(), value]));
+  expect([caching, sniffing, id]).toEqual(['no-store', 'nosniff', context.awsRequestId]);
+  return { status: statusCode, headers: rest, body: body === '' ? undefined : JSON.parse(body) };
 }
 
 /** `POST /api/sandboxes`; what is no text is sent as JSON. */

@@ -1,5 +1,7 @@
 import { createSign, generateKeyPairSync, randomBytes } from 'node:crypto';
 
+import { keepSecret } from './secrets.ts';
+
 /** A self-signed certificate for a host name, and its key, both as PEM. Node has no maker of its own. */
 export function makeCertificate(hostName: string): { certificate: string; key: string } {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
@@ -31,7 +33,7 @@ export function makeCertificate(hostName: string): { certificate: string; key: s
   const lines = der.toString('base64').match(/.{1,64}/g) ?? [];
   return {
     certificate: ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n'),
-    key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    key: keepSecret(privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()),
   };
 }
 

@@ -1,5 +1,7 @@
 import http from 'node:http';
 
+import { watchText } from './secrets.ts';
+
 /** An answer over HTTP, whole. */
 export interface HttpAnswer {
   readonly status: number;
@@ -40,6 +42,7 @@ export function callHttp({ method, url, body, headers = {}, timeoutMs = 40_000 }
         response.on('error', reject);
         response.on('end', () => {
           const answer = Buffer.concat(chunks).toString('utf8');
+          watchText(`the answer to ${method} ${url}`, `${response.rawHeaders.join('\n')}\n${answer}`);
           resolve({
             status: response.statusCode ?? 0,
             headers: response.headers,

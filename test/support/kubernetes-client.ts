@@ -3,6 +3,8 @@ import https from 'node:https';
 
 import { KubeConfig } from '@kubernetes/client-node';
 
+import { keepSecret } from './secrets.ts';
+
 /** Where a Kubernetes API server is and what it takes to be let in. */
 export interface KubernetesAddress {
   readonly url: URL;
@@ -66,13 +68,16 @@ export async function readKubeconfig(file: string): Promise<KubernetesAddress> {
   if (url.protocol === 'http:') {
     // The client refuses to make options for it.
     const token = config.getCurrentUser()?.token;
-    const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    const headers = token === undefined ? {} : { authorization: `Bearer ${keepSecret(token)}` };
     return { url, options: { headers, agent: new http.Agent({ keepAlive: true }) } };
   }
   const options: https.RequestOptions = {};
   await config.applyToHTTPSOptions(options);
   // Made by us: the one that client-node puts there does not keep connections open.
   const { ca, cert, key, rejectUnauthorized } = options;
+  if (key !== undefined) keepSecret(String(key));
+  const token = config.getCurrentUser()?.token;
+  if (token !== undefined) keepSecret(token);
   options.agent = new https.Agent({ keepAlive: true, ca, cert, key, rejectUnauthorized });
   return { url, options };
 }

@@ -4,8 +4,8 @@ import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-
 import { type KubernetesAddress, type KubernetesAnswer, sendToKubernetes } from './kubernetes-client.ts';
+import { keepSecret } from './secrets.ts';
 
 /** One call that the provisioner made to Kubernetes, as the proxy saw it. Times are milliseconds of a monotonic clock. */
 export interface KubernetesCall {
@@ -31,8 +31,11 @@ export type FaultAction =
   | { readonly answer: KubernetesAnswer }
   /** The call reaches the cluster this much later. */
   | { readonly delayMs: number }
-  /** The call waits for the promise, then goes on as `afterwards` says, or to the cluster. */
-  | { readonly hold: Promise<unknown>; readonly afterwards?: FaultAction }
+  /** The call waits for the promise (one of its own, of a function), then goes on as `afterwards` says, or to the cluster. */
+  | {
+      readonly hold: Promise<unknown> | ((call: KubernetesCall) => Promise<unknown>);
+      readonly afterwards?: FaultAction;
+    }
   /** The connection is cut, before the cluster has seen the call or after it has done what was asked. */
   | { readonly cut: 'before' | 'after' }
   /** The cluster does what was asked; its answer comes this much later. */
@@ -120,7 +123,8 @@ export async function startKubernetesProxy(cluster: KubernetesAddress): Promise<
       await pause(delayMs, gone.signal);
       let action = takeFault(call);
       while (action !== undefined && 'hold' in action) {
-        await Promise.race([action.hold, untilAborted(gone.signal)]);
+        const held = typeof action.hold === 'function' ? action.hold(call) : action.hold;
+        await Promise.race([held, untilAborted(gone.signal)]);
         if (gone.signal.aborted) throw new Error('the provisioner gave up');
         action = action.afterwards;
       }
@@ -180,7 +184,10 @@ export async function startKubernetesProxy(cluster: KubernetesAddress): Promise<
 
   const port = await listen(0);
   const url = `http://127.0.0.1:${port}`;
-  writeFileSync(kubeconfig, JSON.stringify(kubeconfigOf({ server: url, token: randomBytes(8).toString('hex') })));
+  writeFileSync(
+    kubeconfig,
+    JSON.stringify(kubeconfigOf({ server: url, token: keepSecret(randomBytes(16).toString('hex')) })),
+  );
 
   return {
     url,

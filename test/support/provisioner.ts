@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { eventually } from './eventually.ts';
 import { findFreePorts, isListening } from './free-ports.ts';
 import { callHttp } from './http-call.ts';
+import { keepSecret, watchLog } from './secrets.ts';
 
 /** The provisioner as `npm start` runs it. */
 export interface Provisioner {
@@ -51,8 +52,11 @@ export async function startProvisioner(settings: Record<string, string>): Promis
     },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
+  const { PROVISIONER_API_KEY } = settings;
+  for (const apiKey of PROVISIONER_API_KEY?.split(/[\s,]+/) ?? []) keepSecret(apiKey);
   const exited = once(child, 'exit');
   let output = '';
+  watchLog('the log of a provisioner', () => output);
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8');
     stream.on('data', (text: string) => {

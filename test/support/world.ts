@@ -34,9 +34,12 @@ export interface World {
   readonly cluster: TestCluster;
   readonly proxy: KubernetesProxy;
   readonly provisioner: Provisioner;
+  /** What callers show that they belong. */
+  readonly apiKey: string;
   /** The tests' own client, which does not go through the proxy. */
   readonly kubernetes: KubernetesClient;
 
+  /** A call with the key of a caller that belongs. */
   call(method: string, path: string, rest?: Partial<HttpCall>): Promise<HttpAnswer>;
   create(body: unknown, rest?: Partial<HttpCall>): Promise<HttpAnswer>;
   get(sandboxId: string, rest?: Partial<HttpCall>): Promise<HttpAnswer>;
@@ -75,6 +78,7 @@ export const newThreadId = (): string => randomUUID();
  */
 export function useWorld(settings: Record<string, string> = {}, rights: Rights = 'namespace'): World {
   const world = {} as World;
+  const apiKey = randomBytes(32).toString('hex');
   const endings: (() => Promise<void>)[] = [];
 
   beforeAll(async () => {
@@ -87,11 +91,14 @@ export function useWorld(settings: Record<string, string> = {}, rights: Rights =
       KUBECONFIG_PATH: proxy.kubeconfig,
       KUBECONFIG_WAIT_SECONDS: '0',
       K8S_NAMESPACE: cluster.namespace,
+      AUTH: 'required',
+      // Tokens take the place of keys.
+      ...(settings.JWT_ISSUER === undefined && { PROVISIONER_API_KEY: apiKey }),
       ...cluster.settings,
       ...settings,
     });
     endings.unshift(() => provisioner.stop());
-    Object.assign(world, worldOf(cluster, proxy, provisioner));
+    Object.assign(world, worldOf(cluster, proxy, provisioner, apiKey));
   }, 120_000);
 
   afterAll(async () => {
@@ -103,10 +110,11 @@ export function useWorld(settings: Record<string, string> = {}, rights: Rights =
   return world;
 }
 
-function worldOf(cluster: TestCluster, proxy: KubernetesProxy, provisioner: Provisioner): World {
+function worldOf(cluster: TestCluster, proxy: KubernetesProxy, provisioner: Provisioner, apiKey: string): World {
   const { kubernetes, settings, namespace, isEmbedded } = cluster;
 
-  const call: World['call'] = (method, path, rest) => callHttp({ method, url: `${provisioner.url}${path}`, ...rest });
+  const call: World['call'] = (method, path, rest) =>
+    callHttp({ method, url: `${provisioner.url}${path}`, ...rest, headers: { 'x-api-key': apiKey, ...rest?.headers } });
   const create: World['create'] = (body, rest) =>
     call('POST', '/api/sandboxes', { body, headers: { 'content-type': 'application/json' }, ...rest });
   const get: World['get'] = (sandboxId, rest) => call('GET', `/api/sandboxes/${sandboxId}`, rest);
@@ -125,6 +133,7 @@ function worldOf(cluster: TestCluster, proxy: KubernetesProxy, provisioner: Prov
     cluster,
     proxy,
     provisioner,
+    apiKey,
     kubernetes,
     call,
     create,

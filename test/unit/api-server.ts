@@ -5,6 +5,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import { keepSecret } from '../support/secrets.ts';
 
 /** A request as the server read it. */
 export type SeenRequest = { method: string; url: string; headers: http.IncomingHttpHeaders; body: string };
@@ -93,6 +94,7 @@ type KubeconfigFields = {
 
 /** The text of a kubeconfig: JSON is YAML. */
 export function kubeconfigText({ server, cluster = {}, user = { token: 'test-token' } }: KubeconfigFields): string {
+  for (const name of ['token', 'password', 'client-key-data']) if (user[name]) keepSecret(String(user[name]));
   return JSON.stringify({
     apiVersion: 'v1',
     kind: 'Config',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { loadConfig } from '../../lib/config.ts';
+import { loadAccessConfig, loadConfig } from '../../lib/config.ts';
 import { ProvisionerError } from '../../lib/errors.ts';
 
 const problemsOf = (env: Record<string, string>): string => {
@@ -44,7 +44,23 @@ const settings = [
   'SANDBOX_PENDING_TIMEOUT_SECONDS',
   'CLEANUP_CONCURRENCY',
   'CLEANUP_DRY_RUN',
+  'PARAMETERS_SECRETS_EXTENSION_HTTP_PORT',
+  'AUTH',
+  'PROVISIONER_API_KEY',
+  'PROVISIONER_API_KEY_SECRET_ID',
+  'PROVISIONER_API_KEY_PARAMETER',
+  'JWT_ISSUER',
+  'JWT_AUDIENCE',
+  'CORS_ALLOWED_ORIGINS',
 ];
+
+const noAws = {
+  region: undefined,
+  accessKeyId: undefined,
+  secretAccessKey: undefined,
+  sessionToken: undefined,
+  secretsExtensionPort: 2773,
+};
 
 describe('the configuration', () => {
   it("is the original's where nothing is set", () => {
@@ -79,6 +95,9 @@ describe('the configuration', () => {
       pendingTimeoutSeconds: 1_800,
       cleanupConcurrency: 10,
       cleanupDryRun: false,
+      authentication: { kind: 'api-key', keys: [] },
+      allowedOrigins: [],
+      aws: noAws,
     });
   });
 
@@ -109,11 +128,19 @@ describe('the configuration', () => {
       SANDBOX_TTL_SECONDS: '1',
       SANDBOX_MAX_TTL_SECONDS: '2',
       SANDBOX_MAX_LIFETIME_SECONDS: '3',
-      SANDBOX_ORPHAN_GRACE_SECONDS: '4',
+      SANDBOX_ORPHAN_GRACE_SECONDS: '64',
       SANDBOX_FAILED_RETENTION_SECONDS: '5',
       SANDBOX_PENDING_TIMEOUT_SECONDS: '6',
       CLEANUP_CONCURRENCY: '7',
       CLEANUP_DRY_RUN: 'true',
+      AWS_REGION: 'eu-central-1',
+      AWS_ACCESS_KEY_ID: 'an id',
+      AWS_SECRET_ACCESS_KEY: 'a secret',
+      AWS_SESSION_TOKEN: 'a token',
+      PARAMETERS_SECRETS_EXTENSION_HTTP_PORT: '2774',
+      AUTH: 'required',
+      PROVISIONER_API_KEY: 'the-first-of-two-keys,\n the-second-of-two-keys ',
+      CORS_ALLOWED_ORIGINS: 'https://app.example http://localhost:3000',
       PATH: '/bin',
     };
     expect(loadConfig(env)).toEqual({
@@ -142,11 +169,20 @@ describe('the configuration', () => {
       sandboxTtlSeconds: 1,
       sandboxMaxTtlSeconds: 2,
       sandboxMaxLifetimeSeconds: 3,
-      orphanGraceSeconds: 4,
+      orphanGraceSeconds: 64,
       failedRetentionSeconds: 5,
       pendingTimeoutSeconds: 6,
       cleanupConcurrency: 7,
       cleanupDryRun: true,
+      authentication: { kind: 'api-key', keys: ['the-first-of-two-keys', 'the-second-of-two-keys'] },
+      allowedOrigins: ['https://app.example', 'http://localhost:3000'],
+      aws: {
+        region: 'eu-central-1',
+        accessKeyId: 'an id',
+        secretAccessKey: 'a secret',
+        sessionToken: 'a token',
+        secretsExtensionPort: 2774,
+      },
     });
   });
 
@@ -186,6 +222,14 @@ describe('the configuration', () => {
       SANDBOX_PENDING_TIMEOUT_SECONDS: ' 7',
       CLEANUP_CONCURRENCY: '0',
       CLEANUP_DRY_RUN: 'no',
+      PARAMETERS_SECRETS_EXTENSION_HTTP_PORT: '0',
+      AUTH: 'on',
+      PROVISIONER_API_KEY: 'too-short',
+      PROVISIONER_API_KEY_SECRET_ID: 'a b',
+      PROVISIONER_API_KEY_PARAMETER: 'a b',
+      JWT_ISSUER: 'http://issuer.example',
+      JWT_AUDIENCE: ' , ',
+      CORS_ALLOWED_ORIGINS: '*',
     };
     const problems = [
       'K8S_NAMESPACE must be a legal namespace name (RFC 1123 label)',
@@ -213,11 +257,19 @@ describe('the configuration', () => {
       'SANDBOX_TTL_SECONDS must be a whole number of seconds',
       'SANDBOX_MAX_TTL_SECONDS must be a whole number of seconds',
       'SANDBOX_MAX_LIFETIME_SECONDS must be a whole number of seconds',
-      'SANDBOX_ORPHAN_GRACE_SECONDS must be a whole number of seconds',
+      'SANDBOX_ORPHAN_GRACE_SECONDS must be a whole number of seconds, at least 60',
       'SANDBOX_FAILED_RETENTION_SECONDS must be a whole number of seconds',
       'SANDBOX_PENDING_TIMEOUT_SECONDS must be a whole number of seconds',
       'CLEANUP_CONCURRENCY must be a whole number from 1 to 100',
       "CLEANUP_DRY_RUN must be 'true' or 'false'",
+      "AUTH must be 'required' or 'off'",
+      'PROVISIONER_API_KEY must be keys of 16 or more visible ASCII characters, separated by commas or blanks',
+      'PROVISIONER_API_KEY_SECRET_ID must be the name or the ARN of a secret in Secrets Manager',
+      "PROVISIONER_API_KEY_PARAMETER must be the name or the ARN of a parameter in SSM's Parameter Store",
+      'JWT_ISSUER must be an https:// URL',
+      'JWT_AUDIENCE must name an audience',
+      'CORS_ALLOWED_ORIGINS must be origins such as https://app.example, separated by commas or blanks',
+      'PARAMETERS_SECRETS_EXTENSION_HTTP_PORT must be a port',
     ];
     expect(problemsOf(env)).toBe(`Misconfigured: ${problems.join('; ')}`);
   });
@@ -225,7 +277,8 @@ describe('the configuration', () => {
   it.each(settings)('refuses an empty %s: a default that is meant is one that is not set', (name) => {
     const problems = problemsOf({ [name]: '' });
     expect(problems).toMatch(new RegExp(`^Misconfigured: ${name} must not be empty; leave it unset for the default`));
-    expect(settings.filter((other) => problems.includes(other))).toEqual([name]);
+    // Whole words: one is the beginning of two others.
+    expect(problems.match(/\b[A-Z][A-Z\d]*(_[A-Z\d]+)+\b|\bAUTH\b/g)).toEqual([name]);
   });
 
   it.each([
@@ -271,7 +324,7 @@ describe('the configuration', () => {
     ['SANDBOX_MAX_TTL_SECONDS', '86400'],
     ['SANDBOX_MAX_TTL_SECONDS', '999999999'],
     ['SANDBOX_MAX_LIFETIME_SECONDS', '999999999'],
-    ['SANDBOX_ORPHAN_GRACE_SECONDS', '0'],
+    ['SANDBOX_ORPHAN_GRACE_SECONDS', '60'],
     ['SANDBOX_FAILED_RETENTION_SECONDS', '0'],
     ['SANDBOX_PENDING_TIMEOUT_SECONDS', '0'],
     ['CLEANUP_CONCURRENCY', '1'],
@@ -344,6 +397,9 @@ describe('the configuration', () => {
     ['SANDBOX_TTL_SECONDS', '1000000000'],
     ['SANDBOX_MAX_TTL_SECONDS', '+1'],
     ['SANDBOX_ORPHAN_GRACE_SECONDS', '5m'],
+    ['SANDBOX_ORPHAN_GRACE_SECONDS', '59'],
+    ['SANDBOX_ORPHAN_GRACE_SECONDS', '060'],
+    ['SANDBOX_ORPHAN_GRACE_SECONDS', '0'],
     ['SANDBOX_PENDING_TIMEOUT_SECONDS', '1\n'],
     ['CLEANUP_CONCURRENCY', '101'],
     ['CLEANUP_CONCURRENCY', '01'],
@@ -360,6 +416,95 @@ describe('the configuration', () => {
     expect(problemsOf(env)).toMatch(
       /^Misconfigured: SANDBOX_TTL_SECONDS \(\d+\) must not be larger than SANDBOX_MAX_TTL_SECONDS \(\d+\)$/,
     );
+  });
+
+  const aKey = 'sixteen-visibles';
+
+  it.each([
+    ['PROVISIONER_API_KEY', aKey],
+    ['PROVISIONER_API_KEY', `${aKey},${'!'.repeat(16)}\t${'~'.repeat(500)}\n`],
+    ['PROVISIONER_API_KEY_SECRET_ID', 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:callers/keys-AbCdEf'],
+    ['PROVISIONER_API_KEY_PARAMETER', '/callers/keys'],
+    ['CORS_ALLOWED_ORIGINS', 'https://app.example:8443,http://[::1]:3000'],
+  ])('accepts %s=%j', (name, value) => {
+    expect(() => loadConfig({ [name]: value })).not.toThrow();
+  });
+
+  it.each([
+    ['AUTH', 'Off'],
+    ['AUTH', 'false'],
+    ['PROVISIONER_API_KEY', aKey.slice(1)],
+    ['PROVISIONER_API_KEY', `${aKey},short`],
+    ['PROVISIONER_API_KEY', `${aKey}é`],
+    ['PROVISIONER_API_KEY', `${aKey}\0`],
+    ['PROVISIONER_API_KEY', ' , '],
+    ['PROVISIONER_API_KEY_SECRET_ID', 'keys?x=y'],
+    ['PROVISIONER_API_KEY_PARAMETER', '/keys&x=y'],
+    ['CORS_ALLOWED_ORIGINS', 'https://app.example/'],
+    ['CORS_ALLOWED_ORIGINS', 'https://app.example:443'],
+    ['CORS_ALLOWED_ORIGINS', 'https://*.app.example'],
+    ['CORS_ALLOWED_ORIGINS', 'https://user@app.example'],
+    ['CORS_ALLOWED_ORIGINS', 'null'],
+    ['CORS_ALLOWED_ORIGINS', 'https://app.example, *'],
+    ['CORS_ALLOWED_ORIGINS', 'ftp://app.example'],
+    ['CORS_ALLOWED_ORIGINS', ','],
+  ])('refuses %s=%j, and does not repeat it', (name, value) => {
+    const problems = problemsOf({ [name]: value });
+    expect(problems).toMatch(new RegExp(`^Misconfigured: ${name} must [^;]+$`));
+    if (name === 'PROVISIONER_API_KEY') expect(problems).not.toContain(value);
+  });
+
+  const [aSecret, aParameter] = [{ PROVISIONER_API_KEY_SECRET_ID: 'keys' }, { PROVISIONER_API_KEY_PARAMETER: 'keys' }];
+  const tokens = { JWT_ISSUER: 'https://issuer.example/', JWT_AUDIENCE: 'one,two three' };
+
+  it.each<[string, Record<string, string>, object]>([
+    ['a key', { PROVISIONER_API_KEY: aKey }, { kind: 'api-key', keys: [aKey] }],
+    ['no key', {}, { kind: 'api-key', keys: [] }],
+    ['a secret', aSecret, { kind: 'stored-api-key', source: { store: 'secrets-manager', id: 'keys' } }],
+    ['a parameter', aParameter, { kind: 'stored-api-key', source: { store: 'parameter-store', id: 'keys' } }],
+    ['tokens', tokens, { kind: 'jwt', issuer: 'https://issuer.example/', audiences: ['one', 'two', 'three'] }],
+    ['tokens of this machine', { ...tokens, JWT_ISSUER: 'http://localhost:1' }, { kind: 'jwt' }],
+  ])('tells callers apart by %s; and not at all where it is told so', (_what, env, authentication) => {
+    for (const load of [loadConfig, loadAccessConfig]) {
+      expect(load(env).authentication).toMatchObject(authentication);
+      expect(load({ ...env, AUTH: 'required' }).authentication).toMatchObject(authentication);
+      expect(load({ ...env, AUTH: 'off' }).authentication).toEqual({ kind: 'off' });
+    }
+  });
+
+  it.each<[string, Record<string, string>, string]>([
+    [
+      'two sources of keys',
+      { ...aSecret, ...aParameter },
+      'of PROVISIONER_API_KEY_SECRET_ID, PROVISIONER_API_KEY_PARAMETER only one may be set',
+    ],
+    [
+      'keys and tokens',
+      { PROVISIONER_API_KEY: aKey, ...tokens },
+      'of PROVISIONER_API_KEY, JWT_ISSUER only one may be set',
+    ],
+    [
+      'an issuer without an audience',
+      { JWT_ISSUER: 'https://issuer.example' },
+      'JWT_ISSUER and JWT_AUDIENCE must be set together',
+    ],
+    ['an audience without an issuer', { JWT_AUDIENCE: 'one' }, 'JWT_ISSUER and JWT_AUDIENCE must be set together'],
+    [
+      'an issuer that could be anybody on the way',
+      { ...tokens, JWT_ISSUER: 'http://localhost.example' },
+      'JWT_ISSUER must be an https:// URL',
+    ],
+  ])('refuses %s', (_what, env, problem) => {
+    expect(problemsOf(env)).toBe(`Misconfigured: ${problem}`);
+    expect(() => loadAccessConfig(env)).toThrow(`Misconfigured: ${problem}`);
+  });
+
+  it('of access is read without the rest, which may be wrong', () => {
+    expect(loadAccessConfig({ PROVISIONER_API_KEY: aKey, K8S_NAMESPACE: '' })).toEqual({
+      authentication: { kind: 'api-key', keys: [aKey] },
+      allowedOrigins: [],
+      aws: noAws,
+    });
   });
 
   it.each([

@@ -119,6 +119,10 @@ describe('a sandbox', () => {
     ],
     ['that is being removed, unknown', { metadata: { deletionTimestamp: ago(1) } }, undefined, keep('terminating')],
 
+    ['used in an hour, by a clock that is fast', usedAgo(-3_600), running, keep('in-use')],
+    // It would be kept until then.
+    ['used at a time far ahead', usedAgo(-3_601), running, adopt],
+    ['used at a time that no year of four digits has', service({ usedAt: '+275760-09-13T00:00:00Z' }), running, adopt],
     [
       'as old as it may grow',
       usedAgo(0, { createdAt: ago(50) }),
@@ -276,9 +280,16 @@ describe('a Pod without a Service', () => {
     ['of ours, made the grace ago', { creationTimestamp: ago(300) }, remove('pod-without-service')],
     ['of ours, of which no age is known', { creationTimestamp: undefined } as never, adopt],
     ['of ours that terminates', { deletionTimestamp: ago(1) }, keep('terminating')],
+    [
+      'that should have ended a moment less than the grace ago',
+      { deletionTimestamp: ago(299.999) },
+      keep('terminating'),
+    ],
+    ['that should have ended the grace ago', { deletionTimestamp: ago(300) }, remove('stuck')],
     ['without grace', { creationTimestamp: now }, remove('pod-without-service'), { orphanGraceSeconds: 0 }],
     ["of the original's, however old", { ownerReferences: [] }, adopt],
     ["of the original's that terminates", { ownerReferences: [], deletionTimestamp: ago(1) }, keep('terminating')],
+    ["of the original's, stamped with a time far ahead", { ownerReferences: [], ...lastUsed(-3_601) }, adopt],
     [
       "of the original's, stamped a moment less than the grace ago",
       { ownerReferences: [], ...lastUsed(299.999) },
@@ -317,6 +328,19 @@ describe('when a sandbox expires', () => {
       { usedAt: text(now), ttl: '999999999' },
       {},
       '2058-07-31T13:46:39.000Z',
+    ],
+    ['a time that is no time of ours', { usedAt: '+275760-09-13T00:00:00Z' }, {}, undefined],
+    [
+      'the end of its longest life, where that comes first',
+      { usedAt: text(ago(10)), ttl: '100', createdAt: ago(50) },
+      { sandboxMaxLifetimeSeconds: 60 },
+      text(ago(-10)),
+    ],
+    [
+      'the end of its longest life, where it never goes unused for too long',
+      { usedAt: text(ago(10)), ttl: '0', createdAt: ago(50) },
+      { sandboxMaxLifetimeSeconds: 60 },
+      text(ago(-10)),
     ],
   ])('%s', (_when, noted, settings, expiresAt) => {
     expect(findExpiresAt(service(noted), withSettings(settings))?.toISOString()).toBe(expiresAt);

@@ -93,6 +93,18 @@ describe('the body of POST /api/sandboxes', () => {
     expect(issuesOf(() => parseCreateRequest(body, week))).toStrictEqual(issues);
   });
 
+  it.each<[number, string, object]>([
+    [1e300, 'less_than_equal', { le: week }],
+    [2 ** 53, 'less_than_equal', { le: week }],
+    [-1e300, 'greater_than_equal', { ge: 1 }],
+  ])(
+    'is told once that %d is beyond its bounds, though it is beyond the library’s as well',
+    (ttl_seconds, type, ctx) => {
+      const issues = issuesOf(() => parseCreateRequest({ sandbox_id: 'a', ttl_seconds }, week));
+      expect(issues).toMatchObject([{ type, loc: ['body', 'ttl_seconds'], ctx }]);
+    },
+  );
+
   it.each<[string, unknown]>([
     ['a long id', { sandbox_id: 'X'.repeat(60_000) }],
     ['a long field beside a missing one', { other: 'x'.repeat(60_000) }],

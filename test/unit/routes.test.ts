@@ -15,7 +15,11 @@ const notAllowed = (allow: string) => ({
   detail: 'Method Not Allowed',
   headers: { allow },
 });
-const moved = (location: string) => ({ outcome: 'moved', detail: `The path is ${location}`, headers: { location } });
+const moved = (location: string) => ({
+  outcome: 'moved',
+  detail: 'The path has a slash too many',
+  headers: { location },
+});
 
 describe('the routes', () => {
   it('are those of serverless.yml', () => {

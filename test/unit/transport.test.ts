@@ -197,7 +197,7 @@ describe('a call', () => {
     );
     const kubernetes = await open({ server: api.url });
     const preconditions = { uid: 'ü', resourceVersion: '7' };
-    await expect(kubernetes.deleteService('a', preconditions, never)).resolves.toBe(true);
+    await expect(kubernetes.deleteService('a', preconditions, never)).resolves.toBe('deleted');
     await kubernetes.evictPod('sandbox-a', 'uid', never);
     await kubernetes.deletePod('sandbox-a', undefined, never);
     expect(api.connections()).toBe(1);
@@ -282,18 +282,18 @@ describe('an answer', () => {
     await expect(kubernetes.readService('a', never)).resolves.toMatchObject({ metadata: { name: '😀' } });
   });
 
-  it('of 404 is nothing for a read, and false for a deletion; of 409 the same for a deletion with preconditions', async () => {
+  it('of 404 is nothing for a read and a deletion, of 409 a change for a deletion with preconditions', async () => {
     const api = await startApiServer((request, response) => {
       if (request.body === '') answerNotFound(request, response);
       else answerStatus(response, 409, 'Conflict');
     });
     const kubernetes = await open({ server: api.url });
     await expect(kubernetes.readPod('a', never)).resolves.toBeUndefined();
-    await expect(kubernetes.deletePod('a', undefined, never)).resolves.toBe(false);
-    await expect(kubernetes.deletePod('a', { uid: 'u' }, never)).resolves.toBe(false);
-    await expect(kubernetes.deleteService('a', undefined, never)).resolves.toBe(false);
-    await expect(kubernetes.deleteService('a', { uid: 'u' }, never)).resolves.toBe(false);
-    await kubernetes.evictPod('a', 'u', never);
+    await expect(kubernetes.deletePod('a', undefined, never)).resolves.toBe('gone');
+    await expect(kubernetes.deletePod('a', { uid: 'u' }, never)).resolves.toBe('changed');
+    await expect(kubernetes.deleteService('a', undefined, never)).resolves.toBe('gone');
+    await expect(kubernetes.deleteService('a', { uid: 'u' }, never)).resolves.toBe('changed');
+    await expect(kubernetes.evictPod('a', 'u', never)).resolves.toBe('changed');
   });
 
   it('of 409 to a deletion without preconditions is an error: nothing was deleted', async () => {

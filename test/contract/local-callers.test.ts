@@ -1,0 +1,124 @@
+import { randomBytes } from 'node:crypto';
+import { networkInterfaces } from 'node:os';
+
+import { afterEach, describe, expect, it } from 'vitest';
+
+import { expectError } from '../support/answers.ts';
+import { isEmbeddedCluster } from '../support/cluster.ts';
+import { callHttp, type HttpAnswer } from '../support/http-call.ts';
+import { type Provisioner, startProvisioner } from '../support/provisioner.ts';
+import { callRaw } from '../support/raw-call.ts';
+
+let provisioner: Provisioner | undefined;
+afterEach(async () => {
+  await provisioner?.stop();
+  provisioner = undefined;
+});
+
+const apiKey = randomBytes(32).toString('hex');
+const start = async (settings: Record<string, string>): Promise<Provisioner> => {
+  provisioner = await startProvisioner({ EMBEDDED_KUBERNETES: 'true', ...settings });
+  return provisioner;
+};
+const list = (headers: Record<string, string> = {}): Promise<HttpAnswer> =>
+  callHttp({ method: 'GET', url: `${provisioner?.url}/api/sandboxes`, headers });
+const said = () => provisioner?.output().match(/^.*Callers: .*$/m)?.[0];
+
+// Where a real cluster is named, this is about another one.
+describe.skipIf(!isEmbeddedCluster)('npm start', () => {
+  it('on this machine lets anybody on it in where no key is set, and says so; but not what a page brings here', async () => {
+    const { url } = await start({});
+    expect(said()).toBe('Callers: anybody on this machine (AUTH is off: no PROVISIONER_API_KEY is set)');
+    expect(await list()).toMatchObject({ status: 200 });
+    expect(await list({ 'x-api-key': 'whatever' })).toMatchObject({ status: 200 });
+    expectError(await list({ origin: 'http://localhost' }), 403, 'Calls from web pages are refused');
+
+    // A page that makes its own name lead here is of the same origin as we are: no Origin is sent, but its name is.
+    const port = new URL(url).port;
+    for (const host of [
+      'evil.example',
+      `evil.example:${port}`,
+      'localhost.evil.example',
+      '127.0.0.1.nip.io',
+      '169.254.1.1',
+      'a b',
+      '',
+    ]) {
+      const answer = await callRaw(url, 'GET /api/sandboxes', [`Host: ${host}`]);
+      expectError(answer, 403, 'Calls by another name than that of this machine are refused');
+      expect(answer.headers).toMatchObject({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
+    }
+    for (const host of [
+      'localhost',
+      `localhost:${port}`,
+      'LOCALHOST:1',
+      '127.0.0.1',
+      `[::1]:${port}`,
+      'host.docker.internal:8002',
+    ]) {
+      expect(await callRaw(url, 'GET /api/sandboxes', [`Host: ${host}`])).toMatchObject({ status: 200 });
+    }
+  });
+
+  it('asks for the key where one is set, on this machine too, and then does not care for its name', async () => {
+    const { url } = await start({ PROVISIONER_API_KEY: apiKey });
+    expect(said()).toBe('Callers: those with a PROVISIONER_API_KEY');
+    expectError(await list(), 401, 'A valid X-API-Key is required');
+    expect(await list({ 'x-api-key': apiKey })).toMatchObject({ status: 200 });
+    const headers = ['Host: provisioner.internal', `X-API-Key: ${apiKey}`];
+    expect(await callRaw(url, 'GET /api/sandboxes', headers)).toMatchObject({ status: 200 });
+  });
+
+  it('lets nobody in without a key when it listens on more than this machine', async () => {
+    await start({ HOST: '0.0.0.0' });
+    expect(said()).toBe('Callers: all are refused until PROVISIONER_API_KEY is set');
+    expectError(await list(), 401, 'A valid X-API-Key is required');
+    expect(provisioner?.output()).toMatch(/Every caller is refused: no key is set.*AUTH=off/);
+  });
+
+  it('lets anybody in from everywhere only when it is told so in so many words', async () => {
+    const { url } = await start({ HOST: '0.0.0.0', AUTH: 'off' });
+    expect(said()).toBe('Callers: anybody (AUTH is off)');
+    const headers = ['Host: provisioner:8002'];
+    expect(await callRaw(url, 'GET /api/sandboxes', headers)).toMatchObject({ status: 200 });
+    const { port } = new URL(url);
+    for (const { address, family, internal } of Object.values(networkInterfaces()).flatMap((all) => all ?? [])) {
+      if (internal || family !== 'IPv4') continue;
+      expect(await callHttp({ method: 'GET', url: `http://${address}:${port}/api/sandboxes` })).toMatchObject({
+        status: 200,
+      });
+    }
+  });
+
+  it('lets nobody in where the settings of callers are wrong, and says what is wrong', async () => {
+    await start({ PROVISIONER_API_KEY: 'too-short' });
+    expect(said()).toMatch(/^Callers: all are refused\. Misconfigured: PROVISIONER_API_KEY must be keys of 16 or more/);
+    expectError(await list({ 'x-api-key': 'too-short' }), 500, 'The access of callers is misconfigured');
+    expect(await callHttp({ method: 'GET', url: `${provisioner?.url}/health` })).toMatchObject({ status: 200 });
+  });
+
+  it('lets the pages in that are named, and their browsers ask beforehand', async () => {
+    const origin = 'https://app.example';
+    const { url } = await start({ PROVISIONER_API_KEY: apiKey, CORS_ALLOWED_ORIGINS: origin });
+    const granted = {
+      'access-control-allow-origin': origin,
+      'access-control-allow-headers': 'authorization, content-type, x-api-key',
+      vary: expect.stringMatching(/\borigin\b/),
+    };
+    const asks = { 'access-control-request-method': 'POST', 'access-control-request-headers': 'x-api-key' };
+    const preflight = (from: string) =>
+      callHttp({ method: 'OPTIONS', url: `${url}/api/sandboxes`, headers: { origin: from, ...asks } });
+    expect(await preflight(origin)).toMatchObject({ status: 204, headers: granted, text: '' });
+    const answer = await list({ origin, 'x-api-key': apiKey });
+    expect(answer).toMatchObject({ status: 200, headers: granted });
+    expect(answer.headers).not.toHaveProperty('access-control-allow-credentials');
+    expectError(await list({ origin }), 401, 'A valid X-API-Key is required');
+    for (const other of [
+      await preflight('https://evil.example'),
+      await list({ origin: 'https://evil.example', 'x-api-key': apiKey }),
+    ]) {
+      expectError(other, 403, 'Calls from web pages are refused');
+      expect(Object.keys(other.headers).filter((name) => name.startsWith('access-control'))).toEqual([]);
+    }
+  });
+});

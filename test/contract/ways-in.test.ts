@@ -1,0 +1,211 @@
+import { randomBytes } from 'node:crypto';
+
+import { afterEach, describe, expect, it } from 'vitest';
+
+import type { HttpAnswer } from '../support/http-call.ts';
+import { callRaw } from '../support/raw-call.ts';
+import { useWorld } from '../support/world.ts';
+
+// Two keys, as while one is replaced by the other.
+const [key, oldKey] = [randomBytes(32).toString('hex'), randomBytes(32).toString('base64')];
+const world = useWorld({ PROVISIONER_API_KEY: `${key},\n ${oldKey}` });
+const wrongKey = randomBytes(32).toString('hex');
+const withKey = [`X-API-Key: ${key}`];
+
+type Row = [what: string, requestLine: string, headers?: string[] | undefined, body?: string | undefined];
+
+/** An answer with all its headers but those of the connection; the id of the request has only to be one. */
+function whole({ status, headers, body, text }: HttpAnswer) {
+  const { date, connection, 'content-length': length, 'accept-ranges': ranges, ...rest } = headers;
+  const { 'x-request-id': id, ...known } = rest;
+  return { status, headers: known, hasId: /^[0-9a-f-]{36}$/.test(String(id)), body: body ?? text };
+}
+
+const ours = (status: number, body: unknown, headers: Record<string, string> = {}) => ({
+  status,
+  headers: {
+    'content-type': 'application/json; charset=utf-8',
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    ...headers,
+  },
+  hasId: true,
+  body,
+});
+const refused = ours(
+  401,
+  { detail: 'A valid X-API-Key is required' },
+  { 'www-authenticate': 'ApiKey realm="sandbox-provisioner"' },
+);
+const notFound = ours(404, { detail: 'Not Found' });
+const noSandboxes = ours(200, { sandboxes: [], count: 0 });
+const healthy = ours(200, { status: 'ok' });
+const notAnId = expect.objectContaining({
+  status: 422,
+  body: { detail: [expect.objectContaining({ loc: ['path', 'sandbox_id'] })] },
+});
+
+const ask = ([, requestLine, headers, body]: Row) => callRaw(world.provisioner.url, requestLine, headers, body);
+
+afterEach(() => world.proxy.reset());
+
+describe('nobody gets in', () => {
+  it.each<Row>([
+    ['no key', 'GET /api/sandboxes'],
+    ['no key, to make something', 'POST /api/sandboxes', ['Content-Type: application/json'], '{"sandbox_id":"abc"}'],
+    ['no key, to take something away', 'DELETE /api/sandboxes/abc'],
+    ['no key, to look', 'GET /api/sandboxes/abc'],
+    ['no key, to renew', 'POST /api/sandboxes/abc/renew'],
+    ['a wrong key', 'GET /api/sandboxes', [`X-API-Key: ${wrongKey}`]],
+    ['an empty key', 'GET /api/sandboxes', ['X-API-Key:']],
+    ['the beginning of a key', 'GET /api/sandboxes', [`X-API-Key: ${key.slice(0, -1)}`]],
+    ['a key and more', 'GET /api/sandboxes', [`X-API-Key: ${key}0`]],
+    ['a key in capitals', 'GET /api/sandboxes', [`X-API-Key: ${key.toUpperCase()}`]],
+    ['a key in quotes', 'GET /api/sandboxes', [`X-API-Key: "${key}"`]],
+    ['both keys in one header', 'GET /api/sandboxes', [`X-API-Key: ${key},${oldKey}`]],
+    ['the key, then a wrong one', 'GET /api/sandboxes', [`X-API-Key: ${key}`, `X-API-Key: ${wrongKey}`]],
+    ['a wrong one, then the key', 'GET /api/sandboxes', [`X-API-Key: ${wrongKey}`, `X-API-Key: ${key}`]],
+    ['the key twice', 'GET /api/sandboxes', [...withKey, ...withKey]],
+    ['the key and a byte beyond ASCII', 'GET /api/sandboxes', [`X-API-Key: ${key}\xff`]],
+    ['bytes that are no UTF-8', 'GET /api/sandboxes', ['X-API-Key: \xff\xfe\x80\xc3\x28\xed\xa0\x80']],
+    ['bytes that are UTF-8', 'GET /api/sandboxes', ['X-API-Key: \xf0\x9f\x94\x91\xf0\x9f\x94\x91\xf0\x9f\x94\x91']],
+    ['a tab', 'GET /api/sandboxes', [`X-API-Key: ${key.slice(0, 9)}\t${key.slice(9)}`]],
+    ['a key of 8 KB', 'GET /api/sandboxes', [`X-API-Key: ${'a'.repeat(8_000)}`]],
+    ['a name out of a prototype', 'GET /api/sandboxes', ['X-API-Key: __proto__', '__proto__: x', 'constructor: x']],
+    ['the key in the query', `GET /api/sandboxes?x-api-key=${key}&X-API-Key=${key}&api_key=${key}`],
+    ['the key as a bearer token', 'GET /api/sandboxes', [`Authorization: Bearer ${key}`]],
+    ['the key in a cookie', 'GET /api/sandboxes', [`Cookie: X-API-Key=${key}`]],
+    ['a cookie that is none', 'GET /api/sandboxes', ['Cookie: a=b=c; =;;"']],
+    ['the key by another name', 'GET /api/sandboxes', [`X-API-Key-: ${key}`, `XAPI-Key: ${key}`, `X_API_Key: ${key}`]],
+    ['a body that is too large', 'POST /api/sandboxes', ['Content-Type: application/json'], `"${'a'.repeat(100_000)}"`],
+    ['a body that is no JSON', 'POST /api/sandboxes', ['Content-Type: text/plain'], '{'],
+    ['an id that is none', 'GET /api/sandboxes/NO_ID'],
+    // Of serverless-offline: whoever sends it says what the authorizer found.
+    ['a forged authorizer', 'GET /api/sandboxes', ['sls-offline-authorizer-override: {"jwt":{"claims":{"iss":"x"}}}']],
+    ['another method in a header', 'POST /api/sandboxes', ['X-HTTP-Method-Override: GET', 'X-HTTP-Method: GET']],
+    ['OPTIONS', 'OPTIONS /api/sandboxes'],
+    ['TRACE', 'TRACE /api/sandboxes'],
+    ['PUT', 'PUT /api/sandboxes'],
+    ['PATCH', 'PATCH /api/sandboxes/abc'],
+    ['PROPFIND', 'PROPFIND /api/sandboxes'],
+    ['a path that is not there', 'GET /api/nowhere'],
+    ['the API itself', 'GET /api'],
+    ['the API itself, with a slash', 'GET /api/'],
+    ['a slash at the end', 'GET /api/sandboxes/'],
+    ['two slashes in front', 'GET //api/sandboxes'],
+    ['two slashes between', 'GET /api//sandboxes'],
+    ['capitals', 'GET /API/sandboxes'],
+    ['a dot for a folder', 'GET /api/./sandboxes'],
+    ['two dots', 'GET /health/../api/sandboxes'],
+    ['two dots, encoded', 'GET /health/%2e%2e/api/sandboxes'],
+    ['two dots, encoded, in capitals', 'GET /health/%2E%2E/api/sandboxes'],
+    ['two dots behind a parameter', 'GET /health;/../api/sandboxes'],
+    ['a letter, encoded', 'GET /%61pi/sandboxes'],
+    ['a slash, encoded', 'GET /api%2fsandboxes'],
+    ['a backslash', 'GET /api\\sandboxes'],
+    ['a parameter', 'GET /api/sandboxes;a=b'],
+    ['a dot at the end', 'GET /api/sandboxes.'],
+    ['a NUL at the end', 'GET /api/sandboxes%00'],
+    ['a slash in an id', 'GET /api/sandboxes/a%2fb'],
+    ['two dots for an id', 'GET /api/sandboxes/%2e%2e'],
+    ['a NUL for an id', 'GET /api/sandboxes/%00'],
+    ['an absolute address', 'GET http://elsewhere.example/api/sandboxes'],
+    ['another host', 'GET /api/sandboxes', ['Host: localhost']],
+    ['proxies’ headers', 'GET /api/sandboxes', ['X-Forwarded-For: 127.0.0.1', 'X-Original-URL: /health', 'Via: x']],
+  ])('with %s', async (...row) => {
+    expect(whole(await ask(row))).toEqual(refused);
+    expect(world.proxy.calls).toEqual([]);
+  });
+
+  it('with HEAD, which has no body', async () => {
+    expect(whole(await callRaw(world.provisioner.url, 'HEAD /api/sandboxes'))).toEqual({ ...refused, body: '' });
+    expect(world.proxy.calls).toEqual([]);
+  });
+
+  // Node and hapi refuse these before they are ours; API Gateway does so as well.
+  it.each<Row>([
+    ['a NUL in the header', 'GET /api/sandboxes', ['X-API-Key: a\x00b']],
+    ['a control character in the header', 'GET /api/sandboxes', ['X-API-Key: a\x01b']],
+    ['a header of 20 KB', 'GET /api/sandboxes', [`X-API-Key: ${'a'.repeat(20_000)}`]],
+    ['half an escape in the path', 'GET /api/sandboxes%'],
+    ['an escape that is none', 'GET /api/sandboxes/%zz'],
+    ['an escape that is no UTF-8', 'GET /api/sandboxes/%ff'],
+    ['no path at all', 'OPTIONS *'],
+    ['a path without a slash', 'GET api/sandboxes'],
+    ['backslashes', 'GET \\api\\sandboxes'],
+    ['a method that nobody knows', 'FOO /api/sandboxes'],
+    ['a method in small letters', 'get /api/sandboxes'],
+  ])('with %s', async (...row) => {
+    const { status, text } = await ask(row);
+    expect(status).toBeGreaterThanOrEqual(400);
+    expect(status).toBeLessThan(500);
+    expect(text).not.toContain('sandboxes"');
+    expect(world.proxy.calls).toEqual([]);
+  });
+});
+
+describe('who has a key gets in', () => {
+  it.each<Row>([
+    ['the new one', 'GET /api/sandboxes', withKey],
+    ['the old one', 'GET /api/sandboxes', [`X-API-Key: ${oldKey}`]],
+    ['the name in other letters', 'GET /api/sandboxes', [`x-aPi-kEY: ${key}`]],
+    ['blanks around it', 'GET /api/sandboxes', [`X-API-Key: \t  ${key}  \t`]],
+    // These are the same path to what stands in front of us, here; they ask for the key all the same (see above).
+    ['two dots, encoded', 'GET /health/%2e%2e/api/sandboxes', withKey],
+    ['a letter, encoded', 'GET /%61pi/sandboxes', withKey],
+  ])('with %s', async (...row) => {
+    expect(whole(await ask(row))).toEqual(noSandboxes);
+  });
+
+  it.each<[...Row, unknown]>([
+    ['two slashes in front', 'GET //api/sandboxes', withKey, '', notFound],
+    ['two slashes between', 'GET /api//sandboxes', withKey, '', notFound],
+    ['capitals', 'GET /API/sandboxes', withKey, '', notFound],
+    ['a dot at the end', 'GET /api/sandboxes.', withKey, '', notFound],
+    ['a parameter', 'GET /api/sandboxes;a=b', withKey, '', notFound],
+    ['a NUL', 'GET /api/sandboxes%00', withKey, '', notFound],
+    ['two dots for an id', 'GET /api/sandboxes/%2e%2e', withKey, '', notFound],
+    ['a slash in an id', 'GET /api/sandboxes/a%2fb', withKey, '', notAnId],
+    ['dots and slashes in an id', 'DELETE /api/sandboxes/%2e%2e%2f%2e%2e%2fpods', withKey, '', notAnId],
+    ['a NUL in an id', 'GET /api/sandboxes/a%00', withKey, '', notAnId],
+    ['a dot behind an id', 'DELETE /api/sandboxes/abc.', withKey, '', notAnId],
+    ['a parameter behind an id', 'DELETE /api/sandboxes/abc;a=b', withKey, '', notAnId],
+    ['an id in capitals', 'DELETE /api/sandboxes/ABC', withKey, '', notAnId],
+    [
+      'another method in a header',
+      'PUT /api/sandboxes',
+      [...withKey, 'X-HTTP-Method-Override: GET'],
+      '',
+      ours(405, { detail: 'Method Not Allowed' }, { allow: 'GET, POST' }),
+    ],
+  ])('but reaches nothing with %s', async (what, requestLine, headers, body, answer) => {
+    expect(whole(await ask([what, requestLine, headers, body]))).toEqual(answer);
+    expect(world.proxy.calls).toEqual([]);
+  });
+});
+
+describe('everybody', () => {
+  it.each<[...Row, unknown]>([
+    ['the health', 'GET /health', [], '', healthy],
+    ['the health, with a wrong key', 'GET /health', [`X-API-Key: ${wrongKey}`], '', healthy],
+    ['the health, with odd bytes for a key', 'GET /health', ['X-API-Key: \xff\xfe'], '', healthy],
+    ['the health, and another method in a header', 'GET /health', ['X-HTTP-Method-Override: DELETE'], '', healthy],
+    ['that elsewhere there is nothing', 'GET /nowhere', [], '', notFound],
+    ['that there is nothing at the top', 'GET /', [], '', notFound],
+    ['that there is no such path', 'GET /health/..%2fapi/sandboxes', [], '', notFound],
+  ])('is told %s', async (what, requestLine, headers, body, answer) => {
+    expect(whole(await ask([what, requestLine, headers, body]))).toEqual(answer);
+    expect(world.proxy.calls).toEqual([]);
+  });
+});
+
+describe('the log', () => {
+  it('says of each call that was refused which it was, by the id that its answer bore', async () => {
+    const { headers } = await callRaw(world.provisioner.url, 'GET /api/sandboxes', [`X-API-Key: ${wrongKey}`]);
+    const lines = world.provisioner.output().split('\n');
+    const line = lines.find((text) => text.startsWith('{') && text.includes(String(headers['x-request-id']))) ?? '{}';
+    expect(JSON.parse(line)).toMatchObject({ statusCode: 401, routeKey: 'GET /api/sandboxes' });
+    // Nor does it hold the keys that were right; that is looked for in every test file.
+    expect(world.provisioner.output()).not.toContain(wrongKey);
+  });
+});

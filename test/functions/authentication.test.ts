@@ -1,0 +1,327 @@
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import type { HttpEvent } from '../../lib/http.ts';
+import { type HttpRequest, httpEvent, lambdaContext } from '../support/events.ts';
+import { keepSecret } from '../support/secrets.ts';
+import { type ApiServer, answerJson, startApiServer, writeKubeconfig } from '../unit/api-server.ts';
+import { type Answer, apiKey, askingFunctions, call, callWith, list, startCold } from './handlers.ts';
+
+const json = { 'content-type': 'application/json' };
+const empty = { kind: 'ServiceList', apiVersion: 'v1', metadata: {}, items: [] };
+const noSandboxes = { status: 200, headers: json, body: { sandboxes: [], count: 0 } };
+const refused = {
+  status: 401,
+  headers: { ...json, 'www-authenticate': 'ApiKey realm="sandbox-provisioner"' },
+  body: { detail: 'A valid X-API-Key is required' },
+};
+const anotherKey = keepSecret('another-key-of-callers');
+const sessionToken = keepSecret('the-session-token-of-the-function');
+
+let api: ApiServer;
+let kubeconfig: string;
+beforeEach(async () => {
+  api = await startApiServer((_request, response) => answerJson(response, empty));
+  kubeconfig = await writeKubeconfig({ server: api.url });
+});
+afterEach(() => {
+  vi.unstubAllEnvs();
+  vi.restoreAllMocks();
+});
+
+const start = (settings: Record<string, string>) => startCold({ KUBECONFIG_PATH: kubeconfig, ...settings });
+const ask = (headers: Record<string, string>): Promise<Answer> =>
+  call('list-sandboxes', { method: 'GET', path: '/api/sandboxes', headers });
+
+/** What is logged while this runs, a line an entry. */
+async function logged(work: () => Promise<unknown>): Promise<Record<string, unknown>[]> {
+  const written: string[] = [];
+  const keep = (text: string | Uint8Array) => {
+    written.push(String(text));
+    return true;
+  };
+  vi.spyOn(process.stdout, 'write').mockImplementation(keep);
+  vi.spyOn(process.stderr, 'write').mockImplementation(keep);
+  await work();
+  vi.restoreAllMocks();
+  return written.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line));
+}
+
+describe('where a key is required', () => {
+  it.each(askingFunctions)('none gets through without one, and Kubernetes is not asked: %s', async (_name, callIt) => {
+    start({ AUTH: 'required' });
+    // The key that `callIt` sends is nobody's.
+    expect(await callIt()).toEqual(refused);
+    expect(api.requests).toEqual([]);
+  });
+
+  it('and none is set, every caller is refused, and the log says what to set', async () => {
+    start({ AUTH: 'required' });
+    for (const key of ['', apiKey, 'undefined', 'null']) expect(await ask({ 'x-api-key': key })).toEqual(refused);
+    const [first, second, ...rest] = await logged(() => list());
+    expect(first).toMatchObject({ level: 'ERROR', message: 'Every caller is refused: no key is set' });
+    expect(first?.set).toMatch(/PROVISIONER_API_KEY\b.*AUTH=off/);
+    expect(second).toMatchObject({ level: 'INFO', statusCode: 401 });
+    expect(rest).toEqual([]);
+  });
+
+  it('it is required without AUTH as well', async () => {
+    start({ PROVISIONER_API_KEY: anotherKey });
+    expect(await ask({})).toEqual(refused);
+    expect(await ask({ 'x-api-key': anotherKey })).toEqual(noSandboxes);
+  });
+
+  it.each([undefined, null, 7, {}, [anotherKey], { toString: () => anotherKey }])(
+    'what is no text is none: %j',
+    async (odd) => {
+      start({ PROVISIONER_API_KEY: anotherKey });
+      const event = httpEvent({ method: 'GET', path: '/api/sandboxes' });
+      Object.assign(event.headers, { 'x-api-key': odd });
+      expect(await callWith('list-sandboxes', event as HttpEvent, lambdaContext())).toEqual(refused);
+    },
+  );
+
+  it('it is not asked for, if AUTH is off', async () => {
+    start({ AUTH: 'off', PROVISIONER_API_KEY: anotherKey });
+    expect(await ask({ 'x-api-key': 'x' })).toEqual(noSandboxes);
+  });
+
+  it.each<[string, Record<string, string>, RegExp]>([
+    [
+      'a key that is too short',
+      { PROVISIONER_API_KEY: 'short' },
+      /^Misconfigured: PROVISIONER_API_KEY must be keys of/,
+    ],
+    ['a switch that is none', { AUTH: 'of' }, /^Misconfigured: AUTH must be/],
+    [
+      'two sources of keys',
+      { PROVISIONER_API_KEY: anotherKey, PROVISIONER_API_KEY_SECRET_ID: 'keys' },
+      /^Misconfigured: of PROVISIONER_API_KEY, PROVISIONER_API_KEY_SECRET_ID only one may be set$/,
+    ],
+  ])('nobody gets through with %s: which, only the log says', async (_what, settings, message) => {
+    start({ AUTH: 'required', ...settings });
+    const answer = await ask({ 'x-api-key': anotherKey });
+    expect(answer).toEqual({ status: 500, headers: json, body: { detail: 'The access of callers is misconfigured' } });
+    const entries = await logged(() => list());
+    expect(entries).toMatchObject([
+      { level: 'ERROR', statusCode: 500, cause: { message: expect.stringMatching(message) } },
+    ]);
+    expect(JSON.stringify(entries)).not.toContain('short"');
+  });
+
+  it('what is wrong with other settings is told to callers that belong, and to no others', async () => {
+    start({ K8S_NAMESPACE: '' });
+    expect(await ask({ 'x-api-key': '' })).toEqual(refused);
+    expect(await list()).toMatchObject({ status: 500, body: { detail: expect.stringContaining('K8S_NAMESPACE') } });
+  });
+});
+
+describe('the paths that no route matches', () => {
+  const unmatched = (path: string, rest: Partial<HttpRequest> = {}) =>
+    call('fallback', { method: 'GET', path, routeKey: '$default', headers: { 'x-api-key': 'no' }, ...rest });
+
+  it.each(['/api', '/api/', '/api/x', '/api/sandboxes/', '/API/x', '//api/x', '/\\api', '/api%2fx', '/apix', 'api/x'])(
+    'are no matter of others, if they are of the API: %j',
+    async (path) => {
+      start({ AUTH: 'required' });
+      expect(await unmatched(path)).toEqual(refused);
+      expect(await unmatched(path, { method: 'DELETE' })).toEqual(refused);
+    },
+  );
+
+  it('are of the API behind the name of a stage, too', async () => {
+    start({ AUTH: 'required' });
+    const event = httpEvent({ method: 'GET', path: '/prod/api/sandboxes/', routeKey: '$default' });
+    event.requestContext.stage = 'prod';
+    expect(await callWith('fallback', event as HttpEvent, lambdaContext())).toEqual(refused);
+  });
+
+  it('are anybody’s elsewhere, and so is the health', async () => {
+    start({ AUTH: 'required' });
+    expect(await unmatched('/x')).toMatchObject({ status: 404 });
+    expect(await unmatched('/health/')).toMatchObject({ status: 307 });
+    expect(await call('health', { method: 'GET', path: '/health' })).toMatchObject({ status: 200 });
+  });
+});
+
+type Reading = { url: string; token: unknown };
+
+/** The AWS Parameters and Secrets extension, as far as it is asked: what it says next may be changed. */
+async function startExtension(answer: { text: string; code?: number; hangs?: boolean }) {
+  const readings: Reading[] = [];
+  const open = new Set<ServerResponse>();
+  const server = createServer((request, response) => {
+    readings.push({ url: request.url ?? '', token: request.headers['x-aws-parameters-secrets-token'] });
+    open.add(response);
+    if (answer.hangs) return;
+    response.writeHead(answer.code ?? 200).end(answer.text);
+  });
+  await new Promise<void>((resolve) => server.listen(0, 'localhost', resolve));
+  onTestFinished(() => {
+    for (const response of open) response.destroy();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  return {
+    readings,
+    answer,
+    settings: { AWS_SESSION_TOKEN: sessionToken, PARAMETERS_SECRETS_EXTENSION_HTTP_PORT: `${port}` },
+  };
+}
+
+const secret = (text: string) => JSON.stringify({ Name: 'keys', SecretString: text });
+
+describe('keys in Secrets Manager or SSM', () => {
+  it.each<[string, string, Record<string, string>, string]>([
+    [
+      'a secret',
+      secret(apiKey),
+      { PROVISIONER_API_KEY_SECRET_ID: 'callers/keys' },
+      '/secretsmanager/get?secretId=callers%2Fkeys',
+    ],
+    [
+      'a secret with two',
+      secret(`${anotherKey}\n${apiKey}\n`),
+      { PROVISIONER_API_KEY_SECRET_ID: 'keys' },
+      '/secretsmanager/get?secretId=keys',
+    ],
+    [
+      'a secret that is a JSON object',
+      secret(JSON.stringify({ PROVISIONER_API_KEY: `${apiKey},${anotherKey}`, other: 'x' })),
+      { PROVISIONER_API_KEY_SECRET_ID: 'keys' },
+      '/secretsmanager/get?secretId=keys',
+    ],
+    [
+      'a parameter',
+      JSON.stringify({ Parameter: { Value: apiKey } }),
+      { PROVISIONER_API_KEY_PARAMETER: '/callers/keys' },
+      '/systemsmanager/parameters/get?name=%2Fcallers%2Fkeys&withDecryption=true',
+    ],
+  ])('let through who shows one, read in the first invocation and not before: %s', async (_what, text, source, url) => {
+    const extension = await startExtension({ text });
+    start({ ...source, ...extension.settings });
+    await import('../../functions/list-sandboxes.ts');
+    expect(await call('health', { method: 'GET', path: '/health' })).toMatchObject({ status: 200 });
+    expect(await ask({ 'x-api-key': '' })).toEqual(refused);
+    expect(extension.readings).toEqual([]);
+    expect(await list()).toEqual(noSandboxes);
+    expect(await list()).toEqual(noSandboxes);
+    expect(extension.readings).toEqual([{ url, token: sessionToken }]);
+    expect(await ask({ 'x-api-key': keepSecret('a-wrong-key-of-nobody') })).toEqual(refused);
+  });
+
+  it('are what they have become, without a cold start', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const extension = await startExtension({ text: secret(anotherKey) });
+    start({ PROVISIONER_API_KEY_SECRET_ID: 'keys', ...extension.settings });
+    expect(await ask({ 'x-api-key': anotherKey })).toEqual(noSandboxes);
+    extension.answer.text = secret(apiKey);
+    expect(await list()).toEqual(refused);
+    vi.setSystemTime(Date.now() + 5_000);
+    expect(await list()).toEqual(noSandboxes);
+    expect(await ask({ 'x-api-key': anotherKey })).toEqual(refused);
+    // Nor does it matter that they cannot be read for a while.
+    extension.answer.code = 500;
+    vi.setSystemTime(Date.now() + 600_000);
+    expect(await list()).toEqual(noSandboxes);
+    expect(await ask({ 'x-api-key': anotherKey })).toEqual(refused);
+  });
+
+  const misconfigured = { status: 500, headers: json, body: { detail: 'The keys of callers are misconfigured' } };
+  const unavailable = {
+    status: 503,
+    headers: { ...json, 'retry-after': '5' },
+    body: { detail: 'The keys of callers cannot be read' },
+  };
+  const almost = keepSecret('almost-a-secret but not quite a key');
+
+  it.each<[string, { text: string; code?: number; hangs?: boolean }, object, RegExp]>([
+    ['nothing', { text: secret('') }, misconfigured, /'keys' must hold keys of 16 or more/],
+    ['blanks', { text: secret(' \n ') }, misconfigured, /'keys' must hold/],
+    ['what is no key', { text: secret(almost) }, misconfigured, /'keys' must hold/],
+    ['an object without a key', { text: secret(JSON.stringify({ key: almost })) }, misconfigured, /'keys' must hold/],
+    ['half an object', { text: secret(`{"PROVISIONER_API_KEY":"${almost}`) }, misconfigured, /'keys' must hold/],
+    ['no secret', { text: '{"message":"not found"}', code: 400 }, misconfigured, /'keys' could not be read \(400\)/],
+    ['no JSON', { text: almost }, misconfigured, /'keys' holds no text/],
+    ['an error', { text: almost, code: 500 }, unavailable, /'keys' could not be read \(500\)/],
+    ['nothing in time', { text: '', hangs: true }, unavailable, /'keys' was not read in time/],
+  ])('let nobody through who shows a key, if there is %s: the log says why', async (_what, says, answer, message) => {
+    const extension = await startExtension(says);
+    start({ PROVISIONER_API_KEY_SECRET_ID: 'keys', ...extension.settings });
+    let given: unknown;
+    const entries = await logged(async () => {
+      given = await list();
+    });
+    expect(given).toEqual(answer);
+    expect(entries).toMatchObject([{ level: 'ERROR', message: expect.stringMatching(message) }, { level: 'ERROR' }]);
+    expect(JSON.stringify(entries)).not.toContain('almost');
+    expect(await ask({})).toMatchObject({ status: expect.toBeOneOf([401, 500, 503]) });
+    expect(api.requests).toEqual([]);
+  });
+
+  it('cannot be read where there is no extension', async () => {
+    start({ PROVISIONER_API_KEY_SECRET_ID: 'keys' });
+    expect(await list()).toEqual(misconfigured);
+    start({
+      PROVISIONER_API_KEY_SECRET_ID: 'keys',
+      AWS_SESSION_TOKEN: sessionToken,
+      PARAMETERS_SECRETS_EXTENSION_HTTP_PORT: '1',
+    });
+    expect(await list()).toEqual(misconfigured);
+  });
+});
+
+describe('where tokens are asked for', () => {
+  const settings = { JWT_ISSUER: 'https://issuer.example/', JWT_AUDIENCE: 'provisioner, other' };
+  const noToken = {
+    status: 401,
+    headers: { ...json, 'www-authenticate': 'Bearer realm="sandbox-provisioner"' },
+    body: { detail: 'A token of the issuer is required' },
+  };
+  const withClaims = (
+    claims: unknown,
+    name: 'list-sandboxes' | 'fallback' = 'list-sandboxes',
+    path = '/api/sandboxes',
+  ) => {
+    const event = httpEvent({ method: 'GET', path, ...(name === 'fallback' && { routeKey: '$default' }) });
+    Object.assign(event.requestContext, { authorizer: { jwt: { claims, scopes: null } } });
+    return callWith(name, event as HttpEvent, lambdaContext());
+  };
+  const iss = 'https://issuer.example/';
+
+  it.each<[string, unknown]>([
+    ['an audience', { iss, aud: 'provisioner' }],
+    ['another audience', { iss, aud: 'other' }],
+    ['audiences, as API Gateway tells them', { iss, aud: '[somebody provisioner]' }],
+    ['audiences', { iss, aud: ['somebody', 'other'] }],
+    ['a client, as Cognito says', { iss, client_id: 'provisioner' }],
+  ])('API Gateway’s word for it is taken: %s', async (_what, claims) => {
+    start(settings);
+    expect(await withClaims(claims)).toEqual(noSandboxes);
+  });
+
+  it.each<[string, unknown]>([
+    ['nothing', undefined],
+    ['null', null],
+    ['no claims', {}],
+    ['another issuer', { iss: 'https://issuer.example', aud: 'provisioner' }],
+    ['another audience', { iss, aud: 'somebody' }],
+    ['an audience that begins so', { iss, aud: 'provisioner-2' }],
+    ['a client, but another audience', { iss, aud: 'somebody', client_id: 'provisioner' }],
+    ['no audience', { iss }],
+    ['audiences that are none', { iss, aud: [] }],
+    ['an audience that is no text', { iss, aud: 7 }],
+  ])('nobody gets through with %s', async (_what, claims) => {
+    start(settings);
+    expect(await withClaims(claims)).toEqual(noToken);
+    expect(api.requests).toEqual([]);
+  });
+
+  it('a route that has no authorizer lets nobody through, with a token and a key or without', async () => {
+    start(settings);
+    expect(await ask({ 'x-api-key': apiKey, authorization: 'Bearer a.b.c' })).toEqual(noToken);
+    expect(await call('fallback', { method: 'GET', path: '/api/x', routeKey: '$default' })).toEqual(noToken);
+    expect(await call('health', { method: 'GET', path: '/health' })).toMatchObject({ status: 200 });
+  });
+});

@@ -1,0 +1,117 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { HttpRequest } from '../support/events.ts';
+import { type ApiServer, answerJson, startApiServer, writeKubeconfig } from '../unit/api-server.ts';
+import { type Answer, call, create, type FunctionName, startCold } from './handlers.ts';
+
+const json = { 'content-type': 'application/json' };
+const empty = { kind: 'ServiceList', apiVersion: 'v1', metadata: {}, items: [] };
+const origin = 'https://app.example';
+const granted = {
+  'access-control-allow-origin': origin,
+  'access-control-allow-methods': 'DELETE, GET, POST',
+  'access-control-allow-headers': 'authorization, content-type, x-api-key',
+  'access-control-expose-headers': 'retry-after, x-request-id',
+  'access-control-max-age': '600',
+  vary: 'origin',
+};
+const refused = { status: 403, headers: json, body: { detail: 'Calls from web pages are refused' } };
+
+let api: ApiServer;
+let kubeconfig: string;
+beforeEach(async () => {
+  api = await startApiServer((_request, response) => answerJson(response, empty));
+  kubeconfig = await writeKubeconfig({ server: api.url });
+});
+afterEach(() => vi.unstubAllEnvs());
+
+const start = (settings: Record<string, string> = {}) => startCold({ KUBECONFIG_PATH: kubeconfig, ...settings });
+const list = (headers: Record<string, string>): Promise<Answer> =>
+  call('list-sandboxes', { method: 'GET', path: '/api/sandboxes', headers });
+const preflight = (from: string, path = '/api/sandboxes', asked = 'POST'): Promise<Answer> => {
+  const headers = { origin: from, 'access-control-request-method': asked, 'x-api-key': '' };
+  return call('fallback', { method: 'OPTIONS', path, routeKey: '$default', headers });
+};
+
+describe('without CORS_ALLOWED_ORIGINS', () => {
+  it.each(['GET', 'POST', 'DELETE'])('no page may call, nor is told that it may: %s', async (asked) => {
+    start();
+    expect(await preflight(origin, '/api/sandboxes', asked)).toEqual(refused);
+    expect(await list({ origin })).toEqual(refused);
+    expect(api.requests).toEqual([]);
+  });
+});
+
+describe('with CORS_ALLOWED_ORIGINS', () => {
+  const settings = { CORS_ALLOWED_ORIGINS: `http://localhost:3000, ${origin}` };
+
+  it('a page of such an origin calls with a key, and reads what it is told', async () => {
+    start(settings);
+    const answer = await list({ origin });
+    expect(answer).toEqual({ status: 200, headers: { ...json, ...granted }, body: { sandboxes: [], count: 0 } });
+    expect(await list({ Origin: 'http://localhost:3000' })).toMatchObject({
+      status: 200,
+      headers: { 'access-control-allow-origin': 'http://localhost:3000' },
+    });
+    const headers = { origin, ...json };
+    expect(await create({}, { headers })).toMatchObject({ status: 422, headers: granted });
+    expect(await create('', { headers: { ...headers, 'content-type': 'text/plain' } })).toMatchObject({
+      status: 415,
+      headers: granted,
+    });
+    expect(await list({ origin, 'x-api-key': '' })).toMatchObject({ status: 401, headers: granted });
+  });
+
+  it.each<[string, FunctionName, HttpRequest]>([
+    ['the health', 'health', { method: 'GET', path: '/health' }],
+    ['nothing', 'fallback', { method: 'GET', path: '/x', routeKey: '$default' }],
+  ])('it reads %s', async (_what, name, request) => {
+    start(settings);
+    expect(await call(name, { ...request, headers: { origin } })).toMatchObject({ headers: granted });
+  });
+
+  it('its browser is told so beforehand, without a key', async () => {
+    start(settings);
+    for (const path of ['/api/sandboxes', '/api/sandboxes/abc', '/api/nowhere', '/health']) {
+      expect(await preflight(origin, path)).toEqual({ status: 204, headers: granted, body: undefined });
+    }
+    expect(api.requests).toEqual([]);
+  });
+
+  it.each([
+    'https://app.example.evil.example',
+    'https://app.example/',
+    'https://app.example:443',
+    'http://app.example',
+    'HTTPS://APP.EXAMPLE',
+    'https://localhost:3000',
+    'null',
+    '',
+    '*',
+    `${origin}, https://evil.example`,
+  ])('no page of another one calls, or is told that it may: %j', async (other) => {
+    start(settings);
+    expect(await list({ origin: other })).toEqual(refused);
+    expect(await preflight(other)).toEqual(refused);
+    expect(api.requests).toEqual([]);
+  });
+
+  it('OPTIONS that asks for nothing is a method like another', async () => {
+    start(settings);
+    const request = { method: 'OPTIONS', path: '/api/sandboxes', routeKey: '$default' };
+    expect(await call('fallback', { ...request, headers: { origin } })).toMatchObject({
+      status: 405,
+      headers: granted,
+    });
+    expect(await call('fallback', { ...request, headers: { origin, 'x-api-key': '' } })).toMatchObject({ status: 401 });
+    const asks = { 'access-control-request-method': 'GET' };
+    expect(await call('fallback', { ...request, headers: asks })).toMatchObject({
+      status: 405,
+      headers: { allow: 'GET, POST' },
+    });
+  });
+
+  it('other callers get no word about it', async () => {
+    start(settings);
+    expect(await list({})).toEqual({ status: 200, headers: json, body: { sandboxes: [], count: 0 } });
+  });
+});

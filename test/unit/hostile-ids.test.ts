@@ -1,0 +1,87 @@
+import { posix } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { loadConfig } from '../../lib/config.ts';
+import { ProvisionerError } from '../../lib/errors.ts';
+import { buildPod, buildService } from '../../lib/manifests.ts';
+import { type CreateSandboxRequest, parseCreateRequest } from '../../lib/request.ts';
+import { hostileId } from '../support/hostile-ids.ts';
+
+// What Kubernetes itself checks (k8s.io/apimachinery/pkg/util/validation); a Pod's name is its host name as well.
+const isLabel = (name: unknown) =>
+  typeof name === 'string' && name.length <= 63 && /^[a-z]([-a-z0-9]*[a-z0-9])?$/.test(name);
+const isLabelValue = (value: unknown) =>
+  typeof value === 'string' && value.length <= 63 && /^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$/.test(value);
+
+const folder = '/srv/threads';
+const config = loadConfig({ THREADS_HOST_PATH: folder });
+
+/** The request in a body, undefined if it is refused; throws if it is refused otherwise than with a word of ours. */
+function parse(body: unknown): CreateSandboxRequest | undefined {
+  try {
+    return parseCreateRequest(body, 0);
+  } catch (error) {
+    if (error instanceof ProvisionerError && error.outcome === 'invalid-request') return undefined;
+    throw error;
+  }
+}
+
+/** What is wrong with the objects that would be made, undefined if nothing is. */
+function findFault(request: CreateSandboxRequest): string | undefined {
+  const service = buildService(request, { at: new Date(0), requestId: 'r' }, config);
+  const pod = buildPod(request, service, config);
+  for (const { metadata } of [service, pod]) {
+    if (!isLabel(metadata?.name)) return `the name ${metadata?.name}`;
+    for (const value of Object.values(metadata?.labels ?? {})) if (!isLabelValue(value)) return `the label ${value}`;
+  }
+  for (const value of Object.values(service.spec?.selector ?? {}))
+    if (!isLabelValue(value)) return `the selector ${value}`;
+  const paths = pod.spec?.volumes?.map(({ hostPath }) => hostPath?.path) ?? [];
+  const wanted = ['/skills', `${folder}/${request.threadId}/user-data`];
+  if (JSON.stringify(paths) !== JSON.stringify(wanted)) return `the paths ${paths}`;
+  // However a path is read, its folder is exactly one level below the one of all threads.
+  for (const read of [posix.normalize, decodeURIComponent, (path: string) => path.normalize('NFKC')]) {
+    const own = posix.dirname(read(wanted[1] ?? ''));
+    if (posix.dirname(own) !== folder || posix.basename(own) !== request.threadId) return `the folder ${own}`;
+  }
+  return undefined;
+}
+
+const numRuns = 100_000;
+
+describe('of 100,000 ids, random and hostile,', () => {
+  it('a sandbox_id that is accepted makes legal names and labels, and a folder of its own; others make nothing', () => {
+    let accepted = 0;
+    fc.assert(
+      fc.property(hostileId, (sandboxId) => {
+        const request = parse({ sandbox_id: sandboxId });
+        if (request === undefined) return;
+        accepted += 1;
+        if (request.sandboxId !== sandboxId) throw new Error('it was changed');
+        const fault = findFault(request);
+        if (fault !== undefined) throw new Error(fault);
+      }),
+      { numRuns },
+    );
+    // Both are tried in earnest.
+    expect(accepted).toBeGreaterThan(numRuns / 20);
+    expect(accepted).toBeLessThan(numRuns / 2);
+  }, 120_000);
+
+  it('a thread_id that is accepted is a folder exactly one level below THREADS_HOST_PATH; others make nothing', () => {
+    let accepted = 0;
+    fc.assert(
+      fc.property(hostileId, (threadId) => {
+        const request = parse({ sandbox_id: 'a', thread_id: threadId });
+        if (request === undefined) return;
+        accepted += 1;
+        if (request.threadId !== threadId) throw new Error('it was changed');
+        const fault = findFault(request);
+        if (fault !== undefined) throw new Error(fault);
+      }),
+      { numRuns },
+    );
+    expect(accepted).toBeGreaterThan(numRuns / 20);
+    expect(accepted).toBeLessThan(numRuns / 2);
+  }, 120_000);
+});
