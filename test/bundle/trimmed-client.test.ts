@@ -58,15 +58,17 @@ describe('a client that was trimmed', () => {
     trimmed = require(bundle);
   }, 60_000);
 
-  const [pod, service, namespace] = [
+  const [pod, service, namespace, policy] = [
     full('V1Pod', 'Pod'),
     full('V1Service', 'Service'),
     full('V1Namespace', 'Namespace'),
+    full('V1NetworkPolicy', 'NetworkPolicy'),
   ];
   const answer = ({ method, url }: SeenRequest): object => {
     const kind = url.match(/\/(pod|service)s/)?.[1] === 'pod' ? 'Pod' : 'Service';
     const object = kind === 'Pod' ? pod : service;
     if (url.endsWith('/namespaces')) return namespace;
+    if (url.includes('/networkpolicies')) return policy;
     if (method !== 'GET' || !/\/(pod|service)s(\?|$)/.test(url)) return object;
     const metadata = { ...(fill('V1ListMeta', 'list') as object), continue: '' };
     return { kind: `${kind}List`, apiVersion: 'v1', metadata, items: [object, object] };
@@ -83,6 +85,7 @@ describe('a client that was trimmed', () => {
     const kubernetes = await open(config, never);
     const preconditions = { uid: 'u', resourceVersion: 'r' };
     const [aPod, aService] = [asObject<client.V1Pod>('V1Pod', pod), asObject<client.V1Service>('V1Service', service)];
+    const aPolicy = asObject<client.V1NetworkPolicy>('V1NetworkPolicy', policy);
     const calls: { [Call in keyof Kubernetes]: () => Promise<unknown> } = {
       createNamespace: () => kubernetes.createNamespace(asObject('V1Namespace', namespace), never),
       createService: () => kubernetes.createService(aService, never),
@@ -98,6 +101,10 @@ describe('a client that was trimmed', () => {
       patchPod: () => kubernetes.patchPod('name', { metadata: { annotations: { a: null } } }, never),
       deletePod: () => kubernetes.deletePod('name', preconditions, never),
       evictPod: () => kubernetes.evictPod('name', 'uid', never),
+      readNetworkPolicy: () => kubernetes.readNetworkPolicy('name', never),
+      createNetworkPolicy: () => kubernetes.createNetworkPolicy(aPolicy, never),
+      replaceNetworkPolicy: () => kubernetes.replaceNetworkPolicy(aPolicy, never),
+      deleteNetworkPolicy: () => kubernetes.deleteNetworkPolicy('name', never),
     };
     const answers: Record<string, unknown> = {};
     for (const [name, call] of Object.entries(calls)) answers[name] = await call();
