@@ -141,7 +141,6 @@ describe.skipIf(isEmbeddedCluster)('the credentials of a cluster', () => {
       const { body } = await kubernetes.request('POST', `${account}/rotated/token`, { spec });
       return (body as unknown as { status: { token: string } }).status.token;
     };
-    await kubernetes.createNamespace();
     writeFileSync(path.join(folder, 'token'), await makeToken());
     rotate(variant({}, { tokenFile: 'token' }));
     // Somebody whom Kubernetes knows, and who may do nothing.
