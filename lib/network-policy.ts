@@ -30,10 +30,16 @@ export async function requireNetworkPolicy(
   signal: AbortSignal,
 ): Promise<void> {
   const wanted = buildNetworkPolicy(config);
-  const age = now.getTime() - (seenAt.get(kubernetes) ?? Number.NEGATIVE_INFINITY);
+  // A clock that was put back counts as well.
+  const age = Math.abs(now.getTime() - (seenAt.get(kubernetes) ?? Number.NEGATIVE_INFINITY));
   if (wanted === undefined || age < believeMs) return;
   await writeNetworkPolicy(wanted, kubernetes, false, signal);
   seenAt.set(kubernetes, now.getTime());
+}
+
+/** Makes the next Pod wait for a look at the policy: its namespace is gone, or is going, and the policy with it. */
+export function forgetNetworkPolicy(kubernetes: Kubernetes): void {
+  seenAt.delete(kubernetes);
 }
 
 /**

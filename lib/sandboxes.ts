@@ -18,7 +18,7 @@ import {
 import { log } from './log.ts';
 import { buildNamespace, buildOwner, buildPod, buildService, useAnnotations } from './manifests.ts';
 import { lastUsedByAnnotation, podName, sandboxIdLabel, serviceName, threadIdAnnotation } from './names.ts';
-import { requireNetworkPolicy } from './network-policy.ts';
+import { forgetNetworkPolicy, requireNetworkPolicy } from './network-policy.ts';
 import { belongsTo, isOwned, isOwnedByAnother } from './ownership.ts';
 import { createRecentIds } from './recent-ids.ts';
 import type { CreateSandboxRequest } from './request.ts';
@@ -265,6 +265,7 @@ async function claimService(request: CreateSandboxRequest, operation: Operation)
       if (made !== undefined) await rollBack(made, operation);
     }
     if (signal.aborted) throw refusal;
+    if (isNamespaceMissing(failure) || isNamespaceTerminating(failure)) forgetNetworkPolicy(kubernetes);
     if (isNamespaceMissing(failure)) return createNamespace(operation);
     if (isNamespaceTerminating(failure)) throw new Obstacle('its namespace is being deleted');
     const taken = isAlreadyExists(failure);
@@ -455,6 +456,7 @@ async function ensurePod(
     } catch (failure) {
       if (signal.aborted) throw describeFailure('Pod creation failed', failure);
       if (isNamespaceMissing(failure) || isNamespaceTerminating(failure)) {
+        forgetNetworkPolicy(kubernetes);
         throw new Obstacle('its namespace is being deleted');
       }
       pod = await kubernetes.readPod(name, signal).catch((error) => {

@@ -7,7 +7,13 @@ import { type Kubernetes, openKubernetes } from '../../lib/kubernetes.ts';
 import { log } from '../../lib/log.ts';
 import { createSandbox } from '../../lib/sandboxes.ts';
 import { aReport, cleanUp, latch } from '../support/clean-up.ts';
-import { isEmbeddedCluster, openTestCluster, removeSandboxObjects, type TestCluster } from '../support/cluster.ts';
+import {
+  isEmbeddedCluster,
+  openTestCluster,
+  removeNamespace,
+  removeSandboxObjects,
+  type TestCluster,
+} from '../support/cluster.ts';
 import {
   isFor,
   type KubernetesCall,
@@ -116,6 +122,8 @@ describe('the network policy of all sandboxes', () => {
     expect(await callsAt(299)).toEqual([]);
     expect(await callsAt(300)).toEqual(['GET']);
     expect(await callsAt(599)).toEqual([]);
+    // The clock was put back.
+    expect(await callsAt(0)).toEqual(['GET']);
   });
 
   it('is written by none of the processes that find it as it should be', async () => {
@@ -298,6 +306,24 @@ describe('the network policy of a namespace that is not there', () => {
     const made = place.proxy.calls.filter(({ method, status = 0 }) => method === 'POST' && status < 300);
     const order = made.map(({ path }) => path.split('/').at(-1));
     expect(order.indexOf('networkpolicies')).toBeLessThan(order.indexOf('pods'));
+  });
+
+  // A process believed for five minutes in a policy that had gone with its namespace.
+  it('is made again, before the Pod, by a process that saw it in a namespace of the same name', async () => {
+    const process = await startProcess();
+    await process.create();
+    await removeNamespace(place.cluster.kubernetes);
+    place.proxy.reset();
+    await process.create();
+    expect(await find()).toBeDefined();
+    const made = place.proxy.calls.filter(({ method, status = 0 }) => method === 'POST' && status < 300);
+    expect(
+      made
+        .map(({ path }) => path.split('/').at(-1))
+        .slice(-3)
+        .toSorted(),
+    ).toEqual(['networkpolicies', 'pods', 'services']);
+    expect(made.at(-1)?.path).toMatch(/\/pods$/);
   });
 });
 
