@@ -1,11 +1,15 @@
 import { readFile, stat } from 'node:fs/promises';
+import { log } from '../log.ts';
 
 /** How long a look at a file is good, in milliseconds: a call costs no more than this lets it. */
 export const lookAgainAfterMs = 1000;
 
 /** A text file that somebody may replace under us. */
 export type WatchedFile = {
-  /** What is in it, as of a second ago at most. What it was, where it cannot be read any more; throws if it never could. */
+  /**
+   * What is in it, as of a second ago at most. What it was, where it cannot be read any more, which is logged once; throws if
+   * it never could.
+   */
   read(): Promise<string>;
   /** The next `read` looks at the file again. */
   lookAgain(): void;
@@ -15,6 +19,7 @@ export type WatchedFile = {
 export function watchFile(path: string, now: () => Date): WatchedFile {
   let known: { text: string; state: string } | undefined;
   let lookedAtMs = Number.NEGATIVE_INFINITY;
+  let isLost = false;
   return {
     async read() {
       const nowMs = now().getTime();
@@ -22,10 +27,14 @@ export function watchFile(path: string, now: () => Date): WatchedFile {
       try {
         const state = await readFileState(path);
         if (state !== known?.state) known = { text: await readFile(path, 'utf8'), state };
-        lookedAtMs = nowMs;
+        isLost = false;
       } catch (error) {
         if (known === undefined) throw error;
+        const { code } = error as NodeJS.ErrnoException;
+        if (!isLost) log.warn('A file of the credentials cannot be read again', { path, code });
+        isLost = true;
       }
+      lookedAtMs = nowMs;
       return known.text;
     },
     lookAgain() {
