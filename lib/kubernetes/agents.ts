@@ -25,8 +25,9 @@ export function keepAgent(): (credentials: Credentials) => Promise<http.Agent> {
 
 async function createAgent({ access, tls }: Credentials): Promise<http.Agent> {
   const { server, certificateHost, uncheckedBy, cluster } = access;
-  const options: https.AgentOptions = { keepAlive: true, scheduling: 'lifo', ...tls };
-  if (uncheckedBy !== undefined) options.rejectUnauthorized = false;
+  // Said either way: unsaid, NODE_TLS_REJECT_UNAUTHORIZED decides.
+  const rejectUnauthorized = uncheckedBy === undefined;
+  const options: https.AgentOptions = { keepAlive: true, scheduling: 'lifo', rejectUnauthorized, ...tls };
   if (certificateHost !== undefined) {
     // An IP address cannot be asked for by SNI (RFC 6066), but it is what the certificate is checked against.
     options.servername = isIP(certificateHost) ? '' : certificateHost;

@@ -70,6 +70,21 @@ describe("the API server's certificate", () => {
     expect(api.requests).toEqual([]);
   });
 
+  // Node asks the environment where nobody says.
+  it('is checked whatever NODE_TLS_REJECT_UNAUTHORIZED says', async () => {
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const api = await startApiServer(undefined, makeCertificate(host));
+    const proxy = await startConnectProxy(api.port);
+    onTestFinished(() => proxy.close());
+    const proxied = await open({ server: `https://${host}:6443`, cluster: { ...trust, 'proxy-url': proxy.url } });
+    const direct = await open({ server: api.url, cluster: { ...trust, 'tls-server-name': host } });
+    for (const kubernetes of [direct, proxied]) {
+      expect(await errorOf(kubernetes.readService('a', never))).toMatchObject({ outcome: 'refused' });
+    }
+    expect(api.requests).toEqual([]);
+  });
+
   it('is checked by a CA that was rotated a moment ago, and the call that found out is made once more', async () => {
     const api = await startApiServer(undefined, server);
     const file = join(await temporaryFolder(), 'ca.crt');
