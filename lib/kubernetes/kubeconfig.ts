@@ -61,8 +61,10 @@ export function findAccess(
     const context = kubeconfig.getCurrentContext() ?? '';
     throw new ProvisionerError('misconfigured', `The ${source} has no ${missing} for its current context '${context}'`);
   }
-  if (!URL.canParse(cluster.server)) {
-    throw new ProvisionerError('misconfigured', `The ${source} names no valid server: '${cluster.server}'`);
+  if (!isServer(cluster.server)) {
+    // Not what it names: that may hold a password.
+    const what = 'names no valid server: it must be an http:// or https:// URL';
+    throw new ProvisionerError('misconfigured', `The ${source} ${what}`);
   }
   // A rewritten address keeps the check of the certificate, against the name that the kubeconfig knew the server by.
   const originalHost = config.apiServer === undefined ? undefined : new URL(cluster.server).hostname;
@@ -77,6 +79,9 @@ export function findAccess(
     uncheckedBy: server.startsWith('http:') ? undefined : findUncheckedBy(cluster, source, config),
   };
 }
+
+/** `localhost:6443` is a URL too, of the scheme `localhost:`. */
+const isServer = (text: string): boolean => /^https?:\/\//.test(text) && URL.canParse(text);
 
 function findUncheckedBy(cluster: Cluster, source: string, config: Config): string | undefined {
   if (config.skipTlsVerify) return 'K8S_TLS_SKIP_VERIFY';

@@ -187,11 +187,17 @@ describe('the kubeconfig file', () => {
     });
   });
 
-  it('may not name a server that is no URL', async () => {
-    const path = await writeKubeconfig({ server: '10.0.0.1:6443' });
+  it.each([
+    '10.0.0.1:6443',
+    'localhost:6443',
+    'https://',
+    'https://me:top-secret@kube.example:port',
+    'ftp://kube.example',
+  ])('may not name a server that is no URL, and does not quote it: %s', async (server) => {
+    const path = await writeKubeconfig({ server });
     expect(await errorOf({ KUBECONFIG_PATH: path, K8S_API_SERVER: 'https://10.0.0.2' })).toMatchObject({
       outcome: 'misconfigured',
-      detail: `The kubeconfig ${path} names no valid server: '10.0.0.1:6443'`,
+      detail: `The kubeconfig ${path} names no valid server: it must be an http:// or https:// URL`,
     });
   });
 });
