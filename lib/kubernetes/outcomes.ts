@@ -69,9 +69,9 @@ export function credentialsError(error: unknown): KubernetesError {
   });
 }
 
-/** OpenSSL's and Node's codes for a certificate that was not accepted, and for a handshake that failed. */
+/** OpenSSL's and Node's codes for a certificate that was not accepted. */
 const certificateCodes =
-  /^(CERT_|ERR_TLS_|ERR_SSL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_|HOSTNAME_)/;
+  /^(CERT_|ERR_TLS_CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_|HOSTNAME_)/;
 
 /** What they say of the API server's certificate, where that is more than that it is not trusted. */
 const certificateFaults: [RegExp, string][] = [
@@ -109,6 +109,10 @@ export function networkError(error: unknown): KubernetesError {
     const fault = certificateFaults.find(([codes]) => codes.test(code))?.[1] ?? 'is not trusted';
     return new KubernetesError('refused', `the certificate of the API server ${fault} (${code})`, extras);
   }
+  // The handshake failed for another reason: what is at the address speaks another version of TLS, or none.
+  if (/^ERR_(SSL|TLS)_/.test(code)) {
+    return new KubernetesError('refused', `TLS could not be agreed on with the API server (${code})`, extras);
+  }
   // What the connection is made with is read when it is made.
   if (code.startsWith('ERR_OSSL_')) {
     const what = 'the CA, the client certificate or its key in the kubeconfig cannot be read';
@@ -124,11 +128,13 @@ export function networkError(error: unknown): KubernetesError {
 }
 
 /**
- * Whether the call was refused for who we are or for whom we take the API server: with other credentials, or another CA, it may
- * succeed. Not what we may not do: other credentials of the same user change nothing.
+ * Whether the call was refused for who we are or for whom we take the API server, or could not be made with what we have: with
+ * other credentials, or another CA, it may succeed. A certificate may have been read before its key was replaced as well. Not
+ * what we may not do: other credentials of the same user change nothing.
  */
 export const isRefusalOfUs = (error: KubernetesError): boolean =>
-  error.outcome === 'refused' && (error.status === undefined || error.status.code === 401);
+  error.outcome === 'misconfigured' ||
+  (error.outcome === 'refused' && (error.status === undefined || error.status.code === 401));
 
 /**
  * Says more of a refusal where our own client certificate tells why: the API server only says 401, or hangs up, and of an alert

@@ -24,7 +24,7 @@ export const placeholderServer = 'https://kubernetes.invalid';
 /**
  * The client's way to the API server, over connections that are kept (the client's own opens a new one for every call).
  * Whatever is not a success is thrown as a `KubernetesError`. A call that is refused for what it showed, or for what it knew
- * the API server by, is made once more where that has changed by then.
+ * the API server by, or cannot be made with it, is made once more where that has changed by then.
  */
 export function createTransport(credentials: CredentialsKeeper, now: () => Date): Transport {
   const findAgent = keepAgent();

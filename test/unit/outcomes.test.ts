@@ -289,7 +289,6 @@ describe('no answer', () => {
     ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', "is not signed by the cluster's CA"],
     ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', "is not signed by the cluster's CA"],
     ['CERT_SIGNATURE_FAILURE', "is not signed by the cluster's CA"],
-    ['ERR_SSL_WRONG_VERSION_NUMBER', 'is not trusted'],
     // Node's codes for a certificate of another use have no prefix.
     ['INVALID_CA', 'is not trusted'],
     ['INVALID_PURPOSE', 'is not trusted'],
@@ -317,6 +316,18 @@ describe('no answer', () => {
     expect(told(networkError(Object.assign(new Error(message), { code })))).toEqual({
       outcome: 'refused',
       reason: `the API server refused our client certificate (TLS alert ${alert})`,
+      headers: {},
+    });
+  });
+
+  it.each([
+    ['ERR_SSL_WRONG_VERSION_NUMBER', 'wrong version number'],
+    ['ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE', 'sslv3 alert handshake failure:SSL alert number 40'],
+    ['ERR_TLS_INVALID_PROTOCOL_VERSION', 'x'],
+  ])('is no word about a certificate where TLS failed for another reason: %s', (code, message) => {
+    expect(told(networkError(Object.assign(new Error(message), { code })))).toEqual({
+      outcome: 'refused',
+      reason: `TLS could not be agreed on with the API server (${code})`,
       headers: {},
     });
   });

@@ -200,6 +200,33 @@ describe('a client certificate', () => {
     });
   });
 
+  it('that was replaced before its key is used as soon as that is replaced as well', async () => {
+    const api = await startApiServer(answerNotFound, server, { ca: authority.certificate, requestCert: true });
+    const folder = await temporaryFolder();
+    const [first, second] = [1, 2].map(() => makeCertificate('me', { signedBy: authority }));
+    const [cert, key] = [join(folder, 'cert'), join(folder, 'key')];
+    await writeFile(cert, first?.certificate ?? '');
+    await writeFile(key, first?.key ?? '');
+    let now = new Date();
+    const kubernetes = await openKubernetes(
+      loadConfig({
+        KUBECONFIG_PATH: await writeKubeconfig({
+          server: api.url,
+          cluster: { ...trust, 'tls-server-name': host },
+          user: { 'client-certificate': cert, 'client-key': key },
+        }),
+      }),
+      never,
+      () => now,
+    );
+    await kubernetes.readService('a', never);
+    await writeFile(cert, second?.certificate ?? '');
+    now = new Date(now.getTime() + 2000);
+    expect(await errorOf(kubernetes.readService('a', never))).toMatchObject({ outcome: 'misconfigured' });
+    await writeFile(key, second?.key ?? '');
+    await expect(kubernetes.readService('a', never)).resolves.toBeUndefined();
+  });
+
   it('that does not fit its key is told before anything is sent', async () => {
     const error = await call({ certificate: expired.certificate, key: makeCertificate('x').key }, {});
     expect(error).toMatchObject({
