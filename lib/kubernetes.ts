@@ -16,7 +16,6 @@ import { isConflict, isExpired, isNotFound } from './kubernetes/outcomes.ts';
 import { retry } from './kubernetes/retries.ts';
 import { openAccess } from './kubernetes/sources.ts';
 import { createTransport, placeholderServer } from './kubernetes/transport.ts';
-import { log } from './log.ts';
 import { sandboxSelector } from './names.ts';
 
 export {
@@ -87,8 +86,6 @@ export async function connectToKubernetes(config: Config, signal: AbortSignal): 
   return connected;
 }
 
-let saidUnchecked = false;
-
 /** A client of its own for this configuration; `now` is the clock by which credentials age. Throws as `openAccess` does. */
 export async function openKubernetes(
   config: Config,
@@ -96,13 +93,6 @@ export async function openKubernetes(
   now: () => Date = () => new Date(),
 ): Promise<Kubernetes> {
   const access = await openAccess(config, signal, now);
-  const { uncheckedBy } = await access.current(signal);
-  if (uncheckedBy !== undefined && !saidUnchecked) {
-    saidUnchecked = true;
-    log.warn('The certificate of the API server is not checked: whoever answers at its address gets our credentials', {
-      setting: uncheckedBy,
-    });
-  }
   const configuration = createConfiguration({ baseServer: new ServerConfiguration(placeholderServer, {}) });
   const api = new CoreV1Api(configuration);
   const networking = new NetworkingV1Api(configuration);

@@ -36,12 +36,13 @@ const fileWaitMs = 250;
  * Finds the access to the cluster at the first of these that is set: the kubeconfig in the environment, in a secret, in a
  * parameter; an EKS cluster; the kubeconfig's file, or, where there is none, what Kubernetes gives every Pod. The file is
  * waited for up to `kubeconfigWaitSeconds`, and no longer than `signal` allows. Throws `misconfigured` or `unavailable` (that
- * one may heal), with what was tried.
+ * one may heal), with what was tried. Warns where the API server's certificate is not to be checked, now or from a change on.
  */
 export async function openAccess(config: Config, signal: AbortSignal, now: () => Date): Promise<AccessKeeper> {
   const source = await findSource(config, signal);
   let seen = await source.look(signal);
   let access = await source.read(seen);
+  warnIfUnchecked(access);
   let lookedAtMs = now().getTime();
   let complaint: string | undefined;
 
@@ -49,7 +50,9 @@ export async function openAccess(config: Config, signal: AbortSignal, now: () =>
     try {
       const found = await source.look(AbortSignal.any([signal, AbortSignal.timeout(secretWaitMs)]));
       if (found !== seen) {
+        const { uncheckedBy } = access;
         access = await source.read(found);
+        if (uncheckedBy === undefined) warnIfUnchecked(access);
         seen = found;
       }
       complaint = undefined;
@@ -75,6 +78,13 @@ export async function openAccess(config: Config, signal: AbortSignal, now: () =>
       lookedAtMs = Number.NEGATIVE_INFINITY;
     },
   };
+}
+
+function warnIfUnchecked({ uncheckedBy }: ClusterAccess): void {
+  if (uncheckedBy === undefined) return;
+  log.warn('The certificate of the API server is not checked: whoever answers at its address gets our credentials', {
+    setting: uncheckedBy,
+  });
 }
 
 async function findSource(config: Config, signal: AbortSignal): Promise<Source> {

@@ -656,6 +656,24 @@ describe('what is rotated', () => {
     expect(api.connections()).toBeLessThanOrEqual(2);
   });
 
+  it('is warned of, once, where from now on the certificate of the API server is not to be checked', async () => {
+    const api = await startApiServer(undefined, makeCertificate('kube.example'));
+    const path = join(await temporaryFolder(), 'kubeconfig');
+    const write = (cluster: object) => writeFile(path, kubeconfigText({ server: api.url, cluster: { ...cluster } }));
+    await write({});
+    const kubernetes = await open({ KUBECONFIG_PATH: path });
+    expect(await errorOf(kubernetes.readService('a', never))).toMatchObject({ outcome: 'refused' });
+    expect(vi.mocked(log.warn)).not.toHaveBeenCalled();
+    for (const more of [{}, { 'tls-server-name': 'kube.example' }]) {
+      await write({ 'insecure-skip-tls-verify': true, ...more });
+      later(2);
+      await kubernetes.readService('a', never);
+    }
+    expect(vi.mocked(log.warn).mock.calls).toEqual([
+      [expect.stringContaining('is not checked'), { setting: `insecure-skip-tls-verify of the kubeconfig ${path}` }],
+    ]);
+  });
+
   it("leads to another API server, if the kubeconfig's file says so", async () => {
     const [one, other] = [await startApiServer(), await startApiServer()];
     const path = join(await temporaryFolder(), 'kubeconfig');
