@@ -1,5 +1,5 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import path from 'node:path';
 
 import { startProvisioner } from '../support/provisioner.ts';
@@ -13,6 +13,7 @@ import { measureCold, measureConnections, measureFootprints } from './measure-co
 import { type Options, parseOptions, usage } from './options.ts';
 import { formatReport, type Report } from './report.ts';
 import { configOf, makeSandboxes, settingsOf } from './sandboxes.ts';
+import { round } from './statistics.ts';
 import { openFloor, openHandlers, openProvisioner, type Subject } from './subjects.ts';
 
 // `npm run bench`: what every operation costs, beside the bare calls to Kubernetes. See the usage in options.ts.
@@ -63,6 +64,8 @@ async function measure(
   const report: Report = {
     at: new Date().toISOString(),
     node: process.versions.node,
+    cores: availableParallelism(),
+    load: round(loadavg()[0] ?? 0),
     cluster: cluster.description,
     version: version.gitVersion,
     delayMs,
@@ -146,6 +149,9 @@ for (const [signal, code] of [
 }
 const report = await bench(options, process.env.KUBECONFIG_PATH || undefined, (given) => {
   end = given;
+}).catch((error: Error) => {
+  console.error(`bench: failed: ${error.message}`);
+  process.exit(1);
 });
 console.log(formatReport(report, options));
 await mkdir(path.dirname(options.json), { recursive: true });

@@ -6,8 +6,12 @@ import { makeSandboxes, type Names, newNames, removeThese } from './sandboxes.ts
 import { type Spread, spread } from './statistics.ts';
 import { openParsingFloor, type Subject, type SubjectName } from './subjects.ts';
 
-/** The times of one operation, in milliseconds, a subject each. */
-export type Timed = { operation: string; times: Partial<Record<SubjectName, Spread>> };
+/** The times of one operation, and what CPU time of this process went into it, both in milliseconds, a subject each. */
+export type Timed = {
+  operation: string;
+  times: Partial<Record<SubjectName, Spread>>;
+  cpu: Partial<Record<SubjectName, Spread>>;
+};
 
 /** What one warm call of an operation costs on the network; `calls` is unknown for what runs in another process. */
 export type Cost = {
@@ -21,11 +25,16 @@ export type Cost = {
 /** One sandbox's life, in this order. The last but one needs a sandbox that another process made. */
 const lifecycle = ['create', 'create-again', 'get', 'renew', 'delete'] as const satisfies Operation[];
 
-const timed = async (call: () => Promise<void>): Promise<number> => {
+type Sample = { ms: number; cpuMs: number };
+
+async function take(call: () => Promise<void>): Promise<Sample> {
+  const before = process.cpuUsage();
   const start = performance.now();
   await call();
-  return performance.now() - start;
-};
+  const ms = performance.now() - start;
+  const { user, system } = process.cpuUsage(before);
+  return { ms, cpuMs: (user + system) / 1000 };
+}
 
 /** A round for each sample, in which every subject has its turn, another one first each time: what disturbs one disturbs all. */
 async function inTurns(
@@ -43,17 +52,18 @@ async function inTurns(
 }
 
 function createLog() {
-  const log = new Map<string, Map<SubjectName, number[]>>();
+  const log = new Map<string, Map<SubjectName, Sample[]>>();
   return {
-    add(operation: string, subject: SubjectName, ms: number) {
-      const times = log.get(operation) ?? new Map<SubjectName, number[]>();
-      log.set(operation, times.set(subject, [...(times.get(subject) ?? []), ms]));
+    add(operation: string, subject: SubjectName, sample: Sample) {
+      const samples = log.get(operation) ?? new Map<SubjectName, Sample[]>();
+      log.set(operation, samples.set(subject, [...(samples.get(subject) ?? []), sample]));
     },
     read: (): Timed[] =>
-      [...log].map(([operation, times]) => ({
-        operation,
-        times: Object.fromEntries([...times].map(([name, values]) => [name, spread(values)])),
-      })),
+      [...log].map(([operation, bySubject]) => {
+        const read = (field: keyof Sample) =>
+          Object.fromEntries([...bySubject].map(([name, all]) => [name, spread(all.map((sample) => sample[field]))]));
+        return { operation, times: read('ms'), cpu: read('cpuMs') };
+      }),
   };
 }
 
@@ -68,13 +78,13 @@ export async function measureWarm(
   await inTurns(subjects, samples, async (subject, isWarm) => {
     const names = newNames();
     for (const operation of lifecycle) {
-      const ms = await timed(subject.prepare(operation, names));
-      if (isWarm && wanted.has(operation)) log.add(operation, subject.name, ms);
+      const sample = await take(subject.prepare(operation, names));
+      if (isWarm && wanted.has(operation)) log.add(operation, subject.name, sample);
     }
     if (!wanted.has('create-elsewhere')) return;
     const made = await makeSandboxes(cluster, 1);
-    const ms = await timed(subject.prepare('create-elsewhere', made[0] as Names));
-    if (isWarm) log.add('create-elsewhere', subject.name, ms);
+    const sample = await take(subject.prepare('create-elsewhere', made[0] as Names));
+    if (isWarm) log.add('create-elsewhere', subject.name, sample);
     await removeThese(cluster.direct, cluster.namespace, made);
   });
   return log.read();
@@ -98,8 +108,8 @@ export async function measureLists(
     // A list of thousands takes long enough to need fewer of them.
     const rounds = size > 500 ? Math.min(samples, 12) : samples;
     await inTurns([floor, parsing, ...others], rounds, async (subject, isWarm) => {
-      const ms = await timed(subject.prepare('list', newNames()));
-      if (isWarm) log.add(`list of ${size}`, subject.name, ms);
+      const sample = await take(subject.prepare('list', newNames()));
+      if (isWarm) log.add(`list of ${size}`, subject.name, sample);
     });
   }
   parsing.close();

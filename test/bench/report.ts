@@ -9,6 +9,9 @@ import { round, type Spread } from './statistics.ts';
 export type Report = {
   at: string;
   node: string;
+  /** Of this machine; the load is that of the minute before the bench, and should be far below the cores. */
+  cores: number;
+  load: number;
   cluster: string;
   version: string;
   delayMs: number;
@@ -31,17 +34,18 @@ type Row = readonly (string | number | undefined)[];
 export function formatReport(report: Report, { peer }: Pick<Options, 'peer'>): string {
   const { roundTrip } = report;
   const parts = [
-    `Kubernetes: ${report.cluster} (${report.version}); Node ${report.node}; ${report.at}`,
+    `Kubernetes: ${report.cluster} (${report.version}); Node ${report.node}; ${report.cores} cores, load ${report.load}; ${report.at}`,
     `One round trip: ${round(roundTrip.delayedMs)} ms through the proxy that adds ${report.delayMs}, ${round(roundTrip.directMs)} ms without it.`,
-    'Milliseconds: median (95th percentile). floor: the bare calls. over: the handler, bundled and called in its process, less the floor.',
+    'Milliseconds: median (95th percentile). floor: the bare calls. over: the handler, bundled and called in its process, less the floor. CPU: of this process, floor / handler.',
   ];
   if (report.quick) parts.push('QUICK: too few samples to go by.');
   const subjects = ['floor', 'handler', 'http', ...(peer ? (['peer'] as const) : [])] as const;
-  const timing = ({ operation, times }: Timed, names: readonly (keyof Timed['times'])[]): Row => [
+  const timing = ({ operation, times, cpu }: Timed, names: readonly (keyof Timed['times'])[]): Row => [
     operation,
     ...names.slice(0, 1).map((name) => show(times[name])),
     ...names.slice(1, 2).map((name) => show(times[name])),
     over(times.handler, times.floor),
+    `${cpu.floor?.median} / ${cpu.handler?.median}`,
     ...names.slice(2).map((name) => show(times[name])),
   ];
   const add = (title: string, head: Row, rows: readonly Row[] | undefined) => {
@@ -49,12 +53,12 @@ export function formatReport(report: Report, { peer }: Pick<Options, 'peer'>): s
   };
   add(
     'Warm',
-    ['', 'floor', 'handler', 'over', ...subjects.slice(2)],
+    ['', 'floor', 'handler', 'over', 'CPU', ...subjects.slice(2)],
     report.warm?.map((row) => timing(row, subjects)),
   );
   add(
     'Lists',
-    ['', 'floor', 'handler', 'over', ...subjects.slice(2), 'floor and JSON.parse'],
+    ['', 'floor', 'handler', 'over', 'CPU', ...subjects.slice(2), 'floor and JSON.parse'],
     report.lists?.map((row) => timing(row, [...subjects, 'floor+parse'])),
   );
   add(
