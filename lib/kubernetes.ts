@@ -1,6 +1,7 @@
 import {
   CoreV1Api,
   createConfiguration,
+  type HttpLibrary,
   ServerConfiguration,
   type V1DeleteOptions,
   type V1Namespace,
@@ -10,6 +11,7 @@ import {
 } from '@kubernetes/client-node';
 import type { Config } from './config.ts';
 import { loadClusterAccess } from './kubernetes/kubeconfig.ts';
+import { type Listed, readList } from './kubernetes/lists.ts';
 import { isConflict, isExpired, isNotFound } from './kubernetes/outcomes.ts';
 import { retry } from './kubernetes/retries.ts';
 import { createTransport } from './kubernetes/transport.ts';
@@ -89,19 +91,29 @@ export async function openKubernetes(config: Config, signal: AbortSignal): Promi
   const send = createTransport(access, config.skipTlsVerify);
   // A client of this API takes another way to the server per call: the only seam that a signal fits through.
   const within = (signal: AbortSignal, headers: Record<string, string> = {}) => ({ httpApi: send(signal, headers) });
+  const list = async <T extends V1Pod | V1Service>(
+    kind: 'PodList' | 'ServiceList',
+    call: (way: { httpApi: HttpLibrary }) => Promise<unknown>,
+    signal: AbortSignal,
+  ): Promise<Listed<T>> => {
+    let answer = '';
+    const takeText = (text: string) => {
+      answer = text;
+    };
+    await retry(() => call({ httpApi: send(signal, {}, takeText) }), signal);
+    return readList<T>(kind, answer);
+  };
   const { namespace } = config;
 
   const deleteService = (name: string, options: { body?: V1DeleteOptions }, signal: AbortSignal) =>
     retry(() => api.deleteNamespacedService({ namespace, name, ...options }, within(signal)), signal);
   const deletePod = (name: string, options: { body?: V1DeleteOptions }, signal: AbortSignal) =>
     retry(() => api.deleteNamespacedPod({ namespace, name, ...options }, within(signal)), signal);
-  const listServices = (page: Page, signal: AbortSignal): Promise<Listed<V1Service>> =>
-    retry(
-      () => api.listNamespacedService({ namespace, labelSelector: sandboxSelector, ...page }, within(signal)),
-      signal,
-    );
-  const listPods = (page: Page, signal: AbortSignal): Promise<Listed<V1Pod>> =>
-    retry(() => api.listNamespacedPod({ namespace, labelSelector: sandboxSelector, ...page }, within(signal)), signal);
+  const selected = { namespace, labelSelector: sandboxSelector };
+  const listServices = (page: Page, signal: AbortSignal) =>
+    list<V1Service>('ServiceList', (way) => api.listNamespacedService({ ...selected, ...page }, way), signal);
+  const listPods = (page: Page, signal: AbortSignal) =>
+    list<V1Pod>('PodList', (way) => api.listNamespacedPod({ ...selected, ...page }, way), signal);
 
   return {
     async createNamespace(body, signal) {
@@ -144,7 +156,6 @@ export async function openKubernetes(config: Config, signal: AbortSignal): Promi
 const [jsonPatch, mergePatch] = ['application/json-patch+json', 'application/merge-patch+json'];
 
 type Page = { limit?: number; _continue?: string };
-type Listed<T> = { items: T[]; metadata?: { _continue?: string } };
 
 /** Kubernetes keeps what a page continues for some minutes, and answers 410 afterwards: the list then begins anew. */
 async function readPages<T>(readPage: (page: Page) => Promise<Listed<T>>): Promise<T[]> {
@@ -154,7 +165,7 @@ async function readPages<T>(readPage: (page: Page) => Promise<Listed<T>>): Promi
     try {
       const { items: more, metadata } = await readPage(page);
       items = items.concat(more);
-      if (!metadata?._continue) return items;
+      if (!metadata._continue) return items;
       page = { limit: 500, _continue: metadata._continue };
     } catch (error) {
       if (!isExpired(error) || page._continue === undefined) throw error;

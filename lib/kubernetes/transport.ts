@@ -8,8 +8,15 @@ import { credentialsError, deadlineError, foreignAnswerError, networkError, stat
 
 type Answer = { code: number; headers: http.IncomingHttpHeaders; text: string };
 
-/** A way to the API server for one call: it ends when the signal does, and bears these headers. */
-export type Transport = (signal: AbortSignal, headers: Record<string, string>) => HttpLibrary;
+/**
+ * A way to the API server for one call: it ends when the signal does, and bears these headers. With `takeText`, the text of a
+ * success goes there, and the client gets an empty object to read.
+ */
+export type Transport = (
+  signal: AbortSignal,
+  headers: Record<string, string>,
+  takeText?: (text: string) => void,
+) => HttpLibrary;
 
 /**
  * The client's way to the API server, over connections that are kept (the client's own opens a new one for every call).
@@ -17,7 +24,7 @@ export type Transport = (signal: AbortSignal, headers: Record<string, string>) =
  */
 export function createTransport(access: ClusterAccess, skipTlsVerify: boolean): Transport {
   const findAgent = keepAgent(access, skipTlsVerify);
-  const send = (signal: AbortSignal, headers: Record<string, string>) => ({
+  const send = (signal: AbortSignal, headers: Record<string, string>, takeText?: (text: string) => void) => ({
     async send(request: RequestContext) {
       request.setSignal(signal);
       for (const [name, value] of Object.entries(headers)) request.setHeaderParam(name, value);
@@ -30,14 +37,16 @@ export function createTransport(access: ClusterAccess, skipTlsVerify: boolean): 
       }
       if (answer.code >= 400) throw statusError(answer.code, answer.headers['retry-after'], answer.text);
       if (!isKubernetesAnswer(answer)) throw foreignAnswerError(answer.code);
+      takeText?.(answer.text);
+      const text = takeText === undefined ? answer.text : '{}';
       return new ResponseContext(answer.code, flatten(answer.headers), {
-        text: async () => answer.text,
-        binary: async () => Buffer.from(answer.text),
+        text: async () => text,
+        binary: async () => Buffer.from(text),
         stream: () => null,
       });
     },
   });
-  return (signal, headers) => wrapHttpLibrary(send(signal, headers));
+  return (signal, headers, takeText) => wrapHttpLibrary(send(signal, headers, takeText));
 }
 
 /**
