@@ -9,6 +9,7 @@ export type Outcome =
   | 'moved'
   | 'not-found'
   | 'conflict'
+  | 'expired'
   | 'quota-exceeded'
   | 'unavailable'
   | 'deadline-exceeded'

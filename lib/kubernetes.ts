@@ -15,11 +15,13 @@ import { type Listed, readList } from './kubernetes/lists.ts';
 import { isConflict, isExpired, isNotFound } from './kubernetes/outcomes.ts';
 import { retry } from './kubernetes/retries.ts';
 import { createTransport } from './kubernetes/transport.ts';
-import { sandboxSelector } from './names.ts';
+import { sandboxIdLabel, sandboxSelector } from './names.ts';
 
 export {
   isAlreadyExists,
   isConflict,
+  isExpired,
+  isInvalidToken,
   isNamespaceMissing,
   isNamespaceTerminating,
   isNotFound,
@@ -46,14 +48,18 @@ export type Kubernetes = {
   createNamespace(namespace: V1Namespace, signal: AbortSignal): Promise<void>;
   createService(service: V1Service, signal: AbortSignal): Promise<V1Service>;
   readService(name: string, signal: AbortSignal): Promise<V1Service | undefined>;
-  listServices(signal: AbortSignal): Promise<V1Service[]>;
+  /** Every Service of a sandbox, or those of these sandboxes: some hundred ids at most, as they go into the address. */
+  listServices(signal: AbortSignal, sandboxIds?: readonly string[]): Promise<V1Service[]>;
+  /** So many Services at most, from the start or from where another page says that it continues. Throws an expired token. */
+  readServicePage(limit: number, continueToken: string | undefined, signal: AbortSignal): Promise<Listed<V1Service>>;
   /** An array is a JSON patch, an object a merge patch (RFC 7386); with a `resourceVersion` in it, it holds only for that one. */
   patchService(name: string, patch: JsonPatchOperation[] | object, signal: AbortSignal): Promise<V1Service>;
   /** Without preconditions, a conflict is an error. */
   deleteService(name: string, preconditions: V1Preconditions | undefined, signal: AbortSignal): Promise<Deletion>;
   createPod(pod: V1Pod, signal: AbortSignal): Promise<V1Pod>;
   readPod(name: string, signal: AbortSignal): Promise<V1Pod | undefined>;
-  listPods(signal: AbortSignal): Promise<V1Pod[]>;
+  /** As `listServices`. */
+  listPods(signal: AbortSignal, sandboxIds?: readonly string[]): Promise<V1Pod[]>;
   /** Every Service, or Pod, of a sandbox, read in pages of some hundred, from the start again when a page has expired. */
   pageServices(signal: AbortSignal): Promise<V1Service[]>;
   pagePods(signal: AbortSignal): Promise<V1Pod[]>;
@@ -109,11 +115,18 @@ export async function openKubernetes(config: Config, signal: AbortSignal): Promi
     retry(() => api.deleteNamespacedService({ namespace, name, ...options }, within(signal)), signal);
   const deletePod = (name: string, options: { body?: V1DeleteOptions }, signal: AbortSignal) =>
     retry(() => api.deleteNamespacedPod({ namespace, name, ...options }, within(signal)), signal);
-  const selected = { namespace, labelSelector: sandboxSelector };
   const listServices = (page: Page, signal: AbortSignal) =>
-    list<V1Service>('ServiceList', (way) => api.listNamespacedService({ ...selected, ...page }, way), signal);
+    list<V1Service>(
+      'ServiceList',
+      (way) => api.listNamespacedService({ namespace, labelSelector: sandboxSelector, ...page }, way),
+      signal,
+    );
   const listPods = (page: Page, signal: AbortSignal) =>
-    list<V1Pod>('PodList', (way) => api.listNamespacedPod({ ...selected, ...page }, way), signal);
+    list<V1Pod>(
+      'PodList',
+      (way) => api.listNamespacedPod({ namespace, labelSelector: sandboxSelector, ...page }, way),
+      signal,
+    );
 
   return {
     async createNamespace(body, signal) {
@@ -124,7 +137,9 @@ export async function openKubernetes(config: Config, signal: AbortSignal): Promi
       const reading = retry(() => api.readNamespacedService({ namespace, name }, within(signal)), signal);
       return orNothing(reading);
     },
-    listServices: async (signal) => (await listServices({}, signal)).items,
+    listServices: async (signal, sandboxIds) => (await listServices(select(sandboxIds), signal)).items,
+    readServicePage: (limit, continueToken, signal) =>
+      listServices({ limit, ...(continueToken !== undefined && { _continue: continueToken }) }, signal),
     pageServices: (signal) => readPages((page) => listServices(page, signal)),
     patchService(name, body, signal) {
       const headers = { 'content-type': Array.isArray(body) ? jsonPatch : mergePatch };
@@ -140,7 +155,7 @@ export async function openKubernetes(config: Config, signal: AbortSignal): Promi
       const reading = retry(() => api.readNamespacedPod({ namespace, name }, within(signal)), signal);
       return orNothing(reading);
     },
-    listPods: async (signal) => (await listPods({}, signal)).items,
+    listPods: async (signal, sandboxIds) => (await listPods(select(sandboxIds), signal)).items,
     pagePods: (signal) => readPages((page) => listPods(page, signal)),
     patchPod(name, body, signal) {
       const headers = { 'content-type': mergePatch };
@@ -155,7 +170,12 @@ export async function openKubernetes(config: Config, signal: AbortSignal): Promi
 
 const [jsonPatch, mergePatch] = ['application/json-patch+json', 'application/merge-patch+json'];
 
-type Page = { limit?: number; _continue?: string };
+type Page = { limit?: number; _continue?: string; labelSelector?: string };
+
+const select = (sandboxIds: readonly string[] | undefined): Page =>
+  sandboxIds === undefined
+    ? {}
+    : { labelSelector: `${sandboxSelector},${sandboxIdLabel} in (${sandboxIds.join(',')})` };
 
 /** Kubernetes keeps what a page continues for some minutes, and answers 410 afterwards: the list then begins anew. */
 async function readPages<T>(readPage: (page: Page) => Promise<Listed<T>>): Promise<T[]> {

@@ -22,8 +22,12 @@ import { openFloor, openHandlers, openProvisioner, type Subject } from './subjec
 async function bench(options: Options, kubeconfigPath: string | undefined, onExit: (end: () => Promise<void>) => void) {
   const folder = await mkdtemp(path.join(tmpdir(), 'bench-bundles-'));
   const ends: (() => Promise<void>)[] = [() => rm(folder, { recursive: true, force: true })];
-  const end = async () => {
-    for (let last = ends.pop(); last !== undefined; last = ends.pop()) await last();
+  let ending: Promise<void> | undefined;
+  const end = () => {
+    ending ??= (async () => {
+      for (const one of ends.toReversed()) await one();
+    })();
+    return ending;
   };
   onExit(end);
   try {
@@ -138,18 +142,22 @@ if (options === undefined) {
 }
 
 let end = async () => {};
+let interrupted = false;
 for (const [signal, code] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],
 ] as const) {
   process.once(signal, () => {
     say(`${signal}: removing what was made`);
+    interrupted = true;
     end().finally(() => process.exit(code));
   });
 }
 const report = await bench(options, process.env.KUBECONFIG_PATH || undefined, (given) => {
   end = given;
-}).catch((error: Error) => {
+}).catch(async (error: Error) => {
+  // What was under way fails as everything is taken away; the exit code is the signal's.
+  if (interrupted) await new Promise(() => {});
   console.error(`bench: failed: ${error.message}`);
   process.exit(1);
 });
