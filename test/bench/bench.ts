@@ -18,18 +18,20 @@ import { openFloor, openHandlers, openProvisioner, type Subject } from './subjec
 
 // `npm run bench`: what every operation costs, beside the bare calls to Kubernetes. See the usage in options.ts.
 
+/** What is known of a run at any moment: what it has found so far, and how to end it. */
+type Run = { report?: Report; end: () => Promise<void> };
+
 /** Measures what the options ask for, and reports what it is about to do. Leaves nothing behind, whatever happens. */
-async function bench(options: Options, kubeconfigPath: string | undefined, onExit: (end: () => Promise<void>) => void) {
+async function bench(options: Options, kubeconfigPath: string | undefined, run: Run): Promise<void> {
   const folder = await mkdtemp(path.join(tmpdir(), 'bench-bundles-'));
   const ends: (() => Promise<void>)[] = [() => rm(folder, { recursive: true, force: true })];
   let ending: Promise<void> | undefined;
-  const end = () => {
+  run.end = () => {
     ending ??= (async () => {
       for (const one of ends.toReversed()) await one();
     })();
     return ending;
   };
-  onExit(end);
   try {
     say('bundling the functions');
     const bundles = await buildAll(folder, options.topics.has('bundles'));
@@ -50,9 +52,9 @@ async function bench(options: Options, kubeconfigPath: string | undefined, onExi
       subjects.push(openProvisioner('http', provisioner.url));
     }
     if (options.peer !== undefined) subjects.push(openProvisioner('peer', options.peer, options.peerKey));
-    return await measure(options, cluster, subjects, bundles);
+    await measure(options, cluster, subjects, bundles, run);
   } finally {
-    await end();
+    await run.end();
   }
 }
 
@@ -61,7 +63,8 @@ async function measure(
   cluster: BenchCluster,
   subjects: readonly Subject[],
   bundles: Awaited<ReturnType<typeof buildAll>>,
-): Promise<Report> {
+  run: Run,
+): Promise<void> {
   const wanted = new Set(operations.filter((one) => topics.has(one.split('-', 1)[0] as never)));
   const coldSamples = Math.max(2, Math.ceil(samples / 3));
   const version = JSON.parse((await cluster.direct.require('GET', '/version')).text);
@@ -76,6 +79,7 @@ async function measure(
     roundTrip: await measureRoundTrip(cluster),
     quick,
   };
+  run.report = report;
   // Before all else: a namespace that holds nothing disturbs nothing.
   if (wanted.size > (wanted.has('list') ? 1 : 0)) {
     say('warm calls');
@@ -123,7 +127,6 @@ async function measure(
     say('imports and memory');
     report.footprints = await measureFootprints(cluster, bundles, coldSamples);
   }
-  return report;
 }
 
 /** On standard error, so that standard output is the report alone. */
@@ -141,27 +144,37 @@ if (options === undefined) {
   process.exit(0);
 }
 
-let end = async () => {};
-let interrupted = false;
+const run: Run = { end: async () => {} };
+let signalled: number | undefined;
 for (const [signal, code] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],
 ] as const) {
-  process.once(signal, () => {
+  process.once(signal, async () => {
+    signalled = code;
     say(`${signal}: removing what was made`);
-    interrupted = true;
-    end().finally(() => process.exit(code));
+    await run.end().catch((error: Error) => say(`failed: ${error.message}`));
+    await finish(options, run.report, code);
   });
 }
-const report = await bench(options, process.env.KUBECONFIG_PATH || undefined, (given) => {
-  end = given;
-}).catch(async (error: Error) => {
-  // What was under way fails as everything is taken away; the exit code is the signal's.
-  if (interrupted) await new Promise(() => {});
-  console.error(`bench: failed: ${error.message}`);
-  process.exit(1);
-});
-console.log(formatReport(report, options));
-await mkdir(path.dirname(options.json), { recursive: true });
-await writeFile(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
-say(`the figures are in ${options.json}`);
+let exitCode = 0;
+try {
+  await bench(options, process.env.KUBECONFIG_PATH || undefined, run);
+} catch (error) {
+  // What was under way fails as everything is taken away: the signal has the last word.
+  if (signalled !== undefined) await new Promise(() => {});
+  say(`failed: ${(error as Error).message}`);
+  exitCode = 1;
+}
+if (signalled === undefined) await finish(options, run.report, exitCode);
+
+/** Prints and writes what was found, all or not, and ends the process. */
+async function finish(options: Options, report: Report | undefined, exitCode: number): Promise<void> {
+  if (report !== undefined) {
+    console.log(formatReport(report, options));
+    await mkdir(path.dirname(options.json), { recursive: true });
+    await writeFile(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
+    say(`the figures are in ${options.json}`);
+  }
+  process.exit(exitCode);
+}
