@@ -136,27 +136,33 @@ if (import.meta.main) {
 
 /** Removes all that is in the namespace, and it. Kubernetes itself would take minutes for thousands of Services. */
 async function removeNamespace(client: RawClient, namespace: string): Promise<void> {
-  await removeSandboxes(client, namespace);
   const path = `/api/v1/namespaces/${namespace}`;
-  for (const end = performance.now() + 120_000; performance.now() < end; ) {
-    const { status } = await client.require('DELETE', path, undefined, 404, 409);
-    if (status === 404) return;
-    // What was being made when the bench was interrupted may have come after.
-    await removeSandboxes(client, namespace);
+  let failure: unknown = new Error('it is still there');
+  for (const end = performance.now() + 300_000; performance.now() < end; ) {
+    try {
+      // More than once: what was being made when the bench was interrupted may come after.
+      await removeSandboxes(client, namespace);
+      const { status } = await client.require('DELETE', path, undefined, 404, 409);
+      if (status === 404) return;
+    } catch (error) {
+      // An API server that thousands of deletions keep busy is to be asked again.
+      failure = error;
+    }
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
-  throw new Error(`the namespace ${namespace} is still there after two minutes`);
+  throw new Error(`the namespace ${namespace} could not be removed`, { cause: failure });
 }
 
-/** Removes every Pod and every Service of the namespace, without grace. */
+/** Removes every Pod and every Service of the namespace, without grace: one by one, side by side, which is the fastest. */
 export async function removeSandboxes(client: RawClient, namespace: string): Promise<void> {
-  const path = `/api/v1/namespaces/${namespace}`;
-  const list = await client.require('GET', `${path}/services`, undefined, 404);
-  const items: { metadata: { name: string } }[] = JSON.parse(list.text).items ?? [];
-  await client.require('DELETE', `${path}/pods`, JSON.stringify({ gracePeriodSeconds: 0 }), 404, 405, 409);
-  await inParallel(16, items, ({ metadata: { name } }) =>
-    client.require('DELETE', `${path}/services/${name}`, undefined, 404),
-  );
+  for (const resource of ['services', 'pods']) {
+    const path = `/api/v1/namespaces/${namespace}/${resource}`;
+    const list = await client.require('GET', path, undefined, 404);
+    const items: { metadata: { name: string } }[] = JSON.parse(list.text).items ?? [];
+    await inParallel(16, items, ({ metadata: { name } }) =>
+      client.require('DELETE', `${path}/${name}`, '{"gracePeriodSeconds":0}', 404),
+    );
+  }
 }
 
 /** Does the work for each item, on so many at a time. */

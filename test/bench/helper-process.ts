@@ -7,7 +7,7 @@ export type HelperProcess = {
   readonly pid: number;
   /** Throws if the process ends instead of answering, or answers `{ error }`. */
   ask<T>(question: unknown): Promise<T>;
-  /** Closes its channel, at which it ends, and waits until it has. */
+  /** Closes its channel, at which it ends, and waits until it has. Throws if it does not end well. */
   end(): Promise<void>;
 };
 
@@ -53,7 +53,8 @@ export function startHelper(module: string, { env = process.env, execArgv = [] }
     },
     async end() {
       if (child.connected) child.disconnect();
-      await exited;
+      const [code] = await exited;
+      if (code !== 0) throw new Error(`${module} did not end well: ${code ?? child.signalCode}\n${errors}`);
     },
   };
 }
