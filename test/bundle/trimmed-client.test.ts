@@ -91,6 +91,7 @@ describe('a client that was trimmed', () => {
       createService: () => kubernetes.createService(aService, never),
       readService: () => kubernetes.readService('name', never),
       listServices: () => kubernetes.listServices(never),
+      readServicePage: () => kubernetes.readServicePage(2, 'token', never),
       patchService: () => kubernetes.patchService('name', [{ op: 'add', path: '/a', value: { b: 1 } }], never),
       deleteService: () => kubernetes.deleteService('name', preconditions, never),
       createPod: () => kubernetes.createPod(aPod, never),
