@@ -7,7 +7,10 @@ import { answerJson, kubeconfigText, startApiServer, temporaryFolder, writeKubec
 import { type Answer, askingFunctions, call, create, get, list, startCold } from './handlers.ts';
 
 const json = { 'content-type': 'application/json' };
-const empty = { kind: 'ServiceList', apiVersion: 'v1', metadata: {}, items: [] };
+const answerEmpty: Parameters<typeof startApiServer>[0] = ({ url }, response) => {
+  const kind = url.includes('/pods') ? 'PodList' : 'ServiceList';
+  answerJson(response, { kind, apiVersion: 'v1', metadata: {}, items: [] });
+};
 const noSandboxes = { status: 200, headers: json, body: { sandboxes: [], count: 0 } };
 
 afterEach(() => {
@@ -47,7 +50,7 @@ describe('a function that is misconfigured', () => {
   });
 
   it('reads the environment again at the next request: only success is remembered', async () => {
-    const api = await startApiServer((_request, response) => answerJson(response, empty));
+    const api = await startApiServer(answerEmpty);
     startCold({ KUBECONFIG_PATH: await writeKubeconfig({ server: api.url }), NODE_HOST: '' });
     expect(await list()).toMatchObject({ status: 500 });
     vi.stubEnv('NODE_HOST', 'node.example');
@@ -71,7 +74,7 @@ describe('a kubeconfig', () => {
   });
 
   it('that was missing is found at the next request, and then kept with its connection', async () => {
-    const api = await startApiServer((_request, response) => answerJson(response, empty));
+    const api = await startApiServer(answerEmpty);
     const path = join(await temporaryFolder(), 'kubeconfig');
     startCold({ KUBECONFIG_PATH: path });
     expect(await list()).toMatchObject({ status: 503 });
@@ -193,7 +196,7 @@ describe('a certificate of the API server that is not checked', () => {
       /^insecure-skip-tls-verify of the kubeconfig \//,
     ],
   ])('is logged as a warning, once at each cold start: %s', async (_how, cluster, env, setting) => {
-    const api = await startApiServer((_request, response) => answerJson(response, empty), makeCertificate('a.example'));
+    const api = await startApiServer(answerEmpty, makeCertificate('a.example'));
     const path = await writeKubeconfig({ server: api.url, cluster });
     const lines = keepLog();
     for (const coldStart of [1, 2]) {
@@ -209,7 +212,7 @@ describe('a certificate of the API server that is not checked', () => {
   });
 
   it('is no matter where there is none: nothing is logged', async () => {
-    const api = await startApiServer((_request, response) => answerJson(response, empty));
+    const api = await startApiServer(answerEmpty);
     const lines = keepLog();
     startCold({
       KUBECONFIG_PATH: await writeKubeconfig({ server: api.url }),
