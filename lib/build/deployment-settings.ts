@@ -19,8 +19,9 @@ export type DeploymentSettings = Readonly<{
   alarmTopicArn: string | undefined;
 }>;
 
-// AWS keeps the newest version's ARN in a public parameter for each architecture, in every region.
-const newestSecretsExtension = '{{resolve:ssm:/aws/service/aws-parameters-and-secrets-lambda-extension/arm64/latest}}';
+/** The newest version of the extension: AWS keeps its ARN in a public parameter for each architecture, in every region. */
+export const newestSecretsExtension =
+  '{{resolve:ssm:/aws/service/aws-parameters-and-secrets-lambda-extension/arm64/latest}}';
 
 const list = (item: RegExp, message: string) =>
   filled.check(
@@ -39,10 +40,7 @@ const schema = z.object({
     'sandbox-provisioner',
   ),
   SECRETS_EXTENSION_LAYER_ARN: withDefault(
-    matching(
-      /^(arn:[\w-]+:lambda:[\w-]+:\d{12}:layer:[\w-]+:\d+|\{\{resolve:ssm:.*\}\})$/,
-      "must be the ARN of a layer's version",
-    ),
+    matching(/^arn:[\w-]+:lambda:[\w-]+:\d{12}:layer:[\w-]+:\d+$/, "must be the ARN of a layer's version"),
     newestSecretsExtension,
   ),
   SECRETS_KMS_KEY_ARN: z.optional(
