@@ -188,6 +188,7 @@ describe('a package with everything set', () => {
       JWT_AUDIENCE: 'one,two',
       CORS_ALLOWED_ORIGINS: 'https://app.example',
       KUBECONFIG_SECRET_ID: 'kubeconfig',
+      SECRETS_MANAGER_TTL: '60',
       KUBECONFIG_CONTEXT: 'context',
       EKS_CLUSTER_NAME: 'cluster',
       EKS_ACCESS_ENTRIES: 'true',
@@ -220,9 +221,9 @@ describe('a package with everything set', () => {
         EKS_CLUSTER_CA: certificate,
       });
     }
-    expect(names.filter((name) => variables[name]?.KUBECONFIG_SECRET_ID === 'kubeconfig')).toEqual(
-      needing('kubernetes'),
-    );
+    for (const [setting, value] of Object.entries({ KUBECONFIG_SECRET_ID: 'kubeconfig', SECRETS_MANAGER_TTL: '60' })) {
+      expect(names.filter((name) => variables[name]?.[setting] === value)).toEqual(needing('kubernetes'));
+    }
   });
 
   it('gives layer, VPC, the right to read the secret and an access entry to those that talk to Kubernetes alone', () => {
