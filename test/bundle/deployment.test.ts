@@ -103,6 +103,7 @@ describe('a package without any settings', () => {
   it('has a function for each of serverless.yml, in no VPC, without layers or reserved concurrency', () => {
     const lambdas = pick(template, 'AWS::Lambda::Function');
     expect(Object.keys(lambdas)).toEqual(names.map((name) => `${idOf(name)}LambdaFunction`));
+    expect(pick(template, 'AWS::Lambda::Version')).toEqual({});
     for (const name of names) {
       const properties = lambdas[`${idOf(name)}LambdaFunction`];
       expect(properties).toMatchObject({ Role: { 'Fn::GetAtt': [`${idOf(name)}Role`, 'Arn'] } });
