@@ -1,12 +1,14 @@
 import { currentConfig } from '../lib/config.ts';
 import { json, serve } from '../lib/http.ts';
 import { connectToKubernetes } from '../lib/kubernetes.ts';
-import { listSandboxes } from '../lib/sandboxes.ts';
+import { parsePage } from '../lib/request.ts';
+import { listSandboxes, listSandboxPage } from '../lib/sandboxes.ts';
 
-/** `GET /api/sandboxes`: 200 with all sandboxes and their number; 5xx. */
-export const handler = serve({ deadlineSeconds: 8 }, async (_event, invocation) => {
+/** `GET /api/sandboxes`: 200 with all sandboxes, or a page of them, and their number; 410, 422, 5xx. */
+export const handler = serve({ deadlineSeconds: 8 }, async (event, invocation) => {
+  const page = parsePage(event.queryStringParameters);
   const config = currentConfig();
-  const kubernetes = await connectToKubernetes(config, invocation.signal);
-  const sandboxes = await listSandboxes({ ...invocation, config, kubernetes });
-  return json({ sandboxes, count: sandboxes.length });
+  const operation = { ...invocation, config, kubernetes: await connectToKubernetes(config, invocation.signal) };
+  const found = page ? await listSandboxPage(page, operation) : { sandboxes: await listSandboxes(operation) };
+  return json({ ...found, count: found.sandboxes.length });
 });

@@ -108,7 +108,8 @@ export async function cleanUpSandboxes(cleanup: Cleanup): Promise<CleanupReport>
 /** Mends the network policy of all sandboxes, beside the rest. Never throws: that it failed stands in the report. */
 async function keepConfined({ kubernetes, config, signal }: Cleanup): Promise<CleanupReport['networkPolicy']> {
   try {
-    return await keepNetworkPolicy(kubernetes, config, config.cleanupDryRun, signal);
+    const patience = AbortSignal.any([signal, AbortSignal.timeout(settleMs)]);
+    return await keepNetworkPolicy(kubernetes, config, config.cleanupDryRun, patience);
   } catch (error) {
     // Where there is no namespace, there is nothing to confine.
     if (isNamespaceMissing(error) || isNamespaceTerminating(error)) return undefined;

@@ -10,6 +10,7 @@ export type Outcome =
   | 'moved'
   | 'not-found'
   | 'conflict'
+  | 'expired'
   | 'quota-exceeded'
   | 'unavailable'
   | 'deadline-exceeded'

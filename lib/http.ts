@@ -29,6 +29,7 @@ const statusCodes: Record<Outcome, number> = {
   moved: 307,
   'not-found': 404,
   conflict: 409,
+  expired: 410,
   'quota-exceeded': 429,
   unavailable: 503,
   'deadline-exceeded': 504,

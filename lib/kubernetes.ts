@@ -1,6 +1,7 @@
 import {
   CoreV1Api,
   createConfiguration,
+  type HttpLibrary,
   NetworkingV1Api,
   ServerConfiguration,
   type V1DeleteOptions,
@@ -12,16 +13,19 @@ import {
 } from '@kubernetes/client-node';
 import type { Config } from './config.ts';
 import { keepCredentials } from './kubernetes/credentials.ts';
+import { type Listed, readList } from './kubernetes/lists.ts';
 import { isConflict, isExpired, isNotFound } from './kubernetes/outcomes.ts';
 import { retry } from './kubernetes/retries.ts';
 import { openAccess } from './kubernetes/sources.ts';
 import { createTransport, placeholderServer } from './kubernetes/transport.ts';
 import { log } from './log.ts';
-import { sandboxSelector } from './names.ts';
+import { sandboxIdLabel, sandboxSelector } from './names.ts';
 
 export {
   isAlreadyExists,
   isConflict,
+  isExpired,
+  isInvalidToken,
   isNamespaceMissing,
   isNamespaceTerminating,
   isNotFound,
@@ -48,14 +52,18 @@ export type Kubernetes = {
   createNamespace(namespace: V1Namespace, signal: AbortSignal): Promise<void>;
   createService(service: V1Service, signal: AbortSignal): Promise<V1Service>;
   readService(name: string, signal: AbortSignal): Promise<V1Service | undefined>;
-  listServices(signal: AbortSignal): Promise<V1Service[]>;
+  /** Every Service of a sandbox, or those of these sandboxes: some hundred ids at most, as they go into the address. */
+  listServices(signal: AbortSignal, sandboxIds?: readonly string[]): Promise<V1Service[]>;
+  /** So many Services at most, from the start or from where another page says that it continues. Throws an expired token. */
+  readServicePage(limit: number, continueToken: string | undefined, signal: AbortSignal): Promise<Listed<V1Service>>;
   /** An array is a JSON patch, an object a merge patch (RFC 7386); with a `resourceVersion` in it, it holds only for that one. */
   patchService(name: string, patch: JsonPatchOperation[] | object, signal: AbortSignal): Promise<V1Service>;
   /** Without preconditions, a conflict is an error. */
   deleteService(name: string, preconditions: V1Preconditions | undefined, signal: AbortSignal): Promise<Deletion>;
   createPod(pod: V1Pod, signal: AbortSignal): Promise<V1Pod>;
   readPod(name: string, signal: AbortSignal): Promise<V1Pod | undefined>;
-  listPods(signal: AbortSignal): Promise<V1Pod[]>;
+  /** As `listServices`. */
+  listPods(signal: AbortSignal, sandboxIds?: readonly string[]): Promise<V1Pod[]>;
   /** Every Service, or Pod, of a sandbox, read in pages of some hundred, from the start again when a page has expired. */
   pageServices(signal: AbortSignal): Promise<V1Service[]>;
   pagePods(signal: AbortSignal): Promise<V1Pod[]>;
@@ -109,19 +117,36 @@ export async function openKubernetes(
   const send = createTransport(keepCredentials(access, config, now), now);
   // A client of this API takes another way to the server per call: the only seam that a signal fits through.
   const within = (signal: AbortSignal, headers: Record<string, string> = {}) => ({ httpApi: send(signal, headers) });
+  const list = async <T extends V1Pod | V1Service>(
+    kind: 'PodList' | 'ServiceList',
+    call: (way: { httpApi: HttpLibrary }) => Promise<unknown>,
+    signal: AbortSignal,
+  ): Promise<Listed<T>> => {
+    let answer = '';
+    const takeText = (text: string) => {
+      answer = text;
+    };
+    await retry(() => call({ httpApi: send(signal, {}, takeText) }), signal);
+    return readList<T>(kind, answer);
+  };
   const { namespace } = config;
 
   const deleteService = (name: string, options: { body?: V1DeleteOptions }, signal: AbortSignal) =>
     retry(() => api.deleteNamespacedService({ namespace, name, ...options }, within(signal)), signal);
   const deletePod = (name: string, options: { body?: V1DeleteOptions }, signal: AbortSignal) =>
     retry(() => api.deleteNamespacedPod({ namespace, name, ...options }, within(signal)), signal);
-  const listServices = (page: Page, signal: AbortSignal): Promise<Listed<V1Service>> =>
-    retry(
-      () => api.listNamespacedService({ namespace, labelSelector: sandboxSelector, ...page }, within(signal)),
+  const listServices = (page: Page, signal: AbortSignal) =>
+    list<V1Service>(
+      'ServiceList',
+      (way) => api.listNamespacedService({ namespace, labelSelector: sandboxSelector, ...page }, way),
       signal,
     );
-  const listPods = (page: Page, signal: AbortSignal): Promise<Listed<V1Pod>> =>
-    retry(() => api.listNamespacedPod({ namespace, labelSelector: sandboxSelector, ...page }, within(signal)), signal);
+  const listPods = (page: Page, signal: AbortSignal) =>
+    list<V1Pod>(
+      'PodList',
+      (way) => api.listNamespacedPod({ namespace, labelSelector: sandboxSelector, ...page }, way),
+      signal,
+    );
 
   return {
     async createNamespace(body, signal) {
@@ -132,7 +157,9 @@ export async function openKubernetes(
       const reading = retry(() => api.readNamespacedService({ namespace, name }, within(signal)), signal);
       return orNothing(reading);
     },
-    listServices: async (signal) => (await listServices({}, signal)).items,
+    listServices: async (signal, sandboxIds) => (await listServices(select(sandboxIds), signal)).items,
+    readServicePage: (limit, continueToken, signal) =>
+      listServices({ limit, ...(continueToken !== undefined && { _continue: continueToken }) }, signal),
     pageServices: (signal) => readPages((page) => listServices(page, signal)),
     patchService(name, body, signal) {
       const headers = { 'content-type': Array.isArray(body) ? jsonPatch : mergePatch };
@@ -148,7 +175,7 @@ export async function openKubernetes(
       const reading = retry(() => api.readNamespacedPod({ namespace, name }, within(signal)), signal);
       return orNothing(reading);
     },
-    listPods: async (signal) => (await listPods({}, signal)).items,
+    listPods: async (signal, sandboxIds) => (await listPods(select(sandboxIds), signal)).items,
     pagePods: (signal) => readPages((page) => listPods(page, signal)),
     patchPod(name, body, signal) {
       const headers = { 'content-type': mergePatch };
@@ -179,8 +206,12 @@ export async function openKubernetes(
 
 const [jsonPatch, mergePatch] = ['application/json-patch+json', 'application/merge-patch+json'];
 
-type Page = { limit?: number; _continue?: string };
-type Listed<T> = { items: T[]; metadata?: { _continue?: string } };
+type Page = { limit?: number; _continue?: string; labelSelector?: string };
+
+const select = (sandboxIds: readonly string[] | undefined): Page =>
+  sandboxIds === undefined
+    ? {}
+    : { labelSelector: `${sandboxSelector},${sandboxIdLabel} in (${sandboxIds.join(',')})` };
 
 /** Kubernetes keeps what a page continues for some minutes, and answers 410 afterwards: the list then begins anew. */
 async function readPages<T>(readPage: (page: Page) => Promise<Listed<T>>): Promise<T[]> {
@@ -190,7 +221,7 @@ async function readPages<T>(readPage: (page: Page) => Promise<Listed<T>>): Promi
     try {
       const { items: more, metadata } = await readPage(page);
       items = items.concat(more);
-      if (!metadata?._continue) return items;
+      if (!metadata._continue) return items;
       page = { limit: 500, _continue: metadata._continue };
     } catch (error) {
       if (!isExpired(error) || page._continue === undefined) throw error;

@@ -53,6 +53,35 @@ export function parseSandboxId(pathParameters: Readonly<Record<string, string | 
   return parsed.data.sandbox_id;
 }
 
+/** A page of a list: how many at most, and from where on. */
+export type PageRequest = Readonly<{ limit: number; continueToken?: string | undefined }>;
+
+/**
+ * What a page is asked for with: a `limit` from 1 to 100 and, from the second page on, the `continue` of the one before. Undefined
+ * where neither is there: the whole list. Throws `invalid-request`.
+ */
+export function parsePage(query: Readonly<Record<string, string | undefined>> | undefined): PageRequest | undefined {
+  if (query?.limit === undefined && query?.continue === undefined) return undefined;
+  const page = z.object({
+    limit: z.string().check(z.regex(/^([1-9][0-9]?|100)$/)),
+    continue: z.optional(z.string().check(z.regex(/^[!-~]{1,4096}$/))),
+  });
+  const parsed = page.safeParse(query);
+  if (!parsed.success) throw invalidRequest('query', query, parsed.error.issues);
+  return { limit: Number(parsed.data.limit), continueToken: parsed.data.continue };
+}
+
+/** A `continue` that Kubernetes does not know: it never gave it. */
+export function unknownContinueToken(input: string, cause: unknown): ProvisionerError {
+  const issue: RequestIssue = {
+    type: 'value_error',
+    loc: ['query', 'continue'],
+    msg: 'Value error, it is not the continue of a page',
+    input: excerpt(input),
+  };
+  return new ProvisionerError('invalid-request', [issue], { cause });
+}
+
 /** A body that is there but is no JSON, or is not there at all (`body` undefined). */
 export function malformedBody(body: string | undefined, cause: unknown): ProvisionerError {
   const issue: RequestIssue =
@@ -68,7 +97,9 @@ export function malformedBody(body: string | undefined, cause: unknown): Provisi
   return new ProvisionerError('invalid-request', [issue], { cause });
 }
 
-function invalidRequest(where: 'body' | 'path', value: unknown, issues: readonly z.core.$ZodIssue[]): ProvisionerError {
+type Where = 'body' | 'path' | 'query';
+
+function invalidRequest(where: Where, value: unknown, issues: readonly z.core.$ZodIssue[]): ProvisionerError {
   // A number beyond all bounds breaks the library's own before ours, which comes last: its sender is told of one.
   const told = issues.filter(({ path }, index) => String(path) !== String(issues[index + 1]?.path));
   return new ProvisionerError(
@@ -78,7 +109,7 @@ function invalidRequest(where: 'body' | 'path', value: unknown, issues: readonly
 }
 
 /** A zod issue in the words of FastAPI (pydantic 2), which the original's callers and operators know. */
-function describeIssue(where: 'body' | 'path', value: unknown, issue: z.core.$ZodIssue): RequestIssue {
+function describeIssue(where: Where, value: unknown, issue: z.core.$ZodIssue): RequestIssue {
   const loc = [where, ...issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))];
   const input = issue.path.reduce<unknown>((part, key) => (part as Record<PropertyKey, unknown>)[key], value);
   if (issue.path.length === 0) {

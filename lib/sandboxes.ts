@@ -7,6 +7,8 @@ import {
   findRetryDelay,
   isAlreadyExists,
   isConflict,
+  isExpired,
+  isInvalidToken,
   isNamespaceMissing,
   isNamespaceTerminating,
   isNotFound,
@@ -21,7 +23,7 @@ import { lastUsedByAnnotation, podName, sandboxIdLabel, serviceName, threadIdAnn
 import { requireNetworkPolicy } from './network-policy.ts';
 import { belongsTo, isOwned, isOwnedByAnother } from './ownership.ts';
 import { createRecentIds } from './recent-ids.ts';
-import type { CreateSandboxRequest } from './request.ts';
+import { type CreateSandboxRequest, type PageRequest, unknownContinueToken } from './request.ts';
 import { findNodePort, findThreadId, isServing, type SandboxView, viewSandbox } from './status.ts';
 
 /** What an operation on sandboxes works with. Everything it does in Kubernetes ends with `signal`, its deadline. */
@@ -191,12 +193,12 @@ async function noteLook(sandboxId: string, service: V1Service, operation: Operat
 const notFound = (sandboxId: string) => new ProvisionerError('not-found', `Sandbox '${sandboxId}' not found`);
 
 /**
- * Every sandbox of the namespace that has a NodePort: one round trip, whatever their number, and one more where a Pod was seen
+ * Every sandbox of the namespace, or of these ids, that has a NodePort: one round trip, whatever their number, and one more where a Pod was seen
  * that ends or is behind another Service by now. A sandbox may be without any Pod for long; that alone costs no more.
  */
-export async function listSandboxes(operation: Operation): Promise<SandboxView[]> {
+export async function listSandboxes(operation: Operation, sandboxIds?: readonly string[]): Promise<SandboxView[]> {
   const sandboxes = await readTogether(
-    () => readSandboxes(operation),
+    () => readSandboxes(operation, sandboxIds),
     (seen) => seen.every(({ service, pod }) => pod === undefined || hasPod(service, pod)),
   );
   return sandboxes.flatMap(
@@ -204,10 +206,35 @@ export async function listSandboxes(operation: Operation): Promise<SandboxView[]
   );
 }
 
-async function readSandboxes({ kubernetes, signal }: Operation) {
+/**
+ * A page of the sandboxes, by name, and where the next one begins, if there is more: two round trips. The pages together are of
+ * those that there were at the first one; each is shown as it is now, and not at all if it is gone. Throws `expired` when
+ * Kubernetes does not remember any more what there was, after some minutes: the caller then has to begin again.
+ */
+export async function listSandboxPage(
+  { limit, continueToken }: PageRequest,
+  operation: Operation,
+): Promise<{ sandboxes: SandboxView[]; continue?: string }> {
+  const { kubernetes, signal } = operation;
+  const page = await kubernetes.readServicePage(limit, continueToken, signal).catch((error) => {
+    if (isExpired(error)) {
+      throw new ProvisionerError('expired', 'The continue has expired: list again from the start', { cause: error });
+    }
+    if (continueToken !== undefined && isInvalidToken(error)) throw unknownContinueToken(continueToken, error);
+    throw describeFailure('Failed to list services', error);
+  });
+  const ids = page.items.flatMap((service) => service.metadata?.labels?.[sandboxIdLabel] || []);
+  // A page shows the Services as they were at the first one. The Pods that there are now may belong to newer ones, so it only
+  // says which sandboxes are meant.
+  const sandboxes = ids.length === 0 ? [] : await listSandboxes(operation, ids);
+  const { _continue } = page.metadata;
+  return { sandboxes, ...(_continue && { continue: _continue }) };
+}
+
+async function readSandboxes({ kubernetes, signal }: Operation, sandboxIds: readonly string[] | undefined) {
   const [services, pods] = await Promise.all([
-    settle(kubernetes.listServices(signal)),
-    settle(kubernetes.listPods(signal)),
+    settle(kubernetes.listServices(signal, sandboxIds)),
+    settle(kubernetes.listPods(signal, sandboxIds)),
   ]);
   const found = unwrap('Failed to list services', services);
   const podOf = new Map(unwrap('Failed to list pods', pods).map((pod) => [pod.metadata?.name, pod]));

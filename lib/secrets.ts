@@ -41,8 +41,9 @@ export async function readSecret(
   const from = { port: extension.port, sessionToken: extension.sessionToken };
   const { code, text } = await askUntilReady(() => ask(path, from, what, signal), signal);
   if (code >= 500 || code === 429 || (code !== 200 && (passingPattern.test(text) || notReadyPattern.test(text)))) {
+    // What the extension said with a 5xx may be anything.
     throw new ProvisionerError('unavailable', `${what} could not be read (${code})`, {
-      cause: text.slice(0, 500),
+      ...(code < 500 && { cause: text.slice(0, 500) }),
       headers: { 'retry-after': '1' },
     });
   }

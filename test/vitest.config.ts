@@ -24,7 +24,7 @@ export default defineConfig({
         test: {
           name: 'contract',
           include: ['test/contract/**/*.test.ts'],
-          globalSetup: ['test/support/namespaces.ts'],
+          globalSetup: ['test/support/namespaces.ts', 'test/support/bundles.ts'],
           // Each file runs a provisioner of its own, which mostly waits.
           maxWorkers: 5,
           testTimeout: 60_000,

@@ -2,15 +2,29 @@ import { createWriteStream } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { build } from 'esbuild';
+import { type BuildOptions, build } from 'esbuild';
 import yazl from 'yazl';
+import { findSeldomCalled, trimClient } from './trim-client.ts';
 
 /** Where a function's bundle is, its source map, and the zip that Lambda gets. */
 export type Artifact = { bundle: string; sourceMap: string; zip: string };
 
+const common = {
+  bundle: true,
+  minify: true,
+  // Stack traces in the log keep their names.
+  keepNames: true,
+  platform: 'node',
+  target: 'node24',
+  format: 'cjs',
+  legalComments: 'none',
+  logLevel: 'warning',
+} satisfies BuildOptions;
+
 /**
- * Makes what Lambda runs of one function: one minified CommonJS file with all it imports, alone in a zip, at the path that
- * its handler setting names. The source map stays beside the bundle, outside the zip. The same sources make the same bytes.
+ * Makes what Lambda runs of one function: one minified CommonJS file with all it imports at the path that its handler setting
+ * names, and beside it in the zip, where `require` finds them, the packages that it loads only when they are called. The
+ * source map stays beside the bundle, outside the zip. The same sources make the same bytes.
  *
  * @param root the project's folder
  * @param module the handler's module without its ending, `functions/health`
@@ -20,23 +34,25 @@ export async function buildArtifact(root: string, module: string, outputFolder: 
   await rm(outputFolder, { recursive: true, force: true });
   const path = `${module}.cjs`;
   const bundle = join(outputFolder, path);
-  await build({
+  const { metafile } = await build({
+    ...common,
     absWorkingDir: root,
     entryPoints: [`${module}.ts`],
     outfile: bundle,
-    bundle: true,
-    minify: true,
-    // Stack traces in the log keep their names.
-    keepNames: true,
     sourcemap: 'external',
-    platform: 'node',
-    target: 'node24',
-    format: 'cjs',
-    legalComments: 'none',
-    logLevel: 'warning',
+    metafile: true,
+    plugins: [trimClient()],
   });
+  const packages = findSeldomCalled(metafile).map((name) => ({ name, path: `node_modules/${name}.js` }));
+  for (const { name, path } of packages) {
+    await build({ ...common, absWorkingDir: root, entryPoints: [name], outfile: join(outputFolder, path) });
+  }
   const zip = `${outputFolder}.zip`;
-  await writeZip(zip, [{ file: bundle, path }]);
+  const paths = [path, ...packages.map(({ path }) => path)];
+  await writeZip(
+    zip,
+    paths.map((path) => ({ file: join(outputFolder, path), path })),
+  );
   return { bundle, sourceMap: `${bundle}.map`, zip };
 }
 

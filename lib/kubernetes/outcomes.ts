@@ -185,6 +185,10 @@ export const isNamespaceMissing = (error: unknown): boolean =>
 export const isNamespaceTerminating = (error: unknown): boolean =>
   error instanceof KubernetesError && (error.status?.causes.includes('NamespaceTerminating') ?? false);
 
+/** Whether a page of a list was asked for with a token that Kubernetes did not make. */
+export const isInvalidToken = (error: unknown): boolean =>
+  error instanceof KubernetesError && error.status?.code === 400;
+
 /** Whether the rest of a list is not kept any more: it has to be read from its start. */
 export const isExpired = (error: unknown): boolean => error instanceof KubernetesError && error.status?.code === 410;
 

@@ -15,8 +15,15 @@ import {
 
 type Answer = { code: number; headers: http.IncomingHttpHeaders; text: string };
 
-/** A way to the API server for one call: it ends when the signal does, and bears these headers. */
-export type Transport = (signal: AbortSignal, headers: Record<string, string>) => HttpLibrary;
+/**
+ * A way to the API server for one call: it ends when the signal does, and bears these headers. With `takeText`, the text of a
+ * success goes there, and the client gets an empty object to read.
+ */
+export type Transport = (
+  signal: AbortSignal,
+  headers: Record<string, string>,
+  takeText?: (text: string) => void,
+) => HttpLibrary;
 
 /** What the client is to take for the API server: where that is can change, so each call finds it out. */
 export const placeholderServer = 'https://kubernetes.invalid';
@@ -49,19 +56,21 @@ export function createTransport(credentials: CredentialsKeeper, now: () => Date)
     if (answer === undefined) throw error;
     return answer;
   };
-  const send = (signal: AbortSignal, headers: Record<string, string>) => ({
+  const send = (signal: AbortSignal, headers: Record<string, string>, takeText?: (text: string) => void) => ({
     async send(request: RequestContext) {
       for (const [name, value] of Object.entries(headers)) request.setHeaderParam(name, value);
       const answer = await call(request, signal);
       if (!isKubernetesAnswer(answer)) throw foreignAnswerError(answer.code);
+      takeText?.(answer.text);
+      const text = takeText === undefined ? answer.text : '{}';
       return new ResponseContext(answer.code, flatten(answer.headers), {
-        text: async () => answer.text,
-        binary: async () => Buffer.from(answer.text),
+        text: async () => text,
+        binary: async () => Buffer.from(text),
         stream: () => null,
       });
     },
   });
-  return (signal, headers) => wrapHttpLibrary(send(signal, headers));
+  return (signal, headers, takeText) => wrapHttpLibrary(send(signal, headers, takeText));
 }
 
 /** A login page or another service behind the address may say 200 as well, and must not be taken for the API's yes. */

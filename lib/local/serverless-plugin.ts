@@ -8,7 +8,9 @@ import type { EmbeddedKubernetes } from './embedded-kubernetes.ts';
 
 type Environment = Record<string, string | null | undefined>;
 type Serverless = {
+  serviceDir: string;
   service: {
+    functions: Record<string, { handler: string }>;
     provider: { environment: Environment };
     custom: {
       'serverless-offline': { host?: string; lambdaPort?: string | number };
@@ -44,6 +46,11 @@ export default class LocalClusterPlugin {
         // serverless-offline has a second server, that invokes any function with any event for anybody who asks. On a
         // socket in that folder no web page and no network can ask.
         custom['serverless-offline'].lambdaPort = join(folder, 'lambda.sock');
+        const bundles = process.env.OFFLINE_BUNDLES;
+        if (bundles) {
+          const { runBundles } = await import('./bundled-functions.ts');
+          runBundles(serverless.service.functions, serverless.serviceDir, bundles);
+        }
         // It would hand an unset setting on as the text 'null'.
         for (const [name, value] of Object.entries(environment)) if (value === null) delete environment[name];
         log.notice(`Callers: ${await guard(environment, custom, options.host ?? custom['serverless-offline'].host)}`);

@@ -237,8 +237,8 @@ describe('keys in Secrets Manager or SSM', () => {
   const almost = keepSecret('almost-a-secret but not quite a key');
 
   it.each<[string, { text: string; code?: number; hangs?: boolean }, object, RegExp]>([
-    ['nothing', { text: secret('') }, misconfigured, /'keys' must hold keys of 16 or more/],
-    ['blanks', { text: secret(' \n ') }, misconfigured, /'keys' must hold/],
+    ['nothing', { text: secret('') }, misconfigured, /'keys' holds no text/],
+    ['blanks', { text: secret(' \n ') }, misconfigured, /'keys' must hold keys of 16 or more/],
     ['what is no key', { text: secret(almost) }, misconfigured, /'keys' must hold/],
     ['an object without a key', { text: secret(JSON.stringify({ key: almost })) }, misconfigured, /'keys' must hold/],
     ['half an object', { text: secret(`{"PROVISIONER_API_KEY":"${almost}`) }, misconfigured, /'keys' must hold/],

@@ -8,6 +8,7 @@ import { type CleanupReport, cleanUpSandboxes } from '../../lib/cleanup.ts';
 import { loadConfig } from '../../lib/config.ts';
 import { openKubernetes } from '../../lib/kubernetes.ts';
 import { runScheduled } from '../../lib/schedule.ts';
+import { functionFile } from './bundles.ts';
 import type { World } from './world.ts';
 
 /** Where to clean up, and through which proxy. */
@@ -47,7 +48,7 @@ export async function cleanUp(world: Place, settings: Record<string, string> = {
 
 /** Runs the clean-up once as `npm run cleanup` does, in a process of its own. */
 export async function cleanUpByHand(world: Place, settings: Record<string, string> = {}): Promise<CleanupRun> {
-  const command = ['lib/local/invoke.ts', 'functions/cleanup-sandboxes.ts'];
+  const command = ['lib/local/invoke.ts', functionFile('cleanup-sandboxes')];
   const child = spawn(process.execPath, command, {
     cwd: ROOT,
     env: {

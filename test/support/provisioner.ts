@@ -33,7 +33,7 @@ export async function startProvisioner(settings: Record<string, string>): Promis
   const ports = await findFreePorts(1);
   const [port] = ports;
   const inherited = Object.fromEntries(
-    ['PATH', 'HOME', 'TMPDIR', 'LANG', 'SYSTEMROOT'].flatMap((name) => {
+    ['PATH', 'HOME', 'TMPDIR', 'LANG', 'SYSTEMROOT', 'OFFLINE_BUNDLES'].flatMap((name) => {
       const value = process.env[name];
       return value === undefined ? [] : [[name, value]];
     }),

@@ -2,7 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ProvisionerError, type RequestIssue } from '../../lib/errors.ts';
 import { sandboxIdPattern, threadIdPattern } from '../../lib/names.ts';
-import { type CreateSandboxRequest, malformedBody, parseCreateRequest, parseSandboxId } from '../../lib/request.ts';
+import {
+  type CreateSandboxRequest,
+  malformedBody,
+  parseCreateRequest,
+  parsePage,
+  parseSandboxId,
+} from '../../lib/request.ts';
 
 /** The most seconds that the default settings let a caller ask for. */
 const week = 604_800;
@@ -205,5 +211,44 @@ describe('a body that cannot be parsed', () => {
     expect(malformedBody('{"sandbox_id":', undefined).detail).toStrictEqual([
       { type: 'json_invalid', loc: ['body', 0], msg: 'JSON decode error', input: {}, ctx: { error: 'Not valid JSON' } },
     ]);
+  });
+});
+
+describe('a page of a list', () => {
+  it.each([
+    [undefined, undefined],
+    [{}, undefined],
+    [{ other: '1' }, undefined],
+    [{ limit: '1' }, { limit: 1, continueToken: undefined }],
+    [
+      { limit: '100', continue: 'eyJ2Ijo=' },
+      { limit: 100, continueToken: 'eyJ2Ijo=' },
+    ],
+  ])('of %j is %j', (query, page) => {
+    expect(parsePage(query)).toEqual(page);
+  });
+
+  it.each([
+    [{ limit: '0' }, ['limit']],
+    [{ limit: '101' }, ['limit']],
+    [{ limit: '01' }, ['limit']],
+    [{ limit: '1e1' }, ['limit']],
+    [{ limit: '-1' }, ['limit']],
+    [{ limit: '' }, ['limit']],
+    [{ continue: 'x' }, ['limit']],
+    [{ limit: '1', continue: '' }, ['continue']],
+    [{ limit: '1', continue: 'a b' }, ['continue']],
+    [{ limit: '1', continue: 'x'.repeat(4097) }, ['continue']],
+    [{ limit: 'x', continue: 'a\n' }, ['limit', 'continue']],
+  ])('of %j is refused', (query, fields) => {
+    let thrown: unknown;
+    try {
+      parsePage(query);
+    } catch (error) {
+      thrown = error;
+    }
+    expect(thrown).toBeInstanceOf(ProvisionerError);
+    const issues = (thrown as ProvisionerError).detail as RequestIssue[];
+    expect(issues.map(({ loc }) => loc)).toEqual(fields.map((field) => ['query', field]));
   });
 });

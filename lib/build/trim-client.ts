@@ -1,0 +1,101 @@
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import type { Metafile, Plugin, PluginBuild } from 'esbuild';
+import { trimGenerated, whyCut } from './generated-client.ts';
+
+const client = '@kubernetes/client-node';
+
+/** What the client imports and nobody calls: its own way to the API server, which ours replaces. */
+const neverCalled = ['undici', 'socks'];
+
+/** What the client imports to read a kubeconfig, and for the fewest of them. */
+const seldomCalled = ['hpagent', 'js-yaml', 'jsonpath-plus', 'openid-client', 'socks-proxy-agent'];
+
+/** What of Node is not needed to serve a call: the logger's random numbers, programs that give a token. */
+const seldomCalledOfNode = ['node:child_process', 'node:crypto'];
+
+/**
+ * Bundles of the Kubernetes client, which has every call and every object of Kubernetes, what our sources use: they import
+ * it from its root and know nothing of this. Left out is what cannot be reached: calls that no source names, models that no
+ * call sends or gets, the HTTP client that we have another one for. What is seldom called runs when it is first called. Fails
+ * the build when the client is not laid out as it was when this was written.
+ */
+export function trimClient(): Plugin {
+  const dist = dirname(createRequire(import.meta.url).resolve(client));
+  const isInClient = (importer: string) => importer.startsWith(dist);
+  return {
+    name: 'trim-client',
+    setup(build) {
+      // Its modules do nothing but define what they export. One does more, polyfill.js: for Node 18.
+      build.onResolve({ filter: new RegExp(`^${client}$`) }, () => ({
+        path: join(dist, 'index.js'),
+        sideEffects: false,
+      }));
+      build.onResolve({ filter: /^\.\.?\/.*\.js$/ }, ({ path, importer, resolveDir }) =>
+        isInClient(importer) ? { path: join(resolveDir, path), sideEffects: false } : undefined,
+      );
+      build.onResolve({ filter: anyOf(neverCalled) }, ({ path, importer }) =>
+        isInClient(importer) ? { path, namespace: 'never-called' } : undefined,
+      );
+      build.onResolve({ filter: anyOf(seldomCalled) }, ({ path, importer }) =>
+        isInClient(importer) ? { path, namespace: 'seldom-called' } : undefined,
+      );
+      build.onResolve({ filter: anyOf(seldomCalledOfNode) }, ({ path, namespace }) =>
+        namespace === 'seldom-called' ? undefined : { path, namespace: 'seldom-called' },
+      );
+      build.onLoad({ filter: /./, namespace: 'never-called' }, async ({ path }) => ({
+        contents: await withGetters(path, `throw new Error(${JSON.stringify(whyCut(path))} + ' (' + name + ')')`),
+      }));
+      build.onLoad({ filter: /./, namespace: 'seldom-called' }, async ({ path }) => ({
+        contents: await withGetters(path, `return require(${JSON.stringify(path)})[name]`),
+      }));
+      build.onResolve({ filter: /./, namespace: 'seldom-called' }, ({ path }) => ({ path, external: true }));
+      let trimmed: Promise<Map<string, string>> | undefined;
+      build.onLoad({ filter: /[\\/]gen[\\/](apis|types|models)[\\/]\w+\.js$/ }, async ({ path }) => {
+        if (!isInClient(path)) return undefined;
+        trimmed ??= readWords(build).then((words) =>
+          trimGenerated(
+            (file) => readFile(join(dist, file), 'utf8'),
+            (word) => words.has(word),
+          ),
+        );
+        const contents = (await trimmed).get(path.slice(dist.length + 1).replaceAll('\\', '/'));
+        return contents === undefined ? undefined : { contents };
+      });
+    },
+  };
+}
+
+const anyOf = (names: readonly string[]) => new RegExp(`^(${names.join('|')})$`);
+
+/** A CommonJS module with the exports of another one, each of which is found when it is touched. */
+async function withGetters(path: string, body: string): Promise<string> {
+  const names = Object.keys(await import(path)).filter((name) => !['__esModule', 'default'].includes(name));
+  return `for (const name of ${JSON.stringify(names.join(' '))}.split(' '))
+  Object.defineProperty(exports, name, { enumerable: true, get() { ${body}; } });`;
+}
+
+/** The packages that a bundle made with `trimClient` needs beside it, because it loads them when they are first called. */
+export const findSeldomCalled = ({ inputs }: Metafile): string[] =>
+  seldomCalled.filter((name) => inputs[`seldom-called:${name}`] !== undefined);
+
+/** Every word of the sources that this build is of. A call of the client that is made is among them. */
+async function readWords({ esbuild, initialOptions }: PluginBuild): Promise<ReadonlySet<string>> {
+  const { absWorkingDir = '', entryPoints = [] } = initialOptions;
+  const { metafile } = await esbuild.build({
+    absWorkingDir,
+    entryPoints,
+    bundle: true,
+    packages: 'external',
+    platform: 'node',
+    write: false,
+    outdir: 'words',
+    metafile: true,
+    logLevel: 'silent',
+  });
+  const texts = await Promise.all(
+    Object.keys(metafile.inputs).map((path) => readFile(join(absWorkingDir, path), 'utf8')),
+  );
+  return new Set(texts.flatMap((text) => text.match(/\w+/g) ?? []));
+}

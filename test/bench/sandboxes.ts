@@ -1,0 +1,123 @@
+import { randomBytes } from 'node:crypto';
+
+import { type Config, loadConfig } from '../../lib/config.ts';
+import { buildPod, buildService } from '../../lib/manifests.ts';
+import { type BenchCluster, inParallel } from './cluster.ts';
+import { type Bodies, ownerPlaceholder, pathsOf, withOwner } from './floor.ts';
+import type { RawClient } from './raw-client.ts';
+
+/** A sandbox that is measured with. */
+export type Names = { sandboxId: string; threadId: string };
+
+export function newNames(): Names {
+  const id = randomBytes(8).toString('hex');
+  return { sandboxId: id, threadId: `thread-${id}` };
+}
+
+/** The settings of every provisioner that the bench starts. */
+export const settingsOf = ({ namespace, kubeconfigPath }: BenchCluster): Record<string, string> => ({
+  K8S_NAMESPACE: namespace,
+  KUBECONFIG_PATH: kubeconfigPath,
+  SANDBOX_IMAGE: 'sandbox.example/all-in-one:1',
+  SKILLS_HOST_PATH: '/skills',
+  THREADS_HOST_PATH: '/threads',
+  NODE_HOST: '127.0.0.1',
+  LOG_LEVEL: 'WARN',
+  AUTH: 'off',
+});
+
+/** What the functions send to Kubernetes for this sandbox. */
+export function bodiesOf(names: Names, config: Config, at = new Date()): Bodies {
+  const request = { ...names, ttlSeconds: undefined };
+  const use = { at, requestId: randomBytes(16).toString('hex'), ttlSeconds: config.sandboxTtlSeconds };
+  const service = buildService(request, use, config);
+  const owner = { metadata: { name: service.metadata?.name ?? '', uid: ownerPlaceholder } };
+  return {
+    service: JSON.stringify(service),
+    pod: JSON.stringify(buildPod(request, owner, config)),
+    use: JSON.stringify([
+      { op: 'test', path: '/metadata/annotations/sandbox-provisioner~1thread-id', value: names.threadId },
+      { op: 'add', path: '/metadata/annotations/sandbox-provisioner~1last-used-at', value: at.toISOString() },
+      { op: 'add', path: '/metadata/annotations/sandbox-provisioner~1last-used-by', value: use.requestId },
+    ]),
+  };
+}
+
+/** The configuration that the functions read out of these settings. */
+export const configOf = (cluster: BenchCluster): Config => loadConfig(settingsOf(cluster));
+
+type Making = { at?: Date; isRunning?: boolean };
+
+/**
+ * Makes sandboxes past the functions and without the delay, as another process would have; their Pods no scheduler takes.
+ * Where they are to look as running, they get the status that a kubelet would write, and with it the size.
+ */
+export async function makeSandboxes(
+  cluster: BenchCluster,
+  count: number,
+  { at, isRunning }: Making = {},
+): Promise<Names[]> {
+  const config = configOf(cluster);
+  const made = Array.from({ length: count }, newNames);
+  await inParallel(16, made, async (names) => {
+    const paths = pathsOf(cluster.namespace, names.sandboxId);
+    const { service, pod } = bodiesOf(names, config, at);
+    const answer = await cluster.direct.require('POST', paths.services, service);
+    await cluster.direct.require('POST', paths.pods, unscheduled(withOwner(pod, answer.text)));
+    if (isRunning) await cluster.direct.require('PATCH', `${paths.pod}/status`, runningStatus);
+  });
+  return made;
+}
+
+/** Nobody reads the name of a scheduler that is not there, so Kubernetes has nothing to do with the Pod. */
+function unscheduled(pod: string): string {
+  const object = JSON.parse(pod) as { spec: object };
+  return JSON.stringify({
+    ...object,
+    spec: { ...object.spec, schedulerName: 'none', nodeSelector: { 'no-such': 'node' } },
+  });
+}
+
+const runningSince = '2026-11-22T12:00:00Z';
+
+/** What the kubelet of a node reports of a sandbox that runs. */
+const runningStatus = JSON.stringify({
+  status: {
+    phase: 'Running',
+    conditions: ['Initialized', 'Ready', 'ContainersReady', 'PodScheduled'].map((type) => ({
+      type,
+      status: 'True',
+      lastProbeTime: null,
+      lastTransitionTime: runningSince,
+    })),
+    hostIP: '10.0.1.17',
+    podIP: '10.244.0.17',
+    podIPs: [{ ip: '10.244.0.17' }],
+    startTime: runningSince,
+    containerStatuses: [
+      {
+        name: 'sandbox',
+        state: { running: { startedAt: runningSince } },
+        lastState: {},
+        ready: true,
+        restartCount: 0,
+        image: 'sandbox.example/all-in-one:1',
+        imageID: `sandbox.example/all-in-one@sha256:${'0'.repeat(64)}`,
+        containerID: `containerd://${'0'.repeat(64)}`,
+        started: true,
+      },
+    ],
+  },
+});
+
+/** Removes these sandboxes, past the functions and without the delay. */
+export async function removeThese(client: RawClient, namespace: string, sandboxes: readonly Names[]): Promise<void> {
+  await inParallel(16, sandboxes, async ({ sandboxId }) => {
+    const { service, pod } = pathsOf(namespace, sandboxId);
+    await client.require('DELETE', service, undefined, 404);
+    await client.require('DELETE', pod, '{"gracePeriodSeconds":0}', 404);
+  });
+}
+
+/** A time of last use that every default has expired. */
+export const twoDaysAgo = (): Date => new Date(Date.now() - 2 * 86_400_000);

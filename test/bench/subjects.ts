@@ -1,0 +1,130 @@
+import { createRequire } from 'node:module';
+
+import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';
+import { httpEvent, lambdaContext } from '../support/events.ts';
+import type { BenchCluster } from './cluster.ts';
+import { type Bodies, callBare, type Operation } from './floor.ts';
+import { openRawClient, type RawClient } from './raw-client.ts';
+import { bodiesOf, configOf, type Names } from './sandboxes.ts';
+
+/** Something that is measured: each operation, done to a sandbox. */
+export type Subject = {
+  readonly name: SubjectName;
+  /** Makes ready what the call needs, which is not measured, and gives the call. It throws if it does not succeed. */
+  prepare(operation: Operation, names: Names): () => Promise<void>;
+  close(): void;
+};
+
+/** The bare calls; they and the answers' parsing; a bundled handler called in this process; the same and another over HTTP. */
+export type SubjectName = 'floor' | 'floor+parse' | 'handler' | 'http' | 'peer';
+
+/** The bare calls through the proxy. */
+export function openFloor(cluster: BenchCluster): Subject {
+  const client = openRawClient(cluster.address);
+  const config = configOf(cluster);
+  return {
+    name: 'floor',
+    prepare(operation, names) {
+      const bodies: Bodies = bodiesOf(names, config);
+      return () => callBare(client, operation, cluster.namespace, names.sandboxId, bodies);
+    },
+    close: () => client.close(),
+  };
+}
+
+/** The bare calls and `JSON.parse` of what they bring, for lists: what nobody gets around who looks at them. */
+export function openParsingFloor(cluster: BenchCluster): Subject {
+  const client = openRawClient(cluster.address);
+  const parsing: RawClient = {
+    ...client,
+    async require(...call) {
+      const answer = await client.require(...call);
+      JSON.parse(answer.text);
+      return answer;
+    },
+  };
+  const config = configOf(cluster);
+  return {
+    name: 'floor+parse',
+    prepare(operation, names) {
+      const bodies: Bodies = bodiesOf(names, config);
+      return () => callBare(parsing, operation, cluster.namespace, names.sandboxId, bodies);
+    },
+    close: () => client.close(),
+  };
+}
+
+/** Which function does an operation. */
+export const functionOf = {
+  create: 'create-sandbox',
+  'create-again': 'create-sandbox',
+  'create-elsewhere': 'create-sandbox',
+  get: 'get-sandbox',
+  renew: 'renew-sandbox',
+  delete: 'destroy-sandbox',
+  list: 'list-sandboxes',
+} as const satisfies Record<Operation, string>;
+
+/** The event that API Gateway sends for an operation. */
+export function eventOf(operation: Operation, { sandboxId, threadId }: Names): APIGatewayProxyEventV2 {
+  const { method, path, body } = requestOf(operation, { sandboxId, threadId });
+  const pathParameters = path.includes(sandboxId) ? { pathParameters: { sandbox_id: sandboxId } } : {};
+  return httpEvent({ method, path, ...pathParameters, ...(body !== undefined && { body }) });
+}
+
+function requestOf(operation: Operation, { sandboxId, threadId }: Names) {
+  const path = '/api/sandboxes';
+  switch (operation) {
+    case 'create':
+    case 'create-again':
+    case 'create-elsewhere':
+      return { method: 'POST', path, body: { sandbox_id: sandboxId, thread_id: threadId } };
+    case 'get':
+      return { method: 'GET', path: `${path}/${sandboxId}`, body: undefined };
+    case 'renew':
+      return { method: 'POST', path: `${path}/${sandboxId}/renew`, body: {} };
+    case 'delete':
+      return { method: 'DELETE', path: `${path}/${sandboxId}`, body: undefined };
+    case 'list':
+      return { method: 'GET', path, body: undefined };
+  }
+}
+
+type Handler = (event: unknown, context: Context) => Promise<{ statusCode: number; body: string }>;
+
+/** The bundled handlers, loaded into this process; the settings must be in its environment. */
+export function openHandlers(bundles: ReadonlyMap<string, string>): Subject {
+  const load = createRequire(import.meta.url);
+  const handlers = new Map<string, Handler>();
+  return {
+    name: 'handler',
+    prepare(operation, names) {
+      const name = functionOf[operation];
+      const handler: Handler = handlers.get(name) ?? load(bundles.get(name) as string).handler;
+      handlers.set(name, handler);
+      const event = eventOf(operation, names);
+      const context = lambdaContext(name);
+      return async () => {
+        const { statusCode, body } = await handler(event, context);
+        if (statusCode !== 200) throw new Error(`the handler of ${operation} answered ${statusCode} ${body}`);
+      };
+    },
+    close() {},
+  };
+}
+
+/** A provisioner over HTTP. */
+export function openProvisioner(name: 'http' | 'peer', url: URL | string, key?: string): Subject {
+  const client = openRawClient({ url: String(url), headers: key === undefined ? {} : { 'x-api-key': key }, tls: {} });
+  return {
+    name,
+    prepare(operation, names) {
+      const { method, path, body } = requestOf(operation, names);
+      const text = body === undefined ? undefined : JSON.stringify(body);
+      return async () => {
+        await client.require(method, path, text);
+      };
+    },
+    close: () => client.close(),
+  };
+}
