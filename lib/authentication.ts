@@ -52,7 +52,7 @@ export function areClaimsOf(expected: { issuer: string; audiences: readonly stri
   const { iss, aud, client_id } = (claims ?? {}) as Record<string, unknown>;
   const audience = aud ?? client_id;
   const given =
-    typeof audience === 'string' ? [audience, ...audience.replace(/^\[(.*)\]$/, '$1').split(' ')] : audience;
+    typeof audience === 'string' ? [audience, ...(/^\[(.*)\]$/.exec(audience)?.[1]?.split(' ') ?? [])] : audience;
   return iss === expected.issuer && Array.isArray(given) && given.some((one) => expected.audiences.includes(one));
 }
 

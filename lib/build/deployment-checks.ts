@@ -18,13 +18,16 @@ const keySources = ['PROVISIONER_API_KEY', 'PROVISIONER_API_KEY_SECRET_ID', 'PRO
 const clusterSources = ['KUBECONFIG_CONTENT', 'KUBECONFIG_SECRET_ID', 'KUBECONFIG_PARAMETER', 'EKS_CLUSTER_NAME'];
 
 // The names become part of a permission, where `*` and `?` would stand for other secrets too.
-const secretId = /^(arn:[\w-]+:secretsmanager:[\w-]+:\d{12}:secret:)?[\w/+=.@-]{1,512}$/;
+// A secret's ARN ends in a hyphen and six characters; without them Secrets Manager would find it, but no permission fit.
+const secretId = /^(arn:[\w-]+:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@-]{1,512}-[A-Za-z\d]{6}|[\w/+=.@-]{1,512})$/;
 const parameterName = /^(arn:[\w-]+:ssm:[\w-]+:\d{12}:parameter\/)?[\w./-]{1,1011}$/;
 const forms: [variable: string, form: RegExp, message: string][] = [
   ['PROVISIONER_API_KEY_SECRET_ID', secretId, 'must be the name or the whole ARN of a secret'],
   ['KUBECONFIG_SECRET_ID', secretId, 'must be the name or the whole ARN of a secret'],
   ['PROVISIONER_API_KEY_PARAMETER', parameterName, 'must be the name or the ARN of a parameter'],
   ['KUBECONFIG_PARAMETER', parameterName, 'must be the name or the ARN of a parameter'],
+  // The functions take one of this machine too.
+  ['JWT_ISSUER', /^https:/i, 'must be an https:// URL, as API Gateway asks'],
 ];
 
 /** Lambda's own limit for the names and values of a function's environment together. */
@@ -46,7 +49,7 @@ export function checkEnvironment(environment: Environment): Findings {
   const isSet = (name: string) => environment[name] !== undefined;
   const isOpen = environment.AUTH === 'off';
   const misconfigured = findMisconfigurations(environment);
-  const wrong = misconfigured.length > 0 ? misconfigured : findOddNames(environment);
+  const wrong = misconfigured.length > 0 ? misconfigured : findUnfit(environment);
   const missing = [
     ...(keySources.some(isSet) || isSet('JWT_ISSUER') || isOpen
       ? []
@@ -70,7 +73,7 @@ export function checkEnvironment(environment: Environment): Findings {
   return { wrong, missing, doubtful };
 }
 
-const findOddNames = (environment: Environment): string[] =>
+const findUnfit = (environment: Environment): string[] =>
   forms.flatMap(([name, form, message]) =>
     environment[name] === undefined || form.test(environment[name]) ? [] : [`${name} ${message}`],
   );

@@ -9,6 +9,8 @@ export type DeploymentSettings = Readonly<{
   eksAccessGroup: string;
   /** The AWS Parameters and Secrets extension, as CloudFormation takes a layer. */
   secretsExtensionLayer: string;
+  /** For how many seconds the extension remembers what it has read of a store; undefined for its own 300. */
+  secretsTtl: Readonly<Record<'secretsmanager' | 'ssm', string | undefined>>;
   /** The customer's key that the secrets are encrypted with; undefined for AWS' own. */
   secretsKmsKeyArn: string | undefined;
   /** Where the functions that talk to Kubernetes have their network interfaces; undefined for no VPC. */
@@ -19,13 +21,15 @@ export type DeploymentSettings = Readonly<{
   alarmTopicArn: string | undefined;
 }>;
 
-// AWS keeps the newest version's ARN in a public parameter for each architecture, in every region.
-const newestSecretsExtension = '{{resolve:ssm:/aws/service/aws-parameters-and-secrets-lambda-extension/arm64/latest}}';
+/** The newest version of the extension: AWS keeps its ARN in a public parameter for each architecture, in every region. */
+export const newestSecretsExtension =
+  '{{resolve:ssm:/aws/service/aws-parameters-and-secrets-lambda-extension/arm64/latest}}';
 
 const list = (item: RegExp, message: string) =>
   filled.check(
     z.refine((text) => splitList(text).length > 0 && splitList(text).every((part) => item.test(part)), message),
   );
+const extensionTtl = matching(/^(\d|[1-9]\d|[12]\d\d|300)$/, 'must be a whole number of seconds from 0 to 300');
 const atLeastOne = matching(/^[1-9]\d{0,5}$/, 'must be a whole number from 1 to 999999');
 
 const schema = z.object({
@@ -39,12 +43,11 @@ const schema = z.object({
     'sandbox-provisioner',
   ),
   SECRETS_EXTENSION_LAYER_ARN: withDefault(
-    matching(
-      /^(arn:[\w-]+:lambda:[\w-]+:\d{12}:layer:[\w-]+:\d+|\{\{resolve:ssm:.*\}\})$/,
-      "must be the ARN of a layer's version",
-    ),
+    matching(/^arn:[\w-]+:lambda:[\w-]+:\d{12}:layer:[\w-]+:\d+$/, "must be the ARN of a layer's version"),
     newestSecretsExtension,
   ),
+  SECRETS_MANAGER_TTL: z.optional(extensionTtl),
+  SSM_PARAMETER_STORE_TTL: z.optional(extensionTtl),
   SECRETS_KMS_KEY_ARN: z.optional(
     matching(/^arn:[\w-]+:kms:[\w-]+:\d{12}:key\/[\w-]+$/, 'must be the ARN of a key, not of an alias'),
   ),
@@ -84,6 +87,7 @@ export function readDeploymentSettings(
     eksAccessEntries: set.EKS_ACCESS_ENTRIES === 'true',
     eksAccessGroup: set.EKS_ACCESS_GROUP,
     secretsExtensionLayer: set.SECRETS_EXTENSION_LAYER_ARN,
+    secretsTtl: { secretsmanager: set.SECRETS_MANAGER_TTL, ssm: set.SSM_PARAMETER_STORE_TTL },
     secretsKmsKeyArn: set.SECRETS_KMS_KEY_ARN,
     vpc:
       set.VPC_SUBNET_IDS && set.VPC_SECURITY_GROUP_IDS

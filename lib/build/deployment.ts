@@ -153,7 +153,7 @@ function planFunction(
   }
   return {
     definition: {
-      environment,
+      environment: { ...environment, ...tellExtension(secrets, settings) },
       role,
       events: needs.includes('callers') && readAuthorizer(all) ? guard(events, all) : [...events],
       ...(secrets.length > 0 && { layers: [settings.secretsExtensionLayer] }),
@@ -214,6 +214,16 @@ function errorsAlarm(id: string, topicArn: string | undefined): Resources {
         OKActions: [topicArn],
       },
     },
+  };
+}
+
+/** What the extension finds in the environment of a function that reads these. */
+function tellExtension(secrets: Secret[], { secretsTtl }: DeploymentSettings): Environment {
+  const isRead = (wanted: Secret['store']) => secrets.some(({ store }) => store === wanted);
+  const { secretsmanager, ssm } = secretsTtl;
+  return {
+    ...(secretsmanager && isRead('secretsmanager') && { SECRETS_MANAGER_TTL: secretsmanager }),
+    ...(ssm && isRead('ssm') && { SSM_PARAMETER_STORE_TTL: ssm }),
   };
 }
 

@@ -3,7 +3,7 @@ import type { EKSClientConfig } from '@aws-sdk/client-eks';
 import { buildArtifact } from './bundle.ts';
 import { type Definition, type Deployment, type Event, type Need, planDeployment } from './deployment.ts';
 import { checkEnvironment, findOverLimits } from './deployment-checks.ts';
-import { readDeploymentSettings } from './deployment-settings.ts';
+import { newestSecretsExtension, readDeploymentSettings } from './deployment-settings.ts';
 import { fillInEksCluster } from './eks-cluster.ts';
 
 type Values = Record<string, string | number | null | undefined>;
@@ -36,6 +36,7 @@ type Serverless = {
     resources?: Deployment['resources'];
   };
 };
+type Options = { function?: string };
 type Utils = { log: { notice(message: string): void; warning(message: string): void } };
 
 /**
@@ -46,7 +47,7 @@ type Utils = { log: { notice(message: string): void; warning(message: string): v
 export default class BuildPlugin {
   readonly hooks: Record<string, () => Promise<void>>;
 
-  constructor(serverless: Serverless, _options: unknown, { log }: Utils) {
+  constructor(serverless: Serverless, options: Options, { log }: Utils) {
     serverless.configSchemaHandler.defineFunctionProperties('aws', {
       properties: { needs: { type: 'array', items: { enum: ['callers', 'kubernetes'] }, uniqueItems: true } },
     });
@@ -62,8 +63,11 @@ export default class BuildPlugin {
     this.hooks = {
       initialize: async () => {
         const command = serverless.processedInput.commands.join(' ');
-        const isDeploying = ['deploy', 'deploy function'].includes(command);
-        if (isDeploying || command === 'package') await prepare(serverless, isDeploying, log);
+        if (command === 'package') await prepare(serverless, { isDeploying: false }, log);
+        if (command === 'deploy') await prepare(serverless, { isDeploying: true }, log);
+        if (command === 'deploy function') {
+          await prepare(serverless, { isDeploying: true, onlyFunction: options.function }, log);
+        }
       },
       'before:package:createDeploymentArtifacts': bundle,
       'before:deploy:function:packageFunction': bundle,
@@ -72,7 +76,11 @@ export default class BuildPlugin {
 }
 
 /** Checks what is to be deployed, and writes into the service's definition what follows from it. */
-async function prepare(serverless: Serverless, isDeploying: boolean, log: Utils['log']): Promise<void> {
+async function prepare(
+  serverless: Serverless,
+  { isDeploying, onlyFunction }: { isDeploying: boolean; onlyFunction?: string | undefined },
+  log: Utils['log'],
+): Promise<void> {
   const { service } = serverless;
   const provider = serverless.getProvider('aws');
   const refuse = (problems: readonly string[]): never => {
@@ -99,6 +107,12 @@ async function prepare(serverless: Serverless, isDeploying: boolean, log: Utils[
   const deployment = planDeployment(Object.fromEntries(functions), environment, settings);
   const overLimits = findOverLimits(deployment);
   if (overLimits.length > 0) return refuse(overLimits);
+  if (onlyFunction !== undefined && deployment.functions[onlyFunction]?.layers?.includes(newestSecretsExtension)) {
+    // Lambda would refuse it, with the function's code changed already.
+    return refuse([
+      'SECRETS_EXTENSION_LAYER_ARN must be set to deploy one function alone: only CloudFormation finds the newest',
+    ]);
+  }
   for (const problem of missing) log.warning(`A deployment will be refused: ${problem}`);
   for (const doubt of doubtful) log.warning(doubt);
 

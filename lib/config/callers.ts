@@ -41,11 +41,11 @@ const isOrigin = (text: string) =>
 
 /** API Gateway fetches an issuer's keys over HTTPS only; on this machine, serverless-offline does without. */
 const issuerUrl = httpUrl.check(
-  z.refine(
-    (text) => !URL.canParse(text) || !/^http:\/\/(?!(localhost|127\.0\.0\.1|\[::1\])([:/]|$))/.test(text),
-    'must be an https:// URL',
-  ),
+  z.refine((text) => !URL.canParse(text) || isHttpsOrLocal(new URL(text)), 'must be an https:// URL'),
 );
+
+const isHttpsOrLocal = ({ protocol, hostname }: URL) =>
+  protocol === 'https:' || ['localhost', '127.0.0.1', '[::1]'].includes(hostname);
 
 /** The settings of callers. */
 export const callerSettings = {

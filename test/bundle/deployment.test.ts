@@ -103,6 +103,7 @@ describe('a package without any settings', () => {
   it('has a function for each of serverless.yml, in no VPC, without layers or reserved concurrency', () => {
     const lambdas = pick(template, 'AWS::Lambda::Function');
     expect(Object.keys(lambdas)).toEqual(names.map((name) => `${idOf(name)}LambdaFunction`));
+    expect(pick(template, 'AWS::Lambda::Version')).toEqual({});
     for (const name of names) {
       const properties = lambdas[`${idOf(name)}LambdaFunction`];
       expect(properties).toMatchObject({ Role: { 'Fn::GetAtt': [`${idOf(name)}Role`, 'Arn'] } });
@@ -188,6 +189,7 @@ describe('a package with everything set', () => {
       JWT_AUDIENCE: 'one,two',
       CORS_ALLOWED_ORIGINS: 'https://app.example',
       KUBECONFIG_SECRET_ID: 'kubeconfig',
+      SECRETS_MANAGER_TTL: '60',
       KUBECONFIG_CONTEXT: 'context',
       EKS_CLUSTER_NAME: 'cluster',
       EKS_ACCESS_ENTRIES: 'true',
@@ -220,9 +222,9 @@ describe('a package with everything set', () => {
         EKS_CLUSTER_CA: certificate,
       });
     }
-    expect(names.filter((name) => variables[name]?.KUBECONFIG_SECRET_ID === 'kubeconfig')).toEqual(
-      needing('kubernetes'),
-    );
+    for (const [setting, value] of Object.entries({ KUBECONFIG_SECRET_ID: 'kubeconfig', SECRETS_MANAGER_TTL: '60' })) {
+      expect(names.filter((name) => variables[name]?.[setting] === value)).toEqual(needing('kubernetes'));
+    }
   });
 
   it('gives layer, VPC, the right to read the secret and an access entry to those that talk to Kubernetes alone', () => {
@@ -306,53 +308,27 @@ describe('a package with everything set', () => {
 });
 
 describe('a deployment', () => {
-  const key = { PROVISIONER_API_KEY_SECRET_ID: 'key' };
-  const place = { NODE_HOST: '192.0.2.7' };
-
-  it.each<[string, string, Record<string, string>, RegExp[]]>([
-    ['without a key', 'deploy', place, [/^- there is no key to know callers by: set one of PROVISIONER_API_KEY,/m]],
-    ['with NODE_HOST left as it is', 'deploy', key, [/^- NODE_HOST is 'host\.docker\.internal', which only/m]],
-    ['without either', 'deploy', {}, [/^- there is no key/m, /^- NODE_HOST is/m]],
-    ['of one function, without a key', 'deploy function -f health', place, [/^- there is no key/m]],
-    ['of a package that is there, without a key', 'deploy --package .serverless', place, [/^- there is no key/m]],
-    [
-      'of a cluster that cannot be asked for, and for all else that is wrong',
-      'deploy',
-      { ...key, EKS_CLUSTER_NAME: 'cluster', EKS_ACCESS_ENTRIES: 'yes', SANDBOX_TTL_SECONDS: 'x' },
-      [
-        /^- EKS_ACCESS_ENTRIES must be/m,
-        /^- SANDBOX_TTL_SECONDS must be/m,
-        /^- NODE_HOST is/m,
-        /^- EKS_CLUSTER_NAME: 'cluster' could not be looked up \(.*set EKS_CLUSTER_ENDPOINT and EKS_CLUSTER_CA\.$/m,
-      ],
-    ],
-  ])(
-    'is refused %s',
-    async (_how, command, env, problems) => {
-      const { code, output } = await run(command, env);
-      expect(code).toBe(1);
-      expect(output).toContain('This cannot be deployed:');
-      for (const problem of problems) expect(output).toMatch(problem);
-    },
-    60_000,
-  );
-
-  it.each<[string, Record<string, string>, RegExp]>([
-    ['a wrong setting', { CLEANUP_CONCURRENCY: '0' }, /^- CLEANUP_CONCURRENCY must be a whole number/m],
-    ['a wrong setting of the deployment', { VPC_SUBNET_IDS: 'subnet-0a' }, /^- VPC_SUBNET_IDS needs VPC_SECURITY/m],
-    ['too large an environment', { KUBECONFIG_CONTENT: 'x'.repeat(4000) }, /^- KUBECONFIG_CONTENT is 4018 of the/m],
-  ])(
-    'is not even packaged with %s',
-    async (_what, env, problem) => {
-      const { code, output } = await run('package', { ...key, ...place, ...env });
-      expect(code).toBe(1);
+  it('is refused for all that is wrong with it, one of a package that is there too', async () => {
+    const { code, output } = await run('deploy --package .serverless', {
+      EKS_CLUSTER_NAME: 'cluster',
+      EKS_ACCESS_ENTRIES: 'yes',
+      SANDBOX_TTL_SECONDS: 'x',
+    });
+    expect(code).toBe(1);
+    expect(output).toContain('This cannot be deployed:');
+    for (const problem of [
+      /^- EKS_ACCESS_ENTRIES must be/m,
+      /^- SANDBOX_TTL_SECONDS must be/m,
+      /^- there is no key to know callers by: set one of PROVISIONER_API_KEY,/m,
+      /^- NODE_HOST is 'host\.docker\.internal', which only/m,
+      /^- EKS_CLUSTER_NAME: 'cluster' could not be looked up \(.*set EKS_CLUSTER_ENDPOINT and EKS_CLUSTER_CA\.$/m,
+    ]) {
       expect(output).toMatch(problem);
-    },
-    60_000,
-  );
+    }
+  }, 60_000);
 
-  it('goes on where AUTH is off in so many words, until it needs an account', async () => {
-    const { code, output } = await run('deploy function -f health', { ...place, AUTH: 'off' });
+  it('of one function goes on where AUTH is off in so many words, until it needs an account', async () => {
+    const { code, output } = await run('deploy function -f health', { NODE_HOST: '192.0.2.7', AUTH: 'off' });
     expect(code).toBe(1);
     expect(output).toContain('AUTH=off: anybody who knows the address of the API can use it');
     expect(output).not.toContain('This cannot be deployed');

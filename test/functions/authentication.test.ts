@@ -307,6 +307,7 @@ describe('where tokens are asked for', () => {
     ['no claims', {}],
     ['another issuer', { iss: 'https://issuer.example', aud: 'provisioner' }],
     ['another audience', { iss, aud: 'somebody' }],
+    ['an audience of two words', { iss, aud: 'somebody provisioner' }],
     ['an audience that begins so', { iss, aud: 'provisioner-2' }],
     ['a client, but another audience', { iss, aud: 'somebody', client_id: 'provisioner' }],
     ['no audience', { iss }],

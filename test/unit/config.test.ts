@@ -542,6 +542,12 @@ describe('the configuration', () => {
       { ...tokens, JWT_ISSUER: 'http://localhost.example' },
       'JWT_ISSUER must be an https:// URL',
     ],
+    ['one in capitals', { ...tokens, JWT_ISSUER: 'HTTP://issuer.example' }, 'JWT_ISSUER must be an https:// URL'],
+    [
+      'one that has the name of this machine for its user',
+      { ...tokens, JWT_ISSUER: 'http://localhost:1@issuer.example' },
+      'JWT_ISSUER must be an https:// URL',
+    ],
   ])('refuses %s', (_what, env, problem) => {
     expect(problemsOf(env)).toBe(`Misconfigured: ${problem}`);
     expect(() => loadAccessConfig(env)).toThrow(`Misconfigured: ${problem}`);

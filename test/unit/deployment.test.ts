@@ -85,6 +85,19 @@ describe('the environment of a deployed function', () => {
   });
 });
 
+describe('the extension', () => {
+  it('is told how long to remember, in the functions that read what is kept in that store', () => {
+    const secrets = { PROVISIONER_API_KEY_SECRET_ID: 's', KUBECONFIG_PARAMETER: 'p' };
+    const deployment = plan(secrets, { SECRETS_MANAGER_TTL: '0', SSM_PARAMETER_STORE_TTL: '60' });
+    expect(Object.fromEntries(names.map((name) => [name, deployment.functions[name]?.environment]))).toEqual({
+      'get-sandbox': { ...secrets, SECRETS_MANAGER_TTL: '0', SSM_PARAMETER_STORE_TTL: '60' },
+      fallback: { PROVISIONER_API_KEY_SECRET_ID: 's', SECRETS_MANAGER_TTL: '0' },
+      'cleanup-sandboxes': { KUBECONFIG_PARAMETER: 'p', SSM_PARAMETER_STORE_TTL: '60' },
+      health: {},
+    });
+  });
+});
+
 describe('the role of a function', () => {
   it('is its own, with nothing but the right to write its own log', () => {
     const { resources, functions: defined } = plan(complete);
@@ -311,6 +324,11 @@ describe('a deployment is refused', () => {
     ['they are to be told apart, but not how', { AUTH: 'required' }, [noKey]],
     ['they need not be told apart', { AUTH: 'off' }, []],
     ['there is a secret', { PROVISIONER_API_KEY_SECRET_ID: 's' }, []],
+    [
+      'there is the ARN of a secret',
+      { PROVISIONER_API_KEY_SECRET_ID: 'arn:aws:secretsmanager:eu-west-1:123456789012:secret:a/b-AbCd12' },
+      [],
+    ],
     ['there is a parameter', { PROVISIONER_API_KEY_PARAMETER: 'p' }, []],
     ['there is an issuer', { JWT_ISSUER: 'https://i.example', JWT_AUDIENCE: 'a' }, []],
   ])('without a key: %s', (_what, environment, missing) => {
@@ -356,12 +374,27 @@ describe('a deployment is refused', () => {
       { KUBECONFIG_SECRET_ID: 'arn:aws:ssm:eu-west-1:123456789012:parameter/a' },
       'KUBECONFIG_SECRET_ID must be the name or the whole ARN',
     ],
+    [
+      'an ARN that is not whole',
+      { KUBECONFIG_SECRET_ID: 'arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/kubeconfig' },
+      'KUBECONFIG_SECRET_ID must be the name or the whole ARN',
+    ],
     ['a variable of CloudFormation', { KUBECONFIG_SECRET_ID: `\${AWS::StackName}` }, 'KUBECONFIG_SECRET_ID must be'],
   ])('for %s', (_what, environment, problem) => {
     const { wrong, ...others } = checkEnvironment({ ...complete, ...environment });
     expect(others).toEqual({ missing: [], doubtful: [] });
     expect(wrong).toEqual([expect.stringContaining(problem)]);
     expect(wrong[0]).not.toContain('hunter2');
+  });
+
+  it('for an issuer of this machine, which API Gateway would refuse', () => {
+    const { PROVISIONER_API_KEY: _, ...rest } = complete;
+    const jwt = { JWT_ISSUER: 'http://localhost:8080', JWT_AUDIENCE: 'a' };
+    expect(checkEnvironment({ ...rest, ...jwt })).toEqual({
+      ...none,
+      wrong: ['JWT_ISSUER must be an https:// URL, as API Gateway asks'],
+    });
+    expect(checkEnvironment({ ...rest, ...jwt, JWT_ISSUER: 'HTTPS://i.example' })).toEqual(none);
   });
 
   it('for more than one key, and for a token without an issuer', () => {
@@ -420,6 +453,9 @@ describe('the settings of a deployment', () => {
     ],
     [{ SECRETS_KMS_KEY_ARN: 'arn:aws:kms:eu-west-1:123456789012:alias/x' }, 'SECRETS_KMS_KEY_ARN must be'],
     [{ SECRETS_KMS_KEY_ARN: '*' }, 'SECRETS_KMS_KEY_ARN must be'],
+    [{ SECRETS_EXTENSION_LAYER_ARN: '{{resolve:ssm:/x}}' }, 'SECRETS_EXTENSION_LAYER_ARN must'],
+    [{ SECRETS_MANAGER_TTL: '301' }, 'SECRETS_MANAGER_TTL must be a whole number of seconds from 0 to 300'],
+    [{ SSM_PARAMETER_STORE_TTL: '05' }, 'SSM_PARAMETER_STORE_TTL must be a whole number of seconds'],
     [{ ALARM_TOPIC_ARN: 'operators' }, 'ALARM_TOPIC_ARN must be'],
     [{ VPC_SUBNET_IDS: 'subnet-0a' }, 'VPC_SUBNET_IDS needs VPC_SECURITY_GROUP_IDS beside it'],
     [{ VPC_SECURITY_GROUP_IDS: 'sg-0a' }, 'VPC_SECURITY_GROUP_IDS needs VPC_SUBNET_IDS beside it'],
