@@ -250,8 +250,8 @@ export async function runChaos(cluster: TestCluster, seed: number, steps: number
     const { uid } = pod.metadata;
     if (how === 'hang') hung.add(uid);
     else if (!rules.endedAt.has(uid)) rules.endedAt.set(uid, clock.now());
-    const at = new Date(rules.endedAt.get(uid) ?? clock.now()).toISOString();
-    const terminated = { exitCode: 1, finishedAt: `${at.slice(0, 19)}Z`, startedAt: `${at.slice(0, 19)}Z` };
+    const at = new Date(rules.endedAt.get(uid) ?? clock.now()).toISOString().replace('.000', '');
+    const terminated = { exitCode: 1, startedAt: at, finishedAt: at };
     const container = {
       name: 'sandbox',
       image: 'x',
@@ -260,7 +260,7 @@ export async function runChaos(cluster: TestCluster, seed: number, steps: number
       restartCount: 0,
       state: { terminated },
     };
-    const condition = { type: 'Ready', status: 'False', lastTransitionTime: terminated.finishedAt };
+    const condition = { type: 'Ready', status: 'False', lastTransitionTime: at };
     const status = {
       hang: { phase: 'Pending' },
       fail: { phase: 'Failed', containerStatuses: [container] },
@@ -276,11 +276,8 @@ export async function runChaos(cluster: TestCluster, seed: number, steps: number
 
   /** Makes the sandbox as it is to be before a round. */
   async function prepare({ id, threadId, state, ttlSeconds, pod, isSeen }: Given): Promise<void> {
-    const clear = async () => {
-      await expectDone({ kind: 'destroy', id });
-      await kubernetes.remove('pods', `sandbox-${id}`, 0);
-    };
-    await clear();
+    await expectDone({ kind: 'destroy', id });
+    await kubernetes.remove('pods', `sandbox-${id}`, 0);
     const names = { sandboxId: id, threadId };
     if (state === 'both' || state === 'service') await kubernetes.create('services', originalService(names));
     if (state === 'both' || state === 'pod') await kubernetes.create('pods', originalPod(names, cluster.settings));
