@@ -349,6 +349,23 @@ const scenes = {
       ],
     };
   },
+  "the original's Service, found by two threads": (random: Random): Scene => {
+    const id = random.pick(sandboxIds);
+    const [first, second] = random.shuffle(threadIds) as [string, string];
+    const creates = [first, second].map(
+      (threadId): Action => ({ kind: 'create', id, threadId, ttlSeconds: undefined }),
+    );
+    const [one, other] = creates as [Action, Action];
+    return {
+      given: { id, threadId: first, state: 'service' },
+      jumpSeconds: random.integer(0, 10),
+      plays: [
+        [{ action: one, hold: { call: 'read service', side: 'answer', until: 'all' } }],
+        [{ action: other, after: 'held' }],
+        random.chance(0.5) ? [scriptPlay(random, useWeights, id, 'held')] : [],
+      ],
+    };
+  },
   'looked at, and nothing else': (random: Random): Scene => {
     const id = random.pick(sandboxIds);
     const look: Play = { action: { kind: 'get', id } };
