@@ -203,11 +203,18 @@ async function removeSandbox(
 const toOutcome = (deletion: Deletion, reason: RemoveReason): Outcome =>
   deletion === 'deleted' ? { deleted: reason } : { kept: deletion === 'gone' ? 'removed-meanwhile' : 'used-meanwhile' };
 
+/**
+ * Deletes a Pod that was listed without its Service. The Services were listed first: one that has an owner may have got it
+ * since, from a create that took it over. (For one that has none, its version tells.)
+ */
 async function removeOrphanPod(pod: V1Pod, reason: RemoveReason, cleanup: Cleanup): Promise<Deletion> {
-  if (reason !== 'stuck') return removePod(pod, cleanup);
-  const { name = '', uid = '' } = pod.metadata ?? {};
+  const { kubernetes, signal } = cleanup;
+  const { name = '', uid = '', labels } = pod.metadata ?? {};
   // Without grace: the kubelet that would confirm its end does not answer.
-  return cleanup.kubernetes.evictPod(name, uid, cleanup.signal);
+  if (reason === 'stuck') return kubernetes.evictPod(name, uid, signal);
+  if (isOwned(pod) && (await kubernetes.readService(serviceName(labels?.[sandboxIdLabel] ?? ''), signal)))
+    return 'changed';
+  return removePod(pod, cleanup);
 }
 
 /**

@@ -2,7 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { V1Pod, V1Service } from '@kubernetes/client-node';
 import type { Config } from './config.ts';
 import { describeFailure, KubernetesError, ProvisionerError } from './errors.ts';
-import { isUseDue } from './expiry.ts';
+import { findTtlSeconds, isUseDue } from './expiry.ts';
 import {
   findRetryDelay,
   isAlreadyExists,
@@ -381,7 +381,8 @@ async function adoptService(request: CreateSandboxRequest, operation: Operation)
   if (service === undefined) return undefined;
   requireSandbox(request, 'Service', service);
   requireThread(request, findThreadId(service, pod));
-  const ttlSeconds = request.ttlSeconds ?? config.sandboxTtlSeconds;
+  // Another request may have been faster, and have asked for a time.
+  const ttlSeconds = request.ttlSeconds ?? findTtlSeconds(service, config);
   const use = useAnnotations({ at: now(), requestId, ttlSeconds });
   const annotations = { [threadIdAnnotation]: request.threadId, ...use };
   // With the resource version that was judged: of two threads that both find no trace of another, one gets it.

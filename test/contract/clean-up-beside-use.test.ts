@@ -187,6 +187,25 @@ describe('A clean-up beside a use', () => {
     await expect(looking).rejects.toMatchObject({ outcome: 'not-found' });
   });
 
+  it("keeps the original provisioner's Pod that got a Service, and was taken over, between the two lists", async () => {
+    const request = { sandboxId: 'between', threadId: 'thread-a' };
+    const pod = originalPod(request, cluster.settings) as { metadata: object };
+    const annotations = { 'sandbox-provisioner/last-used-at': '2020-01-01T00:00:00Z' };
+    const made = await cluster.kubernetes.create('pods', { ...pod, metadata: { ...pod.metadata, annotations } });
+    const used = Promise.withResolvers<void>();
+    const listing = proxy.injectFault({ when: isList('pods'), action: { hold: used.promise }, times: 1 });
+
+    // It once took a Pod that has an owner at its word: that the Service which it had not seen was gone.
+    const cleaning = cleanUpSandboxes(operation('clean-up', new Date()));
+    await listing.firstHit();
+    await createSandbox(request, operation('create', new Date()));
+    used.resolve();
+    expect((await cleaning).deleted).toEqual({});
+    const { service, pod: left } = await find(request.sandboxId);
+    expect(left?.metadata).toMatchObject({ uid: made.metadata.uid, ownerReferences: [{ uid: service?.metadata.uid }] });
+    expect(left?.metadata.deletionTimestamp).toBeUndefined();
+  });
+
   it("keeps the original provisioner's Pod that a create has taken over since it was found without a Service", async () => {
     const request = { sandboxId: 'orphan', threadId: 'thread-a' };
     const pod = originalPod(request, cluster.settings) as { metadata: object };

@@ -84,6 +84,20 @@ describe('a create', () => {
     expectLeft(await world.create({ sandbox_id: sandboxId, thread_id: threadId }), day);
     expect(await annotationsOf(sandboxId)).toMatchObject({ 'sandbox-provisioner/ttl-seconds': String(day) });
   });
+
+  it('leaves what the original made the time that another create has asked for meanwhile', async () => {
+    const { sandboxId, threadId } = await world.givenOriginalSandbox();
+    const { hold, release } = latch();
+    const isReading = (call: KubernetesCall) =>
+      call.method === 'GET' && isFor(call, 'services') && isAbout(call, sandboxId);
+    const reading = world.proxy.injectFault({ when: isReading, action: { hold }, times: 1 });
+    const creating = world.create({ sandbox_id: sandboxId, thread_id: threadId });
+    // It has found that nobody noted a thread there; that is not so any more when it reads what there is.
+    await reading.firstHit();
+    expectLeft(await world.create({ sandbox_id: sandboxId, thread_id: threadId, ttl_seconds: 900 }), 900);
+    release();
+    expectLeft(await creating, 900);
+  });
 });
 
 describe('a renewal', () => {

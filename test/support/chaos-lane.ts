@@ -1,7 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Config, loadConfig } from '../../lib/config.ts';
 import { type Kubernetes, openKubernetes } from '../../lib/kubernetes.ts';
-import { type CallFault, type Step, scriptFault } from './chaos-script.ts';
+import type { ChaosClock } from './chaos-clock.ts';
+import { type CallFault, type Hold, heldCalls, type Step, scriptFault } from './chaos-script.ts';
 import type { TestCluster } from './cluster.ts';
 import { type FaultAction, type KubernetesCall, kubernetesStatus, startKubernetesProxy } from './kubernetes-proxy.ts';
 
@@ -12,18 +13,26 @@ import { type FaultAction, type KubernetesCall, kubernetesStatus, startKubernete
 export type Lane = {
   readonly kubernetes: Kubernetes;
   readonly config: Config;
-  /** From now on the calls are this step's: they fail as the script says; `timeOut` is called at the call that is cut so. */
-  begin(step: Step, timeOut: () => void): void;
+  /**
+   * From now on the calls are this step's: they fail as the script says; `timeOut` is called at the call that is cut so, and
+   * what is held waits for `untilReleased`.
+   */
+  begin(step: Step, timeOut: () => void, untilReleased: (until: Hold['until']) => Promise<void>): void;
   /** From now on nothing fails. */
   beginUntroubled(): void;
-  /** When no call can take effect any more: what was done to the step's calls. */
-  end(): Promise<readonly string[]>;
+  /** When no call can take effect any more: how many there were, and what was done to them. */
+  end(): Promise<{ readonly calls: number; readonly faults: readonly string[] }>;
   close(): Promise<void>;
 };
 
-/** Opens a lane to the cluster; the faults are those of the seed's script. */
-export async function openLane(cluster: TestCluster, settings: Record<string, string>, seed: number): Promise<Lane> {
-  const proxy = await startKubernetesProxy(cluster.access);
+/** Opens a lane to the cluster, whose times are the clock's there; the faults are those of the seed's script. */
+export async function openLane(
+  cluster: TestCluster,
+  clock: ChaosClock,
+  settings: Record<string, string>,
+  seed: number,
+): Promise<Lane> {
+  const proxy = await startKubernetesProxy(cluster.access, clock.translate);
   const config = loadConfig({ ...settings, KUBECONFIG_PATH: proxy.kubeconfig, KUBECONFIG_WAIT_SECONDS: '0' });
   const kubernetes = await openKubernetes(config, AbortSignal.timeout(5_000));
   let faults: string[] = [];
@@ -49,27 +58,13 @@ export async function openLane(cluster: TestCluster, settings: Record<string, st
   return {
     kubernetes,
     config,
-    begin(step, timeOut) {
+    begin(step, timeOut, untilReleased) {
+      const held = new Set<string>();
       const occurrences = new Map<string, number>();
       const again = new Map<string, FaultAction>();
       let calls = 0;
       let isDead = false;
-      begin((call) => {
-        calls += 1;
-        if (isDead) return { cut: 'before' };
-        const name = describeCall(call, cluster.namespace);
-        if (step.cut !== undefined && calls === step.cut.atCall) {
-          const { how, takesEffect } = step.cut;
-          isCut = true;
-          faults.push(`${how} at ${name}${takesEffect ? ', which takes effect' : ''}`);
-          if (how === 'death') {
-            isDead = true;
-            return { cut: takesEffect ? 'after' : 'before' };
-          }
-          timeOut();
-          // A call that is delayed is dropped once its caller is gone.
-          return { delayMs: takesEffect ? 0 : 5 };
-        }
+      function decideFault(name: string): FaultAction | undefined {
         const repeated = again.get(name);
         again.delete(name);
         if (repeated !== undefined) return repeated;
@@ -82,6 +77,35 @@ export async function openLane(cluster: TestCluster, settings: Record<string, st
         const action = actionOf(fault);
         if ('twice' in fault && fault.twice) again.set(name, action);
         return action;
+      }
+      /** Whether the call is the one at which the step ends. */
+      function isCutAt(name: string): boolean {
+        const { atCall } = step.cut ?? {};
+        return typeof atCall === 'string' ? heldCalls[atCall].test(name) && !isCut : atCall === calls;
+      }
+      begin((call) => {
+        calls += 1;
+        if (isDead) return { cut: 'before' };
+        const name = describeCall(call, cluster.namespace);
+        if (step.cut !== undefined && isCutAt(name)) {
+          const { how, takesEffect } = step.cut;
+          isCut = true;
+          faults.push(`${how} at ${name}${takesEffect ? ', which takes effect' : ''}`);
+          if (how === 'death') {
+            isDead = true;
+            return { cut: takesEffect ? 'after' : 'before' };
+          }
+          timeOut();
+          // A call that is delayed is dropped once its caller is gone.
+          return { delayMs: takesEffect ? 0 : 5 };
+        }
+        const fault = decideFault(name);
+        if (step.hold === undefined || !heldCalls[step.hold.call].test(name) || held.has(name)) return fault;
+        const { side, until } = step.hold;
+        held.add(name);
+        faults.push(`held ${name}, ${side}`);
+        if (side === 'call') return { hold: () => untilReleased(until), ...(fault && { afterwards: fault }) };
+        return fault ?? { holdAnswer: () => untilReleased(until) };
       });
     },
     beginUntroubled() {
@@ -93,7 +117,7 @@ export async function openLane(cluster: TestCluster, settings: Record<string, st
       const isQuiet = (call: KubernetesCall) =>
         call.cut || call.status !== undefined || call.clusterStatus !== undefined;
       while (!proxy.calls.every(isQuiet)) await wait(1);
-      return faults;
+      return { calls: proxy.calls.length, faults };
     },
     close: () => proxy.close(),
   };

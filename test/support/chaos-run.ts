@@ -1,13 +1,15 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { cleanUpSandboxes } from '../../lib/cleanup.ts';
+import { type CleanupReport, cleanUpSandboxes } from '../../lib/cleanup.ts';
 import { ProvisionerError } from '../../lib/errors.ts';
 import { createSandbox, destroySandbox, getSandbox, listSandboxes, renewSandbox } from '../../lib/sandboxes.ts';
+import { createChaosClock } from './chaos-clock.ts';
 import { type Lane, openLane } from './chaos-lane.ts';
 import {
   type Answer,
   belongs,
   checkRound,
   foretellCleanUp,
+  isStranded,
   type Rules,
   type Seen,
   type Snapshot,
@@ -16,8 +18,9 @@ import {
 } from './chaos-model.ts';
 import {
   type Action,
-  createRandom,
   fiberCount,
+  type Given,
+  type Hold,
   type Round,
   type Step,
   sandboxIds,
@@ -29,23 +32,33 @@ import { makeNamespace, type TestCluster } from './cluster.ts';
 import { type KubernetesObject, openKubernetesClient } from './kubernetes-client.ts';
 import { originalPod, originalService } from './original.ts';
 
-/** What a run did; `kinds` says how often what was answered how. */
+type Counts = Record<string, number>;
+
+/** What a run did. */
 export type ChaosReport = {
   steps: number;
   rounds: number;
-  faults: number;
+  /** How often the faults stopped, and all was compared. */
   settled: number;
-  kinds: Record<string, number>;
+  /** Calls to Kubernetes, and what was done to them, by kind. */
+  calls: number;
+  faults: Counts;
+  /** How often what was answered how. */
+  kinds: Counts;
+  /** What all clean-ups together did, by reason. */
+  deleted: Counts;
+  kept: Counts;
+  adopted: number;
 };
-
-/** Longer than any run: what has ended is kept. */
-const never = 999_999_999;
 
 /** After how many steps the faults stop, and all is compared. */
 const settleEverySteps = 100;
 
 /** How many rounds a failure shows. */
 const shownRounds = 8;
+
+/** How long a call may be held at most, and how long another sequence waits for that, in milliseconds. */
+const heldMs = 400;
 
 /**
  * Does so many steps of the seed's script to the cluster and compares all along what is answered, and what is there, with
@@ -57,50 +70,131 @@ const shownRounds = 8;
  */
 export async function runChaos(cluster: TestCluster, seed: number, steps: number): Promise<ChaosReport> {
   const { kubernetes } = cluster;
+  const clock = createChaosClock();
   const settings = {
     ...cluster.settings,
     K8S_NAMESPACE: cluster.namespace,
     SANDBOX_TTL_SECONDS: String(times.defaultTtl),
     SANDBOX_ORPHAN_GRACE_SECONDS: String(times.orphanGrace),
-    // These go by the cluster's clock, which does not jump with ours: what has ended is kept for ever, or not at all.
-    SANDBOX_FAILED_RETENTION_SECONDS: String(createRandom(`${seed} settings`).chance(0.5) ? 0 : never),
-    SANDBOX_PENDING_TIMEOUT_SECONDS: String(never),
+    SANDBOX_FAILED_RETENTION_SECONDS: String(times.failedRetention),
+    SANDBOX_PENDING_TIMEOUT_SECONDS: String(times.pendingTimeout),
+    SANDBOX_MAX_LIFETIME_SECONDS: String(times.maxLifetime),
   };
-  const lanes = await Promise.all(Array.from({ length: fiberCount }, () => openLane(cluster, settings, seed)));
-  const rules: Rules & { failedByHand: Set<string> } = {
-    failedRetentionSeconds: Number(settings.SANDBOX_FAILED_RETENTION_SECONDS),
+  const lanes = await Promise.all(
+    Array.from({ length: fiberCount }, (_, index) =>
+      // One after the other, what is removed last was judged long ago.
+      openLane(cluster, clock, { ...settings, CLEANUP_CONCURRENCY: index % 2 === 0 ? '10' : '1' }, seed),
+    ),
+  );
+  const rules: Rules & { endedAt: Map<string, number> } = {
     keepsPhase: !(await hasNode(cluster)),
-    failedByHand: new Set(),
+    endedAt: new Map(),
     threadOfService: new Map(),
   };
-  const report: ChaosReport = { steps: 0, rounds: 0, faults: 0, settled: 0, kinds: {} };
+  const report: ChaosReport = {
+    ...{ steps: 0, rounds: 0, settled: 0, calls: 0, adopted: 0 },
+    ...{ faults: {}, kinds: {}, deleted: {}, kept: {} },
+  };
+  /** Pods that were sent back to `Pending`, by UID. */
+  const hung = new Set<string>();
   const trace: string[][] = [];
-  let clock = Date.now();
   let settleCalls = 0;
 
   async function look(): Promise<Snapshot> {
     const services = await kubernetes.list('services');
-    return seeSandboxes(services, await kubernetes.list('pods'));
+    return seeSandboxes(services, await kubernetes.list('pods'), clock);
   }
 
-  async function take(step: Step, lane: Lane): Promise<Taken> {
-    await wait(step.waitMs);
-    const timeOut = new AbortController();
-    const startedAt = performance.now();
-    const started = clock;
-    const requestId = `${seed}-${step.number}`;
-    lane.begin(step, () => timeOut.abort());
-    const answer = await act(step.action, lane, requestId, timeOut.signal);
-    const answeredAt = performance.now();
-    const faults = await lane.end();
+  /** Once no Pod is about to run by itself. */
+  async function lookAtRest(): Promise<Snapshot> {
+    for (;;) {
+      const seen = await look();
+      const isStarting = [...seen.values()].some(
+        ({ pod }) => pod?.phase === 'Pending' && !pod.isTerminating && !hung.has(pod.uid),
+      );
+      if (!isStarting || !cluster.isEmbedded) return seen;
+      await wait(50);
+    }
+  }
+
+  /** A sequence of a round: through, or held, and then maybe until all others are through. */
+  type Fiber = { isDone: boolean; answers: number; held: Hold['until'] | undefined };
+  let fibers: Fiber[] = [];
+
+  const soon = async (isSo: () => boolean): Promise<void> => {
+    for (const end = performance.now() + heldMs; !isSo() && performance.now() < end; ) await wait(1);
+  };
+
+  async function untilReleased(fiber: Fiber, until: Hold['until']): Promise<void> {
+    const others = fibers.filter((other) => other !== fiber);
+    const sum = () => others.reduce((total, { answers }) => total + answers, 0);
+    const first = sum();
+    const areThrough = () => others.every(({ isDone, held }) => isDone || held === 'all');
+    fiber.held = until;
+    await soon(
+      {
+        all: areThrough,
+        one: () => areThrough() || sum() > first,
+        held: () => others.some(({ held }) => held === 'all'),
+      }[until],
+    );
+    fiber.held = undefined;
+  }
+
+  /** What is under way and has little time: much time passes only when there is nothing. */
+  let underWay = 0;
+  let passing: Promise<void> | undefined;
+
+  async function within<T>(kind: Action['kind'], work: () => Promise<T>): Promise<T> {
+    if (kind === 'clean-up') return work();
+    while (passing !== undefined) await passing;
+    if (kind !== 'pass') {
+      underWay += 1;
+      return work().finally(() => {
+        underWay -= 1;
+      });
+    }
+    const { promise, resolve } = Promise.withResolvers<void>();
+    passing = promise;
+    while (underWay > 0) await wait(1);
+    return work().finally(() => {
+      passing = undefined;
+      resolve();
+    });
+  }
+
+  async function take(step: Step, lane: Lane, fiber: Fiber): Promise<Taken> {
+    if (step.after === 'held') {
+      const others = fibers.filter((other) => other !== fiber);
+      await soon(() => others.some(({ held, isDone }) => held !== undefined || (isDone && others.length === 1)));
+    } else {
+      await wait(step.after);
+    }
     const { number, action } = step;
-    const quietAt = performance.now();
-    return { step: number, action, requestId, clock: started, startedAt, answeredAt, quietAt, answer, faults };
+    return within(action.kind, async () => {
+      const timeOut = new AbortController();
+      const startedAt = performance.now();
+      const startClock = clock.now();
+      const requestId = `${seed}-${number}`;
+      lane.begin(
+        step,
+        () => timeOut.abort(),
+        (until) => untilReleased(fiber, until),
+      );
+      const answer = await act(action, lane, requestId, timeOut.signal);
+      const answeredAt = performance.now();
+      const clockAfter = clock.now();
+      fiber.answers += 1;
+      const { calls, faults } = await lane.end();
+      const quietAt = performance.now();
+      const when = { clock: startClock, clockAfter, startedAt, answeredAt, quietAt };
+      return { step: number, action, requestId, ...when, answer, calls, faults };
+    });
   }
 
   async function act(action: Action, lane: Lane, requestId: string, signal: AbortSignal): Promise<Answer> {
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(20_000)]);
-    const operation = { ...lane, signal: deadline, now: () => new Date(clock), requestId };
+    const operation = { ...lane, signal: deadline, now: () => new Date(clock.now()), requestId };
     try {
       switch (action.kind) {
         case 'create': {
@@ -117,79 +211,121 @@ export async function runChaos(cluster: TestCluster, seed: number, steps: number
           await destroySandbox(action.id, operation);
           return { done: true };
         case 'clean-up': {
-          const { failed } = await cleanUpSandboxes({ ...operation, stop: deadline });
-          return { failedCleanUps: Object.values(failed).reduce((sum, number) => sum + number, 0) };
+          const cleaned = await cleanUpSandboxes({ ...operation, stop: deadline });
+          countCleanUp(cleaned);
+          return { report: cleaned };
         }
         case 'kill':
-          await kubernetes.remove('pods', `sandbox-${action.id}`, 0);
-          return { done: true };
         case 'fail':
-          await declareFailed(action.id);
+        case 'evict':
+        case 'hang':
+          await harmPod(action.id, action.kind);
           return { done: true };
         case 'tick':
-          clock += times.tick * 1000;
+          clock.goOn(times.tick);
+          return { done: true };
+        case 'pass':
+          clock.goOn(action.seconds);
           return { done: true };
       }
     } catch (error) {
-      if (!(error instanceof ProvisionerError)) throw error;
-      return { error: error.outcome, detail: error.message };
+      if (error instanceof ProvisionerError) return { error: error.outcome, detail: error.message };
+      return { error: 'unexpected', detail: (error as Error).stack ?? String(error) };
     }
   }
 
-  async function declareFailed(id: string): Promise<void> {
-    const pod = await kubernetes.find('pods', `sandbox-${id}`);
-    if (pod === undefined) return;
-    rules.failedByHand.add(pod.metadata.uid);
-    const { status } = await kubernetes.request(
-      'PATCH',
-      `/api/v1/namespaces/${cluster.namespace}/pods/sandbox-${id}/status`,
-      { metadata: { uid: pod.metadata.uid }, status: { phase: 'Failed' } },
-    );
+  function countCleanUp({ deleted, kept, adopted }: CleanupReport): void {
+    for (const [reason, number] of Object.entries(deleted)) count(report.deleted, reason, number);
+    for (const [reason, number] of Object.entries(kept)) count(report.kept, reason, number);
+    report.adopted += adopted;
+  }
+
+  /** By hand: the Pod is deleted, or it has ended or does not run (any more). */
+  async function harmPod(id: string, how: 'kill' | 'fail' | 'evict' | 'hang'): Promise<void> {
+    const name = `sandbox-${id}`;
+    if (how === 'kill') return kubernetes.remove('pods', name, 0);
+    const pod = await kubernetes.find('pods', name);
+    // One that waits to run is not taken back by hand: its kubelet is about to start it.
+    if (pod === undefined || (how === 'hang' && pod.status?.phase !== 'Running')) return;
+    const { uid } = pod.metadata;
+    if (how === 'hang') hung.add(uid);
+    else if (!rules.endedAt.has(uid)) rules.endedAt.set(uid, clock.now());
+    const at = new Date(rules.endedAt.get(uid) ?? clock.now()).toISOString().replace('.000', '');
+    const terminated = { exitCode: 1, startedAt: at, finishedAt: at };
+    const container = {
+      name: 'sandbox',
+      image: 'x',
+      imageID: '',
+      ready: false,
+      restartCount: 0,
+      state: { terminated },
+    };
+    const condition = { type: 'Ready', status: 'False', lastTransitionTime: at };
+    const status = {
+      hang: { phase: 'Pending' },
+      fail: { phase: 'Failed', containerStatuses: [container] },
+      evict: { phase: 'Failed', reason: 'Evicted', containerStatuses: [], conditions: [condition] },
+    }[how];
+    const path = `/api/v1/namespaces/${cluster.namespace}/pods/${name}/status`;
+    const answer = await kubernetes.request('PATCH', path, { metadata: { uid }, status });
     // It may be another one by now, or none.
-    if (status >= 300 && ![404, 409, 422].includes(status))
-      throw new Error(`could not declare a Pod Failed: ${status}`);
+    if (answer.status >= 300 && ![404, 409, 422].includes(answer.status)) {
+      throw new Error(`could not ${how} a Pod: ${answer.status} ${JSON.stringify(answer.body)}`);
+    }
   }
 
-  /** What the original provisioner made, or what is left of it. */
-  async function plantOriginal({ original }: Round, before: Snapshot): Promise<void> {
-    if (original === undefined) return;
-    const { id, threadId, parts } = original;
-    const seen = before.get(id) as Seen;
-    if (seen.service !== undefined || seen.pod !== undefined) return;
+  /** Makes the sandbox as it is to be before a round. */
+  async function prepare({ id, threadId, state, ttlSeconds, pod, isSeen }: Given): Promise<void> {
+    await expectDone({ kind: 'destroy', id });
+    await kubernetes.remove('pods', `sandbox-${id}`, 0);
     const names = { sandboxId: id, threadId };
-    if (parts !== 'pod') await kubernetes.create('services', originalService(names));
-    if (parts !== 'service') await kubernetes.create('pods', originalPod(names, cluster.settings));
+    if (state === 'both' || state === 'service') await kubernetes.create('services', originalService(names));
+    if (state === 'both' || state === 'pod') await kubernetes.create('pods', originalPod(names, cluster.settings));
+    if (state === 'whole' || state === 'destroyed') await expectDone({ kind: 'create', id, threadId, ttlSeconds });
+    const needsRunning = pod === 'hang' || state === 'destroyed';
+    if (needsRunning && !rules.keepsPhase) return;
+    if (needsRunning) await lookAtRest();
+    if (pod !== undefined) await harmPod(id, pod);
+    if (state === 'destroyed') await expectDone({ kind: 'destroy', id });
+    if (isSeen) await expectExactCleanUp(await lookAtRest());
   }
 
-  async function playRound(round: Round, before: Snapshot): Promise<Snapshot> {
-    clock += round.jumpSeconds * 1000;
-    await plantOriginal(round, before);
-    const start = round.original === undefined ? before : await look();
+  async function expectDone(action: Action): Promise<void> {
+    const answer = await callUntroubled(action);
+    if ('error' in answer) fail([`could not be prepared: ${JSON.stringify(action)}: ${JSON.stringify(answer)}`]);
+  }
+
+  async function playRound(round: Round): Promise<void> {
+    const { number, scene, given, jumpSeconds } = round;
+    if (given !== undefined) await prepare(given);
+    clock.goOn(jumpSeconds);
+    const before = await look();
     const startedAt = performance.now();
     const taken: Taken[] = [];
+    fibers = round.fibers.map(() => ({ isDone: false, answers: 0, held: undefined }));
     await Promise.all(
-      round.fibers.map(async (steps, index) => {
-        for (const step of steps) taken.push(await take(step, lanes[index] as Lane));
+      round.fibers.map(async (sequence, index) => {
+        const fiber = fibers[index] as Fiber;
+        for (const step of sequence) taken.push(await take(step, lanes[index] as Lane, fiber));
+        fiber.isDone = true;
       }),
     );
     const after = await look();
-    for (const { action, answer, faults } of taken) {
-      const kind = `${action.kind} ${'error' in answer ? answer.error : 'ok'}`;
-      report.kinds[kind] = (report.kinds[kind] ?? 0) + 1;
-      report.faults += faults.length;
+    for (const { action, answer, calls, faults } of taken) {
+      count(report.kinds, `${action.kind} ${'error' in answer ? answer.error : 'ok'}`);
+      report.calls += calls;
+      for (const fault of faults) count(report.faults, fault.split(' ')[0] as string);
     }
     report.steps += taken.length;
     report.rounds += 1;
-    const { number, jumpSeconds, original } = round;
-    const planted = original && `, the original leaves ${original.parts} of ${original.id} for ${original.threadId}`;
+    const made = given && `; given: ${Object.values(given).join(' ')}`;
     note(
-      `round ${number}: ${jumpSeconds} s later${planted ?? ''}`,
-      ...describeSnapshot('before', start, clock),
+      `round ${number}: ${scene}${made ?? ''}; ${jumpSeconds} s later`,
+      ...describeSnapshot('before', before, clock.now()),
       ...taken.sort((one, other) => one.startedAt - other.startedAt).map((one) => describeTaken(one, startedAt)),
-      ...describeSnapshot('after', after, clock),
+      ...describeSnapshot('after', after, clock.now()),
     );
-    fail(checkRound(start, taken, after, clock, rules));
-    return after;
+    fail(checkRound(before, taken, after, rules));
   }
 
   function note(...lines: string[]): void {
@@ -221,7 +357,7 @@ export async function runChaos(cluster: TestCluster, seed: number, steps: number
     const compare = (after: Snapshot) =>
       sandboxIds.flatMap((id) => {
         const [old, seen] = [before.get(id) as Seen, after.get(id) as Seen];
-        const verdict = foretellCleanUp(old, clock, rules);
+        const verdict = foretellCleanUp(old, clock.now(), rules);
         if (verdict === 'either') return [];
         const objects = [
           ['Service', old.service?.uid, seen.service?.uid],
@@ -239,17 +375,26 @@ export async function runChaos(cluster: TestCluster, seed: number, steps: number
       await wait(attempt * 25);
       after = await look();
     }
-    note('a clean-up', ...describeSnapshot('before', before, clock), ...describeSnapshot('after', after, clock));
-    fail([...compare(after), ...('failedCleanUps' in answer && answer.failedCleanUps === 0 ? [] : ['it failed'])]);
+    note(
+      'a clean-up',
+      ...describeSnapshot('before', before, clock.now()),
+      ...describeSnapshot('after', after, clock.now()),
+    );
+    fail([
+      ...compare(after),
+      ...('report' in answer && Object.keys(answer.report.failed).length === 0
+        ? []
+        : [`it failed: ${JSON.stringify(answer)}`]),
+    ]);
     return after;
   }
 
   /** The faults have stopped: time passes, one clean-up runs, and what is left must be whole and answer. */
-  async function settle(before: Snapshot): Promise<Snapshot> {
+  async function settle(): Promise<void> {
     // The first only stamps what the original provisioner left; for all others it is one of many.
-    await expectExactCleanUp(before);
-    clock += (times.orphanGrace + 1) * 1000;
-    const left = await expectExactCleanUp(await look());
+    await expectExactCleanUp(await lookAtRest());
+    clock.goOn(times.orphanGrace + 1);
+    const left = await expectExactCleanUp(await lookAtRest());
     const live = sandboxIds.filter((id) => left.get(id)?.service !== undefined);
     const wrong: string[] = [];
     const listed = await callUntroubled({ kind: 'list' });
@@ -266,7 +411,7 @@ export async function runChaos(cluster: TestCluster, seed: number, steps: number
       if (!belongs(pod, service)) wrong.push(`${id}: there is a Service without a Pod`);
       if (!('view' in found) || !isAt(found.view, service.nodePort)) wrong.push(`${id}: lives, and is not found`);
       const owner = service.threadId ?? pod?.threadId ?? threadIds[0];
-      for (const threadId of threadIds) {
+      for (const threadId of isStranded(pod, service.threadId) ? [] : threadIds) {
         const answer = await callUntroubled({ kind: 'create', id, threadId, ttlSeconds: undefined });
         const isWanted =
           threadId === owner
@@ -275,25 +420,49 @@ export async function runChaos(cluster: TestCluster, seed: number, steps: number
         if (!isWanted) wrong.push(`${id}: is ${owner}'s, and a create of ${threadId} gets ${JSON.stringify(answer)}`);
       }
     }
-    report.settled += 1;
     fail(wrong);
-    return look();
+    await expectRemovals();
+    report.settled += 1;
+  }
+
+  /** Each reason to remove a sandbox is one, with nothing failing. */
+  async function expectRemovals(): Promise<void> {
+    const removed = { ...report.deleted };
+    const ttlSeconds = times.longTtl;
+    const [lost, left, ended, hanging, old, unused] = sandboxIds;
+    const threadId = threadIds[0];
+    await prepare({ id: left, threadId, state: 'pod', isSeen: true });
+    await prepare({ id: lost, threadId, ttlSeconds, state: 'whole', pod: 'kill' });
+    await prepare({ id: ended, threadId, ttlSeconds, state: 'whole', pod: 'fail' });
+    await prepare({ id: hanging, threadId, ttlSeconds, state: 'whole', pod: 'hang' });
+    clock.goOn(times.pendingTimeout);
+    await expectExactCleanUp(await lookAtRest());
+    await prepare({ id: unused, threadId, state: 'whole' });
+    await prepare({ id: old, threadId, ttlSeconds, state: 'whole' });
+    clock.goOn(times.maxLifetime);
+    await expectExactCleanUp(await lookAtRest());
+    const reasons = ['service-without-pod', 'pod-without-service', 'expired', 'too-old'];
+    if (rules.keepsPhase) reasons.push('ended', 'never-ran');
+    fail(reasons.filter((one) => report.deleted[one] === removed[one]).map((one) => `nothing was removed as ${one}`));
   }
 
   try {
     const checkStrangers = await plantStrangers(cluster);
-    let seen = await look();
     for (let round = 1, settledAt = 0; report.steps < steps; round += 1) {
-      seen = await playRound(scriptRound(seed, round, report.steps), seen);
+      await playRound(scriptRound(seed, round, report.steps));
       if (report.steps - settledAt < settleEverySteps && report.steps < steps) continue;
       settledAt = report.steps;
-      seen = await settle(seen);
+      await settle();
       fail(await checkStrangers());
     }
     return report;
   } finally {
     await Promise.all(lanes.map((lane) => lane.close()));
   }
+}
+
+function count(counts: Counts, what: string, number = 1): void {
+  counts[what] = (counts[what] ?? 0) + number;
 }
 
 const isAt = (view: { sandbox_url: string }, nodePort: number) => new URL(view.sandbox_url).port === String(nodePort);

@@ -38,8 +38,9 @@ export type FaultAction =
     }
   /** The connection is cut, before the cluster has seen the call or after it has done what was asked. */
   | { readonly cut: 'before' | 'after' }
-  /** The cluster does what was asked; its answer comes this much later. */
+  /** The cluster does what was asked; its answer comes this much later, or once the promise that the function gives resolves. */
   | { readonly delayAnswerMs: number }
+  | { readonly holdAnswer: () => Promise<unknown> }
   /** The cluster is asked; its answer is changed on the way back. */
   | { readonly rewrite: (answer: KubernetesAnswer) => KubernetesAnswer };
 
@@ -84,8 +85,11 @@ export function kubernetesStatus(code: number, reason: string, message: string, 
   return { status: code, headers: { 'content-type': 'application/json' }, text: JSON.stringify(status) };
 }
 
-/** Starts a proxy in front of the cluster, on a free port of 127.0.0.1. */
-export async function startKubernetesProxy(cluster: KubernetesAddress): Promise<KubernetesProxy> {
+/** Starts a proxy in front of the cluster, on a free port of 127.0.0.1, which shows every answer of it as `translate` gives it. */
+export async function startKubernetesProxy(
+  cluster: KubernetesAddress,
+  translate: (answer: KubernetesAnswer) => KubernetesAnswer = (answer) => answer,
+): Promise<KubernetesProxy> {
   const folder = mkdtempSync(path.join(tmpdir(), 'kubernetes-proxy-'));
   const kubeconfig = path.join(folder, 'kubeconfig');
   const calls: KubernetesCall[] = [];
@@ -135,15 +139,17 @@ export async function startKubernetesProxy(cluster: KubernetesAddress): Promise<
       if (action !== undefined && 'answer' in action) {
         answer = action.answer;
       } else {
-        answer = await sendToKubernetes(cluster, {
+        const sent = await sendToKubernetes(cluster, {
           method: call.method,
           path: request.url ?? '/',
           headers: forwardedHeaders(request.headers),
           text: call.body,
         });
+        answer = translate(sent);
         call.clusterStatus = answer.status;
         if (action !== undefined && 'cut' in action) throw new Error('cut by a fault');
         if (action !== undefined && 'delayAnswerMs' in action) await pause(action.delayAnswerMs, gone.signal);
+        if (action !== undefined && 'holdAnswer' in action) await action.holdAnswer();
         if (action !== undefined && 'rewrite' in action) answer = action.rewrite(answer);
       }
       call.status = answer.status;
