@@ -8,7 +8,11 @@ import { type ApiServer, answerJson, startApiServer, writeKubeconfig } from '../
 import { type Answer, apiKey, askingFunctions, call, callWith, list, startCold } from './handlers.ts';
 
 const json = { 'content-type': 'application/json' };
-const empty = { kind: 'ServiceList', apiVersion: 'v1', metadata: {}, items: [] };
+const empty = (url: string) => ({
+  kind: url.includes('/pods') ? 'PodList' : 'ServiceList',
+  apiVersion: 'v1',
+  items: [],
+});
 const noSandboxes = { status: 200, headers: json, body: { sandboxes: [], count: 0 } };
 const refused = {
   status: 401,
@@ -21,7 +25,7 @@ const sessionToken = keepSecret('the-session-token-of-the-function');
 let api: ApiServer;
 let kubeconfig: string;
 beforeEach(async () => {
-  api = await startApiServer((_request, response) => answerJson(response, empty));
+  api = await startApiServer(({ url }, response) => answerJson(response, empty(url)));
   kubeconfig = await writeKubeconfig({ server: api.url });
 });
 afterEach(() => {

@@ -4,7 +4,11 @@ import { type ApiServer, answerJson, startApiServer, writeKubeconfig } from '../
 import { type Answer, call, create, type FunctionName, startCold } from './handlers.ts';
 
 const json = { 'content-type': 'application/json' };
-const empty = { kind: 'ServiceList', apiVersion: 'v1', metadata: {}, items: [] };
+const empty = (url: string) => ({
+  kind: url.includes('/pods') ? 'PodList' : 'ServiceList',
+  apiVersion: 'v1',
+  items: [],
+});
 const origin = 'https://app.example';
 const granted = {
   'access-control-allow-origin': origin,
@@ -19,7 +23,7 @@ const refused = { status: 403, headers: json, body: { detail: 'Calls from web pa
 let api: ApiServer;
 let kubeconfig: string;
 beforeEach(async () => {
-  api = await startApiServer((_request, response) => answerJson(response, empty));
+  api = await startApiServer(({ url }, response) => answerJson(response, empty(url)));
   kubeconfig = await writeKubeconfig({ server: api.url });
 });
 afterEach(() => vi.unstubAllEnvs());
