@@ -1,7 +1,9 @@
 import { cleanUpSandboxes } from '../lib/cleanup.ts';
 import { currentConfig } from '../lib/config.ts';
-import { connectToKubernetes } from '../lib/kubernetes.ts';
+import { beginToConnect, connectToKubernetes } from '../lib/kubernetes.ts';
 import { runScheduled } from '../lib/schedule.ts';
+
+beginToConnect(currentConfig);
 
 /** On a schedule: removes the sandboxes that nobody uses any more, and gives the report. Fails if one could not be removed. */
 export const handler = runScheduled(async (invocation) => {

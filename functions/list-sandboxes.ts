@@ -1,8 +1,10 @@
 import { currentConfig } from '../lib/config.ts';
 import { json, serve } from '../lib/http.ts';
-import { connectToKubernetes } from '../lib/kubernetes.ts';
+import { beginToConnect, connectToKubernetes } from '../lib/kubernetes.ts';
 import { parsePage } from '../lib/request.ts';
 import { listSandboxes, listSandboxPage } from '../lib/sandboxes.ts';
+
+beginToConnect(currentConfig);
 
 /** `GET /api/sandboxes`: 200 with all sandboxes, or a page of them, and their number; 410, 422, 5xx. */
 export const handler = serve({ deadlineSeconds: 8 }, async (event, invocation) => {

@@ -1,8 +1,10 @@
 import { currentConfig } from '../lib/config.ts';
 import { json, serve } from '../lib/http.ts';
-import { connectToKubernetes } from '../lib/kubernetes.ts';
+import { beginToConnect, connectToKubernetes } from '../lib/kubernetes.ts';
 import { parseRenewal, parseSandboxId } from '../lib/request.ts';
 import { renewSandbox } from '../lib/sandboxes.ts';
+
+beginToConnect(currentConfig);
 
 /** `POST /api/sandboxes/{sandbox_id}/renew`: 200 with the sandbox and its new `expires_at`; 404, 413, 415, 422, 5xx. */
 export const handler = serve({ deadlineSeconds: 8, jsonBody: 'optional' }, async (event, invocation) => {

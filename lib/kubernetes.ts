@@ -80,6 +80,24 @@ export type Kubernetes = {
 };
 
 let connected: Kubernetes | undefined;
+let beginning: Promise<Kubernetes | undefined> | undefined;
+
+/** How long the credentials may be looked for while the function is loaded, in milliseconds. */
+const beginMs = 5_000;
+
+/**
+ * Begins to connect while the function is loaded, Lambda's INIT, so that the first request finds the kubeconfig read. What
+ * fails is tried again by that request, which tells. What comes through the secrets extension, which refuses until then, and
+ * a kubeconfig that is not there yet wait for the request.
+ */
+export function beginToConnect(readConfig: () => Config): void {
+  const begin = async () => {
+    const config = readConfig();
+    if (config.kubeconfigSecretId !== undefined || config.kubeconfigParameter !== undefined) return undefined;
+    return openKubernetes({ ...config, kubeconfigWaitSeconds: 0 }, AbortSignal.timeout(beginMs));
+  };
+  beginning = begin().catch(() => undefined);
+}
 
 /**
  * The process's client: the credentials are found once per cold start, then kept up to date, and the connections are kept.
@@ -87,7 +105,7 @@ let connected: Kubernetes | undefined;
  */
 export async function connectToKubernetes(config: Config, signal: AbortSignal): Promise<Kubernetes> {
   if (connected === undefined) {
-    const opened = await openKubernetes(config, signal);
+    const opened = (await beginning) ?? (await openKubernetes(config, signal));
     // Of requests that began side by side, the first one's connections are kept.
     connected ??= opened;
   }

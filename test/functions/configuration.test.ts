@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterEach, describe, expect, it, vi } from 'vitest';
@@ -86,6 +86,16 @@ describe('a kubeconfig', () => {
     for (let request = 0; request < 5; request += 1) expect(await list()).toEqual(noSandboxes);
     expect(api.requests).toHaveLength(12);
     expect(api.connections()).toBe(2);
+  });
+
+  it('is read while the function is loaded, before anybody calls it', async () => {
+    const api = await startApiServer(answerEmpty);
+    const path = await writeKubeconfig({ server: api.url });
+    startCold({ KUBECONFIG_PATH: path });
+    await import('../../functions/list-sandboxes.ts');
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    await rm(path);
+    expect(await list()).toEqual(noSandboxes);
   });
 
   it('that does not parse is told by its path, without what is in it', async () => {
