@@ -425,7 +425,15 @@ export async function runChaos(cluster: TestCluster, seed: number, steps: number
     report.settled += 1;
   }
 
-  /** Each reason to remove a sandbox is one, with nothing failing. */
+  /** When a sandbox ends that is looked at shortly before it would have ended. */
+  async function prepareAndLook(id: string, threadId: string): Promise<number | undefined> {
+    await prepare({ id, threadId, state: 'whole' });
+    clock.goOn(times.defaultTtl - 1);
+    const found = await callUntroubled({ kind: 'get', id });
+    return 'view' in found ? Date.parse(found.view.expires_at ?? '') : undefined;
+  }
+
+  /** Each reason to remove a sandbox is one, and a look keeps it, with nothing failing. */
   async function expectRemovals(): Promise<void> {
     const removed = { ...report.deleted };
     const ttlSeconds = times.longTtl;
@@ -441,6 +449,8 @@ export async function runChaos(cluster: TestCluster, seed: number, steps: number
     await prepare({ id: old, threadId, ttlSeconds, state: 'whole' });
     clock.goOn(times.maxLifetime);
     await expectExactCleanUp(await lookAtRest());
+    const looked = await prepareAndLook(left, threadId);
+    fail(looked === clock.now() + times.defaultTtl * 1000 ? [] : [`${left}: a look was not noted: ${looked}`]);
     const reasons = ['service-without-pod', 'pod-without-service', 'expired', 'too-old'];
     if (rules.keepsPhase) reasons.push('ended', 'never-ran');
     fail(reasons.filter((one) => report.deleted[one] === removed[one]).map((one) => `nothing was removed as ${one}`));
