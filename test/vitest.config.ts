@@ -26,7 +26,7 @@ export default defineConfig({
           include: ['test/contract/**/*.test.ts'],
           globalSetup: ['test/support/namespaces.ts', 'test/support/bundles.ts'],
           // Each file runs a provisioner of its own, which mostly waits.
-          maxWorkers: 5,
+          maxWorkers: 6,
           testTimeout: 60_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 1 },
