@@ -1,0 +1,211 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import type { V1Service } from '@kubernetes/client-node';
+import { describeFailure, ProvisionerError } from '../errors.ts';
+import { findTtlSeconds } from '../expiry.ts';
+import {
+  findRetryDelay,
+  isAlreadyExists,
+  isNamespaceMissing,
+  isNamespaceTerminating,
+  isUncertain,
+  type JsonPatchOperation,
+} from '../kubernetes.ts';
+import { log } from '../log.ts';
+import { buildNamespace, buildService, useAnnotations } from '../manifests.ts';
+import { lastUsedByAnnotation, podName, serviceName, threadIdAnnotation } from '../names.ts';
+import { forgetNetworkPolicy, requireNetworkPolicy } from '../network-policy.ts';
+import type { CreateSandboxRequest } from '../request.ts';
+import { findNodePort, findThreadId, type SandboxView } from '../status.ts';
+import { Obstacle, type Operation, pause, seenAlive, settle } from './operation.ts';
+import { ensurePod, requireSameService, requireSandbox, requireThread } from './pods.ts';
+import { present, readSandbox } from './reading.ts';
+import { noteUse, pointer } from './uses.ts';
+
+/** How long a Service may be without a NodePort, in milliseconds: as long as the original waits. */
+const nodePortPatienceMs = 10_000;
+
+/** What a call that cleans up after the operation's deadline may take, in milliseconds: at most two come in a row. */
+const afterwardsMs = 1_250;
+
+/**
+ * Makes the sandbox, or finds it and mends it: afterwards there is one Service and one Pod behind it that will serve. The
+ * Service comes first, because its name is what concurrent requests meet at, its URL is what callers keep, and it owns the
+ * Pod. A use is written on the Service before anything else is done to a sandbox that exists, so that whoever wants to take
+ * it away, with the resource version that they saw as precondition, cannot.
+ *
+ * Two round trips in a row for a new sandbox, two or one for one that is there; the view may still be `Pending`.
+ * Throws `conflict` if the sandbox is another thread's, `quota-exceeded`, and what calls to Kubernetes throw. It then takes
+ * back what this request made, unless another request uses it by now, as far as Kubernetes can still be reached.
+ */
+export async function createSandbox(request: CreateSandboxRequest, operation: Operation): Promise<SandboxView> {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await tryToCreate(request, operation);
+    } catch (error) {
+      if (!(error instanceof Obstacle)) throw error;
+      if (error instanceof PassingFailure) await outwait(error, attempt, operation.signal);
+      else await pause(attempt, error.message, operation.signal);
+    }
+  }
+}
+
+/** The Service could not be created, in passing, and is known not to be there; worth some more attempts. */
+class PassingFailure extends Obstacle {
+  readonly failure: unknown;
+
+  constructor(failure: unknown, refusal: unknown) {
+    super('Kubernetes fails', { cause: refusal });
+    this.failure = failure;
+  }
+}
+
+/** How often a create begins again because Kubernetes failed in passing; obstacles have until the deadline. */
+const maxRepeats = 2;
+
+/** Waits as long as Kubernetes asks for, and a little. Throws the refusal where that, or another attempt, is too much. */
+async function outwait({ failure, cause }: PassingFailure, attempt: number, signal: AbortSignal): Promise<void> {
+  const waitMs = attempt < maxRepeats ? findRetryDelay(failure, attempt + 1) : undefined;
+  if (waitMs === undefined) throw cause;
+  await wait(waitMs, undefined, { signal }).catch(() => {
+    throw cause;
+  });
+}
+
+async function tryToCreate(request: CreateSandboxRequest, operation: Operation): Promise<SandboxView> {
+  const { kubernetes, config, now, signal } = operation;
+  const reading = settle(kubernetes.readPod(podName(request.sandboxId), signal));
+  const confining = settle(requireNetworkPolicy(kubernetes, config, now(), signal));
+  const claim = await claimService(request, operation);
+  const pod = await reading;
+  try {
+    const service = await awaitNodePort(claim.service, operation);
+    const serving = await ensurePod(request, service, pod, claim.isNew, confining, operation);
+    seenAlive.add(request.sandboxId, now());
+    return present(request.sandboxId, service, serving, config);
+  } catch (error) {
+    if (claim.isNew) await rollBack(claim.service, operation);
+    throw error;
+  }
+}
+
+/** A Service that this request may build on; `isNew` if this request made it. */
+type Claim = { service: V1Service; isNew: boolean };
+
+/**
+ * Creates the sandbox's Service, or writes a use on the one that is there. For a sandbox that was not seen lately, creating
+ * is tried first: that is what makes a new one cost two round trips. Whatever Kubernetes says to it (a name that is taken,
+ * a full quota, nothing at all), only a Service that is not there makes it a failure.
+ */
+async function claimService(request: CreateSandboxRequest, operation: Operation): Promise<Claim> {
+  const { kubernetes, config, now, signal, requestId } = operation;
+  if (seenAlive.has(request.sandboxId, now())) {
+    const service = await useService(request, operation);
+    if (service !== undefined) return { service, isNew: false };
+  }
+  const ttlSeconds = request.ttlSeconds ?? config.sandboxTtlSeconds;
+  try {
+    const service = buildService(request, { at: now(), requestId, ttlSeconds }, config);
+    return { service: await kubernetes.createService(service, signal), isNew: true };
+  } catch (failure) {
+    const refusal = describeFailure('Service creation failed', failure);
+    if (isUncertain(failure)) {
+      const made = await findOwnService(request, operation);
+      if (made !== undefined && !signal.aborted) return { service: made, isNew: true };
+      if (made !== undefined) await rollBack(made, operation);
+    }
+    if (signal.aborted) throw refusal;
+    if (isNamespaceMissing(failure) || isNamespaceTerminating(failure)) forgetNetworkPolicy(kubernetes);
+    if (isNamespaceMissing(failure)) return createNamespace(operation);
+    if (isNamespaceTerminating(failure)) throw new Obstacle('its namespace is being deleted');
+    const taken = isAlreadyExists(failure);
+    const service = await useService(request, operation).catch((error) => {
+      // That a Service could not be used is only worth telling if there is one; another thread's is one.
+      throw taken || error.outcome === 'conflict' ? error : refusal;
+    });
+    if (service !== undefined) return { service, isNew: false };
+    if (taken) throw new Obstacle('its Service is being removed');
+    throw findRetryDelay(failure, 1) === undefined ? refusal : new PassingFailure(failure, refusal);
+  }
+}
+
+/** The Service, if this very request made it and nobody has used it since. Undefined also where that cannot be seen. */
+async function findOwnService(request: CreateSandboxRequest, operation: Operation): Promise<V1Service | undefined> {
+  const { kubernetes, requestId } = operation;
+  const found = await kubernetes
+    .readService(serviceName(request.sandboxId), AbortSignal.timeout(afterwardsMs))
+    .catch(() => undefined);
+  return found?.metadata?.annotations?.[lastUsedByAnnotation] === requestId ? found : undefined;
+}
+
+/** Makes the namespace that turned out to be missing; a request beside this one may have been faster. */
+async function createNamespace({ kubernetes, config, signal }: Operation): Promise<never> {
+  try {
+    await kubernetes.createNamespace(buildNamespace(config), signal);
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw describeFailure('Namespace creation failed', error);
+  }
+  throw new Obstacle('its namespace is not there yet');
+}
+
+/**
+ * Writes a use on the sandbox's Service and gives the Service; undefined if it is not there. One call, if the Service
+ * remembers this request's thread. Throws `conflict` if it is another thread's, and has then changed nothing.
+ */
+async function useService(request: CreateSandboxRequest, operation: Operation): Promise<V1Service | undefined> {
+  const { now, requestId } = operation;
+  const test: JsonPatchOperation = {
+    op: 'test',
+    path: pointer('annotations', threadIdAnnotation),
+    value: request.threadId,
+  };
+  const annotations = useAnnotations({ at: now(), requestId, ttlSeconds: request.ttlSeconds });
+  return noteUse(request.sandboxId, test, annotations, operation, () => adoptService(request, operation));
+}
+
+/**
+ * For a Service that does not remember this request's thread: another thread's, or one that the original provisioner made.
+ * That one is taken over, if its Pod does not tell that it is another thread's. Throws Kubernetes' conflict if it changed
+ * meanwhile.
+ */
+async function adoptService(request: CreateSandboxRequest, operation: Operation): Promise<V1Service | undefined> {
+  const { kubernetes, config, now, signal, requestId } = operation;
+  const { service, pod } = await readSandbox(request.sandboxId, operation);
+  if (service === undefined) return undefined;
+  requireSandbox(request, 'Service', service);
+  requireThread(request, findThreadId(service, pod));
+  // Another request may have been faster, and have asked for a time.
+  const ttlSeconds = request.ttlSeconds ?? findTtlSeconds(service, config);
+  const use = useAnnotations({ at: now(), requestId, ttlSeconds });
+  const annotations = { [threadIdAnnotation]: request.threadId, ...use };
+  // With the resource version that was judged: of two threads that both find no trace of another, one gets it.
+  const patch = { metadata: { resourceVersion: service.metadata?.resourceVersion, annotations } };
+  return kubernetes.patchService(serviceName(request.sandboxId), patch, signal);
+}
+
+/** The Service with its NodePort: Kubernetes answers a creation with it, so this hardly ever has to look again. */
+async function awaitNodePort(service: V1Service, operation: Operation): Promise<V1Service> {
+  const end = performance.now() + nodePortPatienceMs;
+  let current = service;
+  for (let attempt = 0; findNodePort(current) === undefined; attempt += 1) {
+    if (performance.now() > end) throw new ProvisionerError('failed', 'NodePort was not allocated in time');
+    await pause(attempt, 'its NodePort is not allocated', operation.signal);
+    current = await requireSameService(service, operation);
+  }
+  return current;
+}
+
+/**
+ * Takes away a Service that this request made, if nobody has used it since: every use changes its resource version. Its
+ * Pod, should there be one after all, goes with it (garbage collection). Never throws: what cannot be rolled back is mended
+ * by the next create.
+ */
+async function rollBack(service: V1Service, { kubernetes }: Operation): Promise<void> {
+  const { name = '', uid = '', resourceVersion = '' } = service.metadata ?? {};
+  try {
+    const preconditions = { uid, resourceVersion };
+    const deletion = await kubernetes.deleteService(name, preconditions, AbortSignal.timeout(afterwardsMs));
+    if (deletion !== 'deleted') log.info('Did not roll back a Service', { service: name, deletion });
+  } catch (error) {
+    log.warn('Could not roll back a Service', { service: name, error: error as Error });
+  }
+}

@@ -1,0 +1,114 @@
+import type { V1Pod, V1Service } from '@kubernetes/client-node';
+import { describeFailure, ProvisionerError } from '../errors.ts';
+import { isAlreadyExists, isConflict, isNamespaceMissing, isNamespaceTerminating, isNotFound } from '../kubernetes.ts';
+import { buildOwner, buildPod } from '../manifests.ts';
+import { podName, sandboxIdLabel } from '../names.ts';
+import { forgetNetworkPolicy } from '../network-policy.ts';
+import { isOwned, isOwnedByAnother } from '../ownership.ts';
+import type { CreateSandboxRequest } from '../request.ts';
+import { findThreadId, isServing } from '../status.ts';
+import { Obstacle, type Operation, pause, type Settled, unwrap } from './operation.ts';
+
+/**
+ * A Pod that serves behind this Service: the one that was read, one that another request made, or a new one. A Pod that
+ * terminates, has ended or is another Service's stands in the way, and is taken away at once, by its UID. A new one is made
+ * only once `confining`, the network policy, is done.
+ */
+export async function ensurePod(
+  request: CreateSandboxRequest,
+  service: V1Service,
+  read: Settled<V1Pod | undefined>,
+  isNew: boolean,
+  confining: Promise<Settled<void>>,
+  operation: Operation,
+): Promise<V1Pod> {
+  const { kubernetes, config, signal } = operation;
+  const name = podName(request.sandboxId);
+  // For a new sandbox it does not matter that the Pod could not be read: creating it will tell.
+  let pod = isNew && 'error' in read ? undefined : unwrap('Pod lookup failed', read);
+  for (let attempt = 0; ; attempt += 1) {
+    if (pod !== undefined) requireSandbox(request, 'Pod', pod);
+    if (pod !== undefined && isServing(pod, service)) {
+      // One that the original provisioner made, and whose Service was deleted, may be another thread's.
+      requireThread(request, findThreadId(undefined, pod));
+      const wasAlone = !isOwned(pod) && (isNew || isOlder(pod, service));
+      const owned = wasAlone ? await takeOver(pod, service, operation) : pod;
+      if (owned !== undefined) return owned;
+      await pause(attempt, 'its Pod is being changed all the time', signal);
+      pod = await kubernetes.readPod(name, signal).catch((error) => {
+        throw describeFailure('Pod lookup failed', error);
+      });
+      continue;
+    }
+    // Another Service's Pod is what is left of an older sandbox, unless it is our Service that is the older one by now: as
+    // long as ours is there, no other can have been made, so a Pod that was read before is not a newer sandbox's.
+    if (pod !== undefined && isOwnedByAnother(pod, service)) await requireSameService(service, operation);
+    requireConfined(await confining);
+    try {
+      if (pod !== undefined) await kubernetes.evictPod(name, pod.metadata?.uid ?? '', signal);
+      return await kubernetes.createPod(buildPod(request, service, config), signal);
+    } catch (failure) {
+      if (signal.aborted) throw describeFailure('Pod creation failed', failure);
+      if (isNamespaceMissing(failure) || isNamespaceTerminating(failure)) {
+        forgetNetworkPolicy(kubernetes);
+        throw new Obstacle('its namespace is being deleted');
+      }
+      pod = await kubernetes.readPod(name, signal).catch((error) => {
+        throw describeFailure('Pod creation failed', isAlreadyExists(failure) ? error : failure);
+      });
+      // Whatever Kubernetes says to the creation: if a request beside this one made the Pod, the sandbox is there.
+      const made = pod !== undefined && isServing(pod, service);
+      if (!made && !isAlreadyExists(failure)) throw describeFailure('Pod creation failed', failure);
+    }
+    if (attempt > 0) await pause(attempt - 1, 'its old Pod is still there', signal);
+  }
+}
+
+/** No Pod is made that the network policy is not there for. */
+function requireConfined(confined: Settled<void>): void {
+  if ('value' in confined) return;
+  const { error } = confined;
+  if (isNamespaceMissing(error) || isNamespaceTerminating(error)) throw new Obstacle('its namespace is being deleted');
+  throw describeFailure('Network policy update failed', error);
+}
+
+const isOlder = (pod: V1Pod, service: V1Service): boolean =>
+  (pod.metadata?.creationTimestamp ?? 0) < (service.metadata?.creationTimestamp ?? 0);
+
+/**
+ * Makes the Pod, the original provisioner's, the Service's own, and gives it; undefined if it changed meanwhile. For one that
+ * was there before the Service: the clean-up may have found it without one, and deletes it only as it was then. From now on
+ * it is another.
+ */
+async function takeOver(pod: V1Pod, service: V1Service, operation: Operation): Promise<V1Pod | undefined> {
+  const { kubernetes, signal } = operation;
+  const { name = '', uid, resourceVersion } = pod.metadata ?? {};
+  const patch = { metadata: { uid, resourceVersion, ownerReferences: [buildOwner(service)] } };
+  try {
+    return await kubernetes.patchPod(name, patch, signal);
+  } catch (error) {
+    if (isConflict(error) || isNotFound(error)) return undefined;
+    throw describeFailure('Pod update failed', error);
+  }
+}
+
+/** Throws `conflict` if the sandbox is known to be another thread's. */
+export function requireThread(request: CreateSandboxRequest, threadId: string | undefined): void {
+  if (threadId === undefined || threadId === request.threadId) return;
+  throw new ProvisionerError('conflict', `Sandbox '${request.sandboxId}' belongs to another thread`);
+}
+
+/** What only bears the name of a sandbox's object is not to be touched. */
+export function requireSandbox(request: CreateSandboxRequest, kind: string, { metadata }: V1Service | V1Pod): void {
+  if (metadata?.labels?.[sandboxIdLabel] === request.sandboxId) return;
+  throw new ProvisionerError('conflict', `${kind} ${metadata?.name} is there, but is no sandbox`);
+}
+
+/** The Service as it is now, if it is still the one that was claimed; an obstacle if it is gone or another one. */
+export async function requireSameService(service: V1Service, { kubernetes, signal }: Operation): Promise<V1Service> {
+  const current = await kubernetes.readService(service.metadata?.name ?? '', signal).catch((error) => {
+    throw describeFailure('Service lookup failed', error);
+  });
+  if (current?.metadata?.uid === service.metadata?.uid && current !== undefined) return current;
+  throw new Obstacle('its Service was removed meanwhile');
+}

@@ -1,0 +1,46 @@
+import type { V1Pod, V1Service } from '@kubernetes/client-node';
+import type { Config } from '../config.ts';
+import { ProvisionerError } from '../errors.ts';
+import { podName, serviceName } from '../names.ts';
+import { belongsTo } from '../ownership.ts';
+import { type SandboxView, viewSandbox } from '../status.ts';
+import { type Operation, settle, unwrap } from './operation.ts';
+
+/** What there is of a sandbox. */
+export type ReadSandbox = { service: V1Service | undefined; pod: V1Pod | undefined };
+
+/** The sandbox's Service and Pod, read side by side. Where there is no Service, the Pod does not matter. */
+export async function readSandbox(sandboxId: string, { kubernetes, signal }: Operation): Promise<ReadSandbox> {
+  const [service, pod] = await Promise.all([
+    settle(kubernetes.readService(serviceName(sandboxId), signal)),
+    settle(kubernetes.readPod(podName(sandboxId), signal)),
+  ]);
+  const found = unwrap('Service lookup failed', service);
+  return { service: found, pod: found && unwrap('Pod lookup failed', pod) };
+}
+
+/**
+ * Reads until what was read belongs together, twice at most. Two reads side by side are not of one moment: a sandbox that is
+ * deleted or made between them shows one's Service and the other's Pod, or none, and would count as one that has no Pod.
+ */
+export async function readTogether<T>(read: () => Promise<T>, belongs: (seen: T) => boolean): Promise<T> {
+  const seen = await read();
+  return belongs(seen) ? seen : read();
+}
+
+/** Whether the sandbox has a Pod that will stay; if not, the two may not have been read in one moment. */
+export const hasPod = (service: V1Service, pod: V1Pod | undefined): boolean =>
+  pod !== undefined && belongsTo(pod, service);
+
+/** What the caller sees of it. Throws `unavailable` while the Service has no NodePort. */
+export function present(sandboxId: string, service: V1Service, pod: V1Pod | undefined, config: Config): SandboxView {
+  const view = viewSandbox(sandboxId, service, pod, config);
+  if (view !== undefined) return view;
+  throw new ProvisionerError('unavailable', `Sandbox '${sandboxId}' has no NodePort yet`, {
+    headers: { 'retry-after': '1' },
+  });
+}
+
+/** Kubernetes says that the sandbox's Service is not there. */
+export const notFound = (sandboxId: string): ProvisionerError =>
+  new ProvisionerError('not-found', `Sandbox '${sandboxId}' not found`);
