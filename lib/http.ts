@@ -89,7 +89,7 @@ export function serve({ deadlineSeconds, jsonBody, isOpen = () => false }: Optio
 
 /** The answer 200 with this body. */
 export function json(body: unknown): APIGatewayProxyStructuredResultV2 {
-  return { statusCode: 200, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+  return { statusCode: 200, headers: { ...jsonType }, body: JSON.stringify(body) };
 }
 
 /** Used first, so that it comes last: whatever the answer is, it bears these headers. */
@@ -158,21 +158,33 @@ function readAccessConfig(): AccessConfig {
   }
 }
 
-/** Runs before the parser: what is too large is not parsed, and a body whose type is not said is taken for JSON. */
+/**
+ * Runs before the parser: what is too large is not parsed, and a body whose type is not said is taken for JSON, as is one that
+ * need not be there and is empty, whatever its type (that of a form, where curl sends it).
+ */
 function requireJson(isOptional: boolean): MiddlewareObj<HttpEvent> {
   return {
     before({ event }) {
       const { body, headers, isBase64Encoded } = event as APIGatewayProxyEventV2;
       // serverless-offline says null for a body that is empty, API Gateway leaves it out.
       if (typeof body !== 'string') delete event.body;
-      if (isOptional && !body) event.body = 'null';
+      if (isOptional && !body) {
+        Object.assign(event, {
+          body: 'null',
+          isBase64Encoded: false,
+          headers: { ...lowerCaseNames(headers), ...jsonType },
+        });
+        return;
+      }
       if (typeof body === 'string' && Buffer.byteLength(body, isBase64Encoded ? 'base64' : 'utf8') > maxBodyBytes) {
         throw new ProvisionerError('body-too-large', `The body is larger than ${maxBodyBytes} bytes`);
       }
-      event.headers = { 'content-type': 'application/json', ...lowerCaseNames(headers) };
+      event.headers = { ...jsonType, ...lowerCaseNames(headers) };
     },
   };
 }
+
+const jsonType = { 'content-type': 'application/json' };
 
 const lowerCaseNames = (
   headers: Record<string, string | undefined> | null | undefined,

@@ -139,6 +139,16 @@ describe('a renewal', () => {
     expect(calls).toEqual([]);
   });
 
+  it('needs no body, whatever type an empty one is said to be of', async () => {
+    const { sandboxId } = await world.givenSandbox();
+    for (const type of ['application/x-www-form-urlencoded', 'application/json', 'text/plain']) {
+      const rest = { body: '', headers: { 'content-type': type } };
+      expect(await world.call('POST', `/api/sandboxes/${sandboxId}/renew`, rest)).toMatchObject({ status: 200 });
+    }
+    const form = { body: 'ttl_seconds=60', headers: { 'content-type': 'application/x-www-form-urlencoded' } };
+    expectError(await world.call('POST', `/api/sandboxes/${sandboxId}/renew`, form), 415);
+  });
+
   it('of what no sandbox can be called is refused', async () => {
     expectUnprocessable(await renew('Not_Legal'), ['path', 'sandbox_id']);
   });
