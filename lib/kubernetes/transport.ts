@@ -112,16 +112,14 @@ async function exchange(
           reject(error);
         });
         outgoing.on('response', (incoming) => {
-          const chunks: Buffer[] = [];
-          incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
-          incoming.on('error', reject);
-          incoming.on('end', () => {
-            resolve({
-              code: incoming.statusCode ?? 0,
-              headers: incoming.headers,
-              text: Buffer.concat(chunks).toString('utf8'),
-            });
+          let text = '';
+          // Decoded piece by piece: a long list would else be in memory three times.
+          incoming.setEncoding('utf8');
+          incoming.on('data', (piece: string) => {
+            text += piece;
           });
+          incoming.on('error', reject);
+          incoming.on('end', () => resolve({ code: incoming.statusCode ?? 0, headers: incoming.headers, text }));
         });
         outgoing.end(body);
       });
