@@ -11,10 +11,66 @@ export type Listed<T> = { items: T[]; metadata: { _continue?: string } };
  * answer that is no list of this kind.
  */
 export function readList<T extends V1Pod | V1Service>(kind: 'PodList' | 'ServiceList', text: string): Listed<T> {
-  const list = JSON.parse(text) as { kind?: unknown; items?: T[] | null; metadata?: { continue?: string } };
-  if (list.kind !== kind || list.items === undefined) throw foreignAnswerError(200);
+  const { items, ...list } = parseItemwise(text, readItem<T>) ?? parseWhole(text, readItem<T>);
+  if (list.kind !== kind || items === undefined) throw foreignAnswerError(200);
   const { continue: _continue } = list.metadata ?? {};
-  return { items: (list.items ?? []).map(readItem), metadata: _continue ? { _continue } : {} };
+  return { items, metadata: _continue ? { _continue } : {} };
+}
+
+type List<T> = { kind?: unknown; metadata?: { continue?: string }; items?: T[] | undefined };
+
+function parseWhole<T>(text: string, read: (item: T) => T): List<T> {
+  const { items, ...list } = JSON.parse(text) as Omit<List<T>, 'items'> & { items?: T[] | null };
+  return { ...list, items: items === null ? [] : items?.map(read) };
+}
+
+const itemsBegin = '"items":[';
+
+/**
+ * The same, but parsed item by item, so that of thousands of objects only what is kept of them is in memory at once. Undefined
+ * for a text that is not written as the API server writes: without blanks, and with its items in the last field.
+ */
+function parseItemwise<T>(text: string, read: (item: T) => T): List<T> | undefined {
+  const begin = text.indexOf(itemsBegin);
+  if (begin < 0) return undefined;
+  const items: T[] = [];
+  let at = begin + itemsBegin.length;
+  for (let more = text[at] === '{'; more; ) {
+    const end = findObjectEnd(text, at);
+    if (end === undefined) return undefined;
+    items.push(read(JSON.parse(text.slice(at, end)) as T));
+    more = text.startsWith(',{', end);
+    at = more ? end + 1 : end;
+  }
+  if (text.slice(at).trimEnd() !== ']}') return undefined;
+  return { ...(JSON.parse(`${text.slice(0, begin)}"items":[]}`) as List<T>), items };
+}
+
+const [quote, backslash, opening, closing] = [0x22, 0x5c, 0x7b, 0x7d];
+
+/** Behind the brace that closes the object which begins there. */
+function findObjectEnd(text: string, begin: number): number | undefined {
+  let depth = 0;
+  for (let at = begin; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === quote) at = findStringEnd(text, at);
+    else if (code === opening) depth += 1;
+    else if (code === closing) {
+      depth -= 1;
+      if (depth === 0) return at + 1;
+    }
+  }
+  return undefined;
+}
+
+/** The quote that closes the string which this one opens: one before which there is an even number of backslashes. */
+function findStringEnd(text: string, begin: number): number {
+  for (let at = text.indexOf('"', begin + 1); at >= 0; at = text.indexOf('"', at + 1)) {
+    let before = at - 1;
+    while (text.charCodeAt(before) === backslash) before -= 1;
+    if ((at - before) % 2 === 1) return at;
+  }
+  return text.length;
 }
 
 function readItem<T extends V1Pod | V1Service>(item: T): T {

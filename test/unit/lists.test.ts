@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { readList } from '../../lib/kubernetes/lists.ts';
@@ -77,5 +78,53 @@ describe('a list', () => {
     ['no items', '{"kind":"PodList"}'],
   ])('of %s is refused: that nothing is there must not be read into it', (_what, text) => {
     expect(() => readList('PodList', text)).toThrow(expect.objectContaining({ name: 'KubernetesError' }));
+  });
+});
+
+describe('a list that is read item by item', () => {
+  it('is the same as one that is read whole, whatever is in it', () => {
+    const text = fc.oneof(
+      fc.string(),
+      fc.string({ unit: fc.constantFrom('"', '\\', '{', '}', '[', ']', ',', '\n', 'é', '😀') }),
+    );
+    const { value } = fc.letrec((tie) => ({
+      value: fc.oneof(
+        { maxDepth: 4 },
+        text,
+        fc.integer(),
+        fc.constantFrom(null, true, '"items":[{}]}'),
+        fc.array(tie('value'), { maxLength: 3 }),
+        fc.dictionary(text, tie('value'), { maxKeys: 3 }),
+      ),
+    }));
+    const item = fc.record({ spec: value, data: fc.dictionary(text, value, { maxKeys: 3 }) });
+    fc.assert(
+      fc.property(fc.array(item, { maxLength: 4 }), fc.option(text, { nil: undefined }), (items, token) => {
+        const list = { kind: 'PodList', apiVersion: 'v1', metadata: { continue: token }, items };
+        // With blanks, it is not as the API server writes it, and is read whole.
+        expect(readList('PodList', JSON.stringify(list))).toEqual(readList('PodList', JSON.stringify(list, null, 1)));
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it.each([
+    ['it ends early', '{"kind":"PodList","items":[{"spec":{}}'],
+    ['an item ends early', '{"kind":"PodList","items":[{"spec":{"a":"}]}"'],
+    ['there is a comma too many', '{"kind":"PodList","items":[{},]}'],
+    ['there is a comma too few', '{"kind":"PodList","items":[{}{}]}'],
+    ['an item is no object', '{"kind":"PodList","items":[{},1x]}'],
+    ['something comes after it', '{"kind":"PodList","items":[{}]}}'],
+    ['its beginning is wrong', '{"kind":"PodList",,"items":[{}]}'],
+  ])('is no list where %s', (_why, text) => {
+    expect(() => readList('PodList', text)).toThrow();
+  });
+
+  it('may have its items in the middle', () => {
+    const text = '{"kind":"PodList","items":[{"spec":{"a":1}}],"metadata":{"continue":"next"}}';
+    expect(readList('PodList', text)).toEqual({
+      items: [{ metadata: {}, spec: { a: 1 } }],
+      metadata: { _continue: 'next' },
+    });
   });
 });
