@@ -18,6 +18,9 @@ const maxAttempts = 5;
 /** When a policy was last as it should be, of each client: its namespace and its rights are the client's. */
 const seenAt = new WeakMap<Kubernetes, number>();
 
+/** The clients that have removed it, or may not. */
+const removedBy = new WeakSet<Kubernetes>();
+
 /**
  * Makes sure that sandboxes are under their NetworkPolicy: to be called before a Pod is made, beside other calls. One round
  * trip when this process has not looked for five minutes, none otherwise, or where no policy is set. Throws what calls to
@@ -44,7 +47,7 @@ export function forgetNetworkPolicy(kubernetes: Kubernetes): void {
 
 /**
  * Mends the NetworkPolicy, however lately it was seen, or removes it where the setting is `none`; undefined where the setting
- * leaves it alone. `isDry`: says what it would do, and only reads. Throws what calls to Kubernetes throw.
+ * leaves it alone. `isDry`: only reads, and says what it would write; of a removal it says nothing. Throws what calls to Kubernetes throw.
  */
 export async function keepNetworkPolicy(
   kubernetes: Kubernetes,
@@ -55,9 +58,9 @@ export async function keepNetworkPolicy(
   const wanted = buildNetworkPolicy(config);
   if (wanted !== undefined) return writeNetworkPolicy(wanted, kubernetes, isDry, signal);
   // Nobody makes it while the setting is `none`, so it is enough that each process removes it once.
-  if (config.networkPolicy === undefined || seenAt.has(kubernetes) || isDry) return undefined;
+  if (config.networkPolicy === undefined || removedBy.has(kubernetes) || isDry) return undefined;
   const state = await removeNetworkPolicy(kubernetes, signal);
-  seenAt.set(kubernetes, 0);
+  removedBy.add(kubernetes);
   return state;
 }
 

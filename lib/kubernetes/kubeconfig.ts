@@ -20,8 +20,8 @@ export type ClusterAccess = Readonly<{
 }>;
 
 /**
- * Reads a kubeconfig. Throws `misconfigured`, with `origin` and without a word of what is in it, for one that does not parse
- * or lacks what its context names.
+ * Reads a kubeconfig. Throws `misconfigured`, with `origin` and of what is in it at most the names of contexts, for one that does
+ * not parse or lacks what its context names.
  *
  * @param origin where it is from, for errors
  * @param path the file that it is in, if it is in one: relative paths in it begin there
