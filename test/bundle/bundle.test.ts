@@ -10,6 +10,7 @@ import { loadYaml } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Artifact, buildArtifact } from '../../lib/build/bundle.ts';
 import { aTime } from '../support/answers.ts';
+import { aReport } from '../support/clean-up.ts';
 import { type HttpRequest, httpEvent, scheduledEvent } from '../support/events.ts';
 import { answerJson, answerStatus, kubeconfigText, type SeenRequest, startApiServer } from '../unit/api-server.ts';
 
@@ -193,15 +194,7 @@ describe('what is unpacked from the zip, where there is no node_modules,', () =>
     const kubeconfig = join(folder, `${name}.kubeconfig`);
     await writeFile(kubeconfig, kubeconfigText({ server: api.url }));
     const file = join(folder, 'unpacked', name, 'functions', `${name}.cjs`);
-    expect(await callInChild(file, scheduledEvent(), { KUBECONFIG_PATH: kubeconfig })).toEqual({
-      examined: 0,
-      deleted: {},
-      kept: {},
-      adopted: 0,
-      failed: {},
-      remaining: 0,
-      dryRun: false,
-    });
+    expect(await callInChild(file, scheduledEvent(), { KUBECONFIG_PATH: kubeconfig })).toEqual(aReport({}));
     expect(api.requests.map(({ method }) => method)).toEqual(['GET', 'GET']);
   });
 

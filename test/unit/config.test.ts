@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { loadAccessConfig, loadConfig } from '../../lib/config.ts';
 import { ProvisionerError } from '../../lib/errors.ts';
+import { settings } from '../support/settings.ts';
 
 const problemsOf = (env: Record<string, string>): string => {
   try {
@@ -12,54 +13,6 @@ const problemsOf = (env: Record<string, string>): string => {
   }
   throw new Error(`accepted: ${JSON.stringify(env)}`);
 };
-
-const settings = [
-  'K8S_NAMESPACE',
-  'SANDBOX_IMAGE',
-  'SKILLS_HOST_PATH',
-  'THREADS_HOST_PATH',
-  'KUBECONFIG_CONTENT',
-  'KUBECONFIG_SECRET_ID',
-  'KUBECONFIG_PARAMETER',
-  'EKS_CLUSTER_NAME',
-  'EKS_CLUSTER_ENDPOINT',
-  'EKS_CLUSTER_CA',
-  'KUBECONFIG_PATH',
-  'KUBECONFIG_WAIT_SECONDS',
-  'KUBECONFIG_CONTEXT',
-  'NODE_HOST',
-  'SANDBOX_CPU_REQUEST',
-  'SANDBOX_CPU_LIMIT',
-  'SANDBOX_MEMORY_REQUEST',
-  'SANDBOX_MEMORY_LIMIT',
-  'SANDBOX_EPHEMERAL_STORAGE_REQUEST',
-  'SANDBOX_EPHEMERAL_STORAGE_LIMIT',
-  'SANDBOX_POD_SECURITY',
-  'SANDBOX_RUN_AS_USER',
-  'SANDBOX_RUNTIME_CLASS',
-  'SANDBOX_NETWORK_POLICY',
-  'SANDBOX_NETWORK_INGRESS_CIDRS',
-  'SANDBOX_NETWORK_EXCLUDED_CIDRS',
-  'SANDBOX_NETWORK_DNS_CIDRS',
-  'K8S_API_SERVER',
-  'K8S_TLS_SKIP_VERIFY',
-  'SANDBOX_TTL_SECONDS',
-  'SANDBOX_MAX_TTL_SECONDS',
-  'SANDBOX_MAX_LIFETIME_SECONDS',
-  'SANDBOX_ORPHAN_GRACE_SECONDS',
-  'SANDBOX_FAILED_RETENTION_SECONDS',
-  'SANDBOX_PENDING_TIMEOUT_SECONDS',
-  'CLEANUP_CONCURRENCY',
-  'CLEANUP_DRY_RUN',
-  'PARAMETERS_SECRETS_EXTENSION_HTTP_PORT',
-  'AUTH',
-  'PROVISIONER_API_KEY',
-  'PROVISIONER_API_KEY_SECRET_ID',
-  'PROVISIONER_API_KEY_PARAMETER',
-  'JWT_ISSUER',
-  'JWT_AUDIENCE',
-  'CORS_ALLOWED_ORIGINS',
-];
 
 const noAws = {
   region: undefined,

@@ -49,39 +49,31 @@ function findFault(request: CreateSandboxRequest): string | undefined {
 
 const numRuns = 100_000;
 
+/** Makes requests with hostile ids, and looks at what comes of those that are accepted. */
+function tryHostileIds(name: 'sandboxId' | 'threadId', toBody: (id: string) => object): void {
+  let accepted = 0;
+  fc.assert(
+    fc.property(hostileId, (id) => {
+      const request = parse(toBody(id));
+      if (request === undefined) return;
+      accepted += 1;
+      if (request[name] !== id) throw new Error('it was changed');
+      const fault = findFault(request);
+      if (fault !== undefined) throw new Error(fault);
+    }),
+    { numRuns },
+  );
+  // Both are tried in earnest.
+  expect(accepted).toBeGreaterThan(numRuns / 20);
+  expect(accepted).toBeLessThan(numRuns / 2);
+}
+
 describe('of 100,000 ids, random and hostile,', () => {
   it('a sandbox_id that is accepted makes legal names and labels, and a folder of its own; others make nothing', () => {
-    let accepted = 0;
-    fc.assert(
-      fc.property(hostileId, (sandboxId) => {
-        const request = parse({ sandbox_id: sandboxId });
-        if (request === undefined) return;
-        accepted += 1;
-        if (request.sandboxId !== sandboxId) throw new Error('it was changed');
-        const fault = findFault(request);
-        if (fault !== undefined) throw new Error(fault);
-      }),
-      { numRuns },
-    );
-    // Both are tried in earnest.
-    expect(accepted).toBeGreaterThan(numRuns / 20);
-    expect(accepted).toBeLessThan(numRuns / 2);
+    tryHostileIds('sandboxId', (id) => ({ sandbox_id: id }));
   }, 120_000);
 
   it('a thread_id that is accepted is a folder exactly one level below THREADS_HOST_PATH; others make nothing', () => {
-    let accepted = 0;
-    fc.assert(
-      fc.property(hostileId, (threadId) => {
-        const request = parse({ sandbox_id: 'a', thread_id: threadId });
-        if (request === undefined) return;
-        accepted += 1;
-        if (request.threadId !== threadId) throw new Error('it was changed');
-        const fault = findFault(request);
-        if (fault !== undefined) throw new Error(fault);
-      }),
-      { numRuns },
-    );
-    expect(accepted).toBeGreaterThan(numRuns / 20);
-    expect(accepted).toBeLessThan(numRuns / 2);
+    tryHostileIds('threadId', (id) => ({ sandbox_id: 'a', thread_id: id }));
   }, 120_000);
 });
