@@ -9,7 +9,8 @@ import { findSeldomCalled, trimClient } from './trim-client.ts';
 /** Where a function's bundle is, its source map, and the zip that Lambda gets. */
 export type Artifact = { bundle: string; sourceMap: string; zip: string };
 
-const common = {
+/** How everything is bundled that Lambda runs. */
+export const bundleOptions = {
   bundle: true,
   minify: true,
   // Stack traces in the log keep their names.
@@ -35,7 +36,7 @@ export async function buildArtifact(root: string, module: string, outputFolder: 
   const path = `${module}.cjs`;
   const bundle = join(outputFolder, path);
   const { metafile } = await build({
-    ...common,
+    ...bundleOptions,
     absWorkingDir: root,
     entryPoints: [`${module}.ts`],
     outfile: bundle,
@@ -45,7 +46,7 @@ export async function buildArtifact(root: string, module: string, outputFolder: 
   });
   const packages = findSeldomCalled(metafile).map((name) => ({ name, path: `node_modules/${name}.js` }));
   for (const { name, path } of packages) {
-    await build({ ...common, absWorkingDir: root, entryPoints: [name], outfile: join(outputFolder, path) });
+    await build({ ...bundleOptions, absWorkingDir: root, entryPoints: [name], outfile: join(outputFolder, path) });
   }
   const zip = `${outputFolder}.zip`;
   const paths = [path, ...packages.map(({ path }) => path)];

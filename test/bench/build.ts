@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
 import { build } from 'esbuild';
-import { buildArtifact } from '../../lib/build/bundle.ts';
+import { buildArtifact, bundleOptions } from '../../lib/build/bundle.ts';
 
 /** A bundle and what it weighs, in bytes. */
 export type Built = { path: string; bytes: number; gzipBytes: number; zipBytes: number | undefined };
@@ -25,16 +25,10 @@ export async function buildAll(folder: string, withPlain: boolean): Promise<Bund
     if (!withPlain) continue;
     const outfile = path.join(folder, 'plain', `${name}.cjs`);
     await build({
+      ...bundleOptions,
       absWorkingDir: root,
       entryPoints: [`functions/${name}.ts`],
       outfile,
-      bundle: true,
-      minify: true,
-      keepNames: true,
-      platform: 'node',
-      target: 'node24',
-      format: 'cjs',
-      legalComments: 'none',
       logLevel: 'error',
     });
     plain.set(name, await weigh(outfile));
