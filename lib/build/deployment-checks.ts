@@ -1,3 +1,5 @@
+import { accessSources } from '../config/callers.ts';
+import { clusterSources } from '../config/cluster.ts';
 import { loadConfig } from '../config.ts';
 import { ProvisionerError } from '../errors.ts';
 import type { Deployment } from './deployment.ts';
@@ -13,9 +15,6 @@ export type Findings = Readonly<{
 }>;
 
 type Environment = Readonly<Record<string, string>>;
-
-const keySources = ['PROVISIONER_API_KEY', 'PROVISIONER_API_KEY_SECRET_ID', 'PROVISIONER_API_KEY_PARAMETER'];
-const clusterSources = ['KUBECONFIG_CONTENT', 'KUBECONFIG_SECRET_ID', 'KUBECONFIG_PARAMETER', 'EKS_CLUSTER_NAME'];
 
 // The names become part of a permission, where `*` and `?` would stand for other secrets too.
 // A secret's ARN ends in a hyphen and six characters; without them Secrets Manager would find it, but no permission fit.
@@ -51,10 +50,10 @@ export function checkEnvironment(environment: Environment): Findings {
   const misconfigured = findMisconfigurations(environment);
   const wrong = misconfigured.length > 0 ? misconfigured : findUnfit(environment);
   const missing = [
-    ...(keySources.some(isSet) || isSet('JWT_ISSUER') || isOpen
+    ...(accessSources.some(isSet) || isOpen
       ? []
       : [
-          `there is no key to know callers by: set one of ${keySources.join(', ')}, or JWT_ISSUER and JWT_AUDIENCE; AUTH=off if anybody may call`,
+          `there is no key to know callers by: set one of ${accessSources.join(', ')} (that one with JWT_AUDIENCE); AUTH=off if anybody may call`,
         ]),
     ...(isNowhere(environment.NODE_HOST)
       ? [

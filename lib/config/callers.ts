@@ -47,6 +47,14 @@ const issuerUrl = httpUrl.check(
 const isHttpsOrLocal = ({ protocol, hostname }: URL) =>
   protocol === 'https:' || ['localhost', '127.0.0.1', '[::1]'].includes(hostname);
 
+/** The settings that say how callers are told apart; only one of them may be set. */
+export const accessSources = [
+  'PROVISIONER_API_KEY',
+  'PROVISIONER_API_KEY_SECRET_ID',
+  'PROVISIONER_API_KEY_PARAMETER',
+  'JWT_ISSUER',
+] as const;
+
 /** The settings of callers. */
 export const callerSettings = {
   AUTH: z.optional(matching(/^(required|off)$/, "must be 'required' or 'off'")),
@@ -92,13 +100,7 @@ function readAuthentication(values: Values): Authentication {
 
 /** What is wrong with the settings of callers together, where each for itself is right. */
 export function findCallerProblems(values: Values): string[] {
-  const sources = [
-    'PROVISIONER_API_KEY',
-    'PROVISIONER_API_KEY_SECRET_ID',
-    'PROVISIONER_API_KEY_PARAMETER',
-    'JWT_ISSUER',
-  ] as const;
-  const given = sources.filter((name) => values[name] !== undefined);
+  const given = accessSources.filter((name) => values[name] !== undefined);
   const problems = given.length > 1 ? [`of ${given.join(', ')} only one may be set`] : [];
   if ((values.JWT_ISSUER === undefined) !== (values.JWT_AUDIENCE === undefined)) {
     problems.push('JWT_ISSUER and JWT_AUDIENCE must be set together');

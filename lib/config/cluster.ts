@@ -26,6 +26,14 @@ export type ClusterConfig = Readonly<{
   skipTlsVerify: boolean;
 }>;
 
+/** The settings that name a cluster and go before the kubeconfig's file, in the order in which they count. */
+export const clusterSources = [
+  'KUBECONFIG_CONTENT',
+  'KUBECONFIG_SECRET_ID',
+  'KUBECONFIG_PARAMETER',
+  'EKS_CLUSTER_NAME',
+] as const;
+
 /** The settings of the cluster. */
 export const clusterSettings = {
   KUBECONFIG_CONTENT: z.optional(filled),

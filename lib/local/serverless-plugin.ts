@@ -3,7 +3,8 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Authentication } from '../config/callers.ts';
+import { type Authentication, accessSources } from '../config/callers.ts';
+import { clusterSources } from '../config/cluster.ts';
 import type { EmbeddedKubernetes } from './embedded-kubernetes.ts';
 
 type Environment = Record<string, string | null | undefined>;
@@ -22,9 +23,6 @@ type Options = { host?: string };
 type Utils = { log: { notice(message: string): void } };
 
 const defaultKubeconfigPath = '/root/.kube/config';
-
-/** The settings that name a cluster and go before the kubeconfig's file. */
-const settingsBeforeFile = ['KUBECONFIG_CONTENT', 'KUBECONFIG_SECRET_ID', 'KUBECONFIG_PARAMETER', 'EKS_CLUSTER_NAME'];
 
 /**
  * The plug-in of Serverless that says who may call the functions under serverless-offline and which cluster they talk to,
@@ -62,7 +60,7 @@ export default class LocalClusterPlugin {
         const { startEmbeddedKubernetes } = await import('./embedded-kubernetes.ts');
         cluster = await startEmbeddedKubernetes();
         // What goes before the kubeconfig's file must not lead elsewhere.
-        const others = [...settingsBeforeFile, 'EKS_CLUSTER_ENDPOINT', 'EKS_CLUSTER_CA', 'KUBECONFIG_CONTEXT'];
+        const others = [...clusterSources, 'EKS_CLUSTER_ENDPOINT', 'EKS_CLUSTER_CA', 'KUBECONFIG_CONTEXT'];
         for (const name of others) {
           delete environment[name];
           // The handlers run in this process, and see what it was started with as well.
@@ -90,7 +88,7 @@ async function guard(
   host: string | undefined,
 ): Promise<string> {
   const isLocal = host !== undefined && localNames.includes(host);
-  const isUnset = authenticationSettings.every((name) => environment[name] === undefined);
+  const isUnset = ['AUTH', ...accessSources].every((name) => environment[name] === undefined);
   // On this machine alone, and where nobody said how callers are told apart, none are.
   if (isUnset && isLocal) environment.AUTH = 'off';
   // Only here: to package or deploy, they are not even loaded.
@@ -110,14 +108,6 @@ async function guard(
   });
   return describeCallers(authentication, isUnset && isLocal);
 }
-
-const authenticationSettings = [
-  'AUTH',
-  'PROVISIONER_API_KEY',
-  'PROVISIONER_API_KEY_SECRET_ID',
-  'PROVISIONER_API_KEY_PARAMETER',
-  'JWT_ISSUER',
-];
 
 function describeCallers(authentication: Authentication, isByDefault: boolean): string {
   if (authentication.kind === 'jwt') return `those with a token of ${authentication.issuer}`;
@@ -139,12 +129,12 @@ export function isEmbeddedWanted(env: Environment, exists: (path: string) => boo
   if (wanted === 'true') return true;
   if (wanted === 'false') return false;
   if (wanted !== undefined) throw new Error(`EMBEDDED_KUBERNETES must be 'true' or 'false', not '${wanted}'`);
-  if (settingsBeforeFile.some((name) => env[name])) return false;
+  if (clusterSources.some((name) => env[name])) return false;
   return !env.KUBECONFIG_PATH && !exists(defaultKubeconfigPath) && !env.KUBERNETES_SERVICE_HOST;
 }
 
 function describeCluster(env: Environment): string {
-  const setting = settingsBeforeFile.find((name) => env[name]);
+  const setting = clusterSources.find((name) => env[name]);
   if (setting !== undefined) return `the cluster of ${setting}`;
   const path = env.KUBECONFIG_PATH ?? defaultKubeconfigPath;
   if (existsSync(path) || !env.KUBERNETES_SERVICE_HOST) return `the cluster of kubeconfig ${path}`;

@@ -318,7 +318,7 @@ describe('a deployment is refused', () => {
 
   const noKey =
     'there is no key to know callers by: set one of PROVISIONER_API_KEY, PROVISIONER_API_KEY_SECRET_ID, ' +
-    'PROVISIONER_API_KEY_PARAMETER, or JWT_ISSUER and JWT_AUDIENCE; AUTH=off if anybody may call';
+    'PROVISIONER_API_KEY_PARAMETER, JWT_ISSUER (that one with JWT_AUDIENCE); AUTH=off if anybody may call';
   it.each<[string, Environment, string[]]>([
     ['nothing is said of callers', {}, [noKey]],
     ['they are to be told apart, but not how', { AUTH: 'required' }, [noKey]],
