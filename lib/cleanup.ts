@@ -1,4 +1,3 @@
-import type { V1ObjectMeta, V1Pod, V1Service } from '@kubernetes/client-node';
 import type { Config } from './config.ts';
 import { KubernetesError } from './errors.ts';
 import {
@@ -17,6 +16,7 @@ import {
   isNotFound,
   type Kubernetes,
 } from './kubernetes.ts';
+import type { ListedMetadata, ListedPod, ListedService } from './listed.ts';
 import { log } from './log.ts';
 import { useAnnotations } from './manifests.ts';
 import { podName, sandboxIdLabel, serviceName, threadIdAnnotation } from './names.ts';
@@ -53,7 +53,7 @@ export type CleanupReport = {
 };
 
 /** A sandbox, or what is left of one: at least one of the two objects. */
-type Remains = { sandboxId: string; service: V1Service | undefined; pod: V1Pod | undefined };
+type Remains = { sandboxId: string; service: ListedService | undefined; pod: ListedPod | undefined };
 type Outcome = { deleted: RemoveReason } | { kept: KeepReason } | { adopted: true };
 type ToDo = { remains: Remains; verdict: Exclude<Verdict, { keep: KeepReason }> };
 
@@ -180,8 +180,8 @@ const aboutThePod: ReadonlySet<RemoveReason> = new Set(['service-without-pod', '
 /** Deletes the Service as it was judged, and then the Pod that was seen behind it. */
 async function removeSandbox(
   sandboxId: string,
-  service: V1Service,
-  seen: V1Pod | undefined,
+  service: ListedService,
+  seen: ListedPod | undefined,
   reason: RemoveReason,
   cleanup: Cleanup,
 ): Promise<Outcome> {
@@ -207,7 +207,7 @@ const toOutcome = (deletion: Deletion, reason: RemoveReason): Outcome =>
  * Deletes a Pod that was listed without its Service. The Services were listed first: one that has an owner may have got it
  * since, from a create that took it over. (For one that has none, its version tells.)
  */
-async function removeOrphanPod(pod: V1Pod, reason: RemoveReason, cleanup: Cleanup): Promise<Deletion> {
+async function removeOrphanPod(pod: ListedPod, reason: RemoveReason, cleanup: Cleanup): Promise<Deletion> {
   const { kubernetes, signal } = cleanup;
   const { name = '', uid = '', labels } = pod.metadata ?? {};
   // Without grace: the kubelet that would confirm its end does not answer.
@@ -221,12 +221,12 @@ async function removeOrphanPod(pod: V1Pod, reason: RemoveReason, cleanup: Cleanu
  * Deletes this Pod, whose Service is gone. By its UID; one without an owner, the original provisioner's, a create may have
  * taken over since: that only as it was when there was no Service, and again if nothing but its state has changed.
  */
-async function removePod(pod: V1Pod, { kubernetes, signal }: Cleanup): Promise<Deletion> {
+async function removePod(pod: ListedPod, { kubernetes, signal }: Cleanup): Promise<Deletion> {
   const { name = '', uid = '' } = pod.metadata ?? {};
   if (isOwned(pod)) return kubernetes.deletePod(name, { uid }, signal);
-  let current: V1Pod | undefined = pod;
+  let current: ListedPod | undefined = pod;
   for (let attempt = 1; attempt <= maxAttempts; attempt += 1) {
-    const { resourceVersion = '' }: V1ObjectMeta = current.metadata ?? {};
+    const { resourceVersion = '' }: ListedMetadata = current.metadata ?? {};
     const service = await kubernetes.readService(serviceName(current.metadata?.labels?.[sandboxIdLabel] ?? ''), signal);
     if (service !== undefined) return 'changed';
     const deletion = await kubernetes.deletePod(name, { uid, resourceVersion }, signal);

@@ -1,5 +1,5 @@
-import type { V1Pod, V1Service } from '@kubernetes/client-node';
 import type { Config } from './config.ts';
+import type { ListedPod, ListedService } from './listed.ts';
 import { lastUsedAtAnnotation, ttlSecondsAnnotation } from './names.ts';
 import { belongsTo, isOwned } from './ownership.ts';
 
@@ -32,12 +32,12 @@ export type RemoveReason =
 export type Verdict = { keep: KeepReason } | { remove: RemoveReason } | { adopt: true };
 
 /** When a sandbox was last used, as its Service (or its Pod, where there is no Service) notes it; undefined if it does not. */
-export function findLastUsedAt(object: V1Service | V1Pod): Date | undefined {
+export function findLastUsedAt(object: ListedService | ListedPod): Date | undefined {
   return parseDate(object.metadata?.annotations?.[lastUsedAtAnnotation]);
 }
 
 /** How many seconds a sandbox may go unused; 0 is for ever. What its Service notes, or else the setting. */
-export function findTtlSeconds(object: V1Service | V1Pod, config: Config): number {
+export function findTtlSeconds(object: ListedService | ListedPod, config: Config): number {
   const noted = object.metadata?.annotations?.[ttlSecondsAnnotation];
   return noted !== undefined && /^\d{1,9}$/.test(noted) ? Number(noted) : config.sandboxTtlSeconds;
 }
@@ -46,18 +46,18 @@ export function findTtlSeconds(object: V1Service | V1Pod, config: Config): numbe
  * When a sandbox ends if it is not used until then, or because it is too old; undefined if it never does, or nobody knows
  * when it was used.
  */
-export function findExpiresAt(service: V1Service, config: Config): Date | undefined {
+export function findExpiresAt(service: ListedService, config: Config): Date | undefined {
   const ends = [findUnusedUntil(findLastUsedAt(service), service, config), findOldUntil(service, config)];
   const times = ends.flatMap((end) => end?.getTime() ?? []);
   return times.length > 0 ? new Date(Math.min(...times)) : undefined;
 }
 
-function findUnusedUntil(lastUsedAt: Date | undefined, service: V1Service, config: Config): Date | undefined {
+function findUnusedUntil(lastUsedAt: Date | undefined, service: ListedService, config: Config): Date | undefined {
   const ttlSeconds = findTtlSeconds(service, config);
   return lastUsedAt === undefined || ttlSeconds === 0 ? undefined : after(lastUsedAt, ttlSeconds);
 }
 
-function findOldUntil(service: V1Service, { sandboxMaxLifetimeSeconds }: Config): Date | undefined {
+function findOldUntil(service: ListedService, { sandboxMaxLifetimeSeconds }: Config): Date | undefined {
   const createdAt = toDate(service.metadata?.creationTimestamp);
   return createdAt === undefined || sandboxMaxLifetimeSeconds === 0
     ? undefined
@@ -65,7 +65,7 @@ function findOldUntil(service: V1Service, { sandboxMaxLifetimeSeconds }: Config)
 }
 
 /** The time of the last use, if it can be true: one that is far in the future would keep a sandbox until then. */
-function findCredibleUse(object: V1Service | V1Pod, now: Date): Date | undefined {
+function findCredibleUse(object: ListedService | ListedPod, now: Date): Date | undefined {
   const lastUsedAt = findLastUsedAt(object);
   return lastUsedAt !== undefined && lastUsedAt <= after(now, clockSkewSeconds) ? lastUsedAt : undefined;
 }
@@ -78,14 +78,14 @@ const clockSkewSeconds = 3_600;
  * So polling writes next to nothing, and a sandbox that is polled at all lives on. One of which no use was ever noted is the
  * original provisioner's: the clean-up adopts it before it judges it, until then there is nothing to put off.
  */
-export function isUseDue(service: V1Service, now: Date, config: Config): boolean {
+export function isUseDue(service: ListedService, now: Date, config: Config): boolean {
   const ttlSeconds = findTtlSeconds(service, config);
   const lastUsedAt = findCredibleUse(service, now);
   return ttlSeconds > 0 && lastUsedAt !== undefined && now >= after(lastUsedAt, ttlSeconds / 4);
 }
 
 /** What the clean-up does with a sandbox that has a Service. Pure: the same objects and time give the same verdict. */
-export function judgeSandbox(service: V1Service, pod: V1Pod | undefined, now: Date, config: Config): Verdict {
+export function judgeSandbox(service: ListedService, pod: ListedPod | undefined, now: Date, config: Config): Verdict {
   if (service.metadata?.deletionTimestamp !== undefined) return { keep: 'terminating' };
   const lastUsedAt = findCredibleUse(service, now);
   if (lastUsedAt === undefined) return { adopt: true };
@@ -111,7 +111,7 @@ export function judgeSandbox(service: V1Service, pod: V1Pod | undefined, now: Da
  * What the clean-up does with a sandbox's Pod that has no Service. One of ours Kubernetes collects by itself; one that the
  * original provisioner made bears no time of use, and is stamped first.
  */
-export function judgeOrphanPod(pod: V1Pod, now: Date, config: Config): Verdict {
+export function judgeOrphanPod(pod: ListedPod, now: Date, config: Config): Verdict {
   const { deletionTimestamp } = pod.metadata ?? {};
   if (deletionTimestamp !== undefined) {
     return isPast(deletionTimestamp, config.orphanGraceSeconds, now) ? { remove: 'stuck' } : { keep: 'terminating' };
@@ -122,7 +122,7 @@ export function judgeOrphanPod(pod: V1Pod, now: Date, config: Config): Verdict {
 }
 
 /** When a Pod ended: the last of its containers, or, where it never had any (evicted), its last change of state. */
-function findEndedAt(pod: V1Pod): Date | undefined {
+function findEndedAt(pod: ListedPod): Date | undefined {
   const { containerStatuses = [], conditions = [] } = pod.status ?? {};
   const finished = containerStatuses.flatMap((container) => toDate(container.state?.terminated?.finishedAt) ?? []);
   const changed = conditions.flatMap((condition) => toDate(condition.lastTransitionTime) ?? []);

@@ -13,11 +13,12 @@ import {
 } from '@kubernetes/client-node';
 import type { Config } from './config.ts';
 import { keepCredentials } from './kubernetes/credentials.ts';
-import { type Listed, readList } from './kubernetes/lists.ts';
-import { isConflict, isExpired, isNotFound } from './kubernetes/outcomes.ts';
+import { foreignAnswerError, isConflict, isExpired, isNotFound } from './kubernetes/outcomes.ts';
+import { type Listed, readPods, readServices } from './kubernetes/protobuf.ts';
 import { retry } from './kubernetes/retries.ts';
 import { openAccess } from './kubernetes/sources.ts';
 import { createTransport, placeholderServer } from './kubernetes/transport.ts';
+import type { ListedPod, ListedService } from './listed.ts';
 import { sandboxIdLabel, sandboxSelector } from './names.ts';
 
 export {
@@ -52,9 +53,13 @@ export type Kubernetes = {
   createService(service: V1Service, signal: AbortSignal): Promise<V1Service>;
   readService(name: string, signal: AbortSignal): Promise<V1Service | undefined>;
   /** Every Service of a sandbox, or those of these sandboxes: some hundred ids at most, as they go into the address. */
-  listServices(signal: AbortSignal, sandboxIds?: readonly string[]): Promise<V1Service[]>;
+  listServices(signal: AbortSignal, sandboxIds?: readonly string[]): Promise<ListedService[]>;
   /** So many Services at most, from the start or from where another page says that it continues. Throws an expired token. */
-  readServicePage(limit: number, continueToken: string | undefined, signal: AbortSignal): Promise<Listed<V1Service>>;
+  readServicePage(
+    limit: number,
+    continueToken: string | undefined,
+    signal: AbortSignal,
+  ): Promise<Listed<ListedService>>;
   /** An array is a JSON patch, an object a merge patch (RFC 7386); with a `resourceVersion` in it, it holds only for that one. */
   patchService(name: string, patch: JsonPatchOperation[] | object, signal: AbortSignal): Promise<V1Service>;
   /** Without preconditions, a conflict is an error. */
@@ -62,10 +67,10 @@ export type Kubernetes = {
   createPod(pod: V1Pod, signal: AbortSignal): Promise<V1Pod>;
   readPod(name: string, signal: AbortSignal): Promise<V1Pod | undefined>;
   /** As `listServices`. */
-  listPods(signal: AbortSignal, sandboxIds?: readonly string[]): Promise<V1Pod[]>;
+  listPods(signal: AbortSignal, sandboxIds?: readonly string[]): Promise<ListedPod[]>;
   /** Every Service, or Pod, of a sandbox, read in pages of some hundred, from the start again when a page has expired. */
-  pageServices(signal: AbortSignal): Promise<V1Service[]>;
-  pagePods(signal: AbortSignal): Promise<V1Pod[]>;
+  pageServices(signal: AbortSignal): Promise<ListedService[]>;
+  pagePods(signal: AbortSignal): Promise<ListedPod[]>;
   /** A merge patch, as for a Service. */
   patchPod(name: string, patch: object, signal: AbortSignal): Promise<V1Pod>;
   /** Leaves the Pod its grace period to end in. Without preconditions, a conflict is an error. */
@@ -125,17 +130,20 @@ export async function openKubernetes(
   const send = createTransport(keepCredentials(access, config, now), now);
   // A client of this API takes another way to the server per call: the only seam that a signal fits through.
   const within = (signal: AbortSignal, headers: Record<string, string> = {}) => ({ httpApi: send(signal, headers) });
-  const list = async <T extends V1Pod | V1Service>(
-    kind: 'PodList' | 'ServiceList',
-    call: (way: { httpApi: HttpLibrary }) => Promise<unknown>,
+  const list = async <T>(
+    kind: string,
+    readProtobuf: (answer: Buffer) => Listed<T>,
+    call: (way: { httpApi: HttpLibrary }) => Promise<JsonList<T>>,
     signal: AbortSignal,
   ): Promise<Listed<T>> => {
-    let answer = '';
-    const takeText = (text: string) => {
-      answer = text;
+    let answer: Buffer | undefined;
+    const takeProtobuf = (protobuf: Buffer) => {
+      answer = protobuf;
     };
-    await retry(() => call({ httpApi: send(signal, {}, takeText) }), signal);
-    return readList<T>(kind, answer);
+    const read = await retry(() => call({ httpApi: send(signal, {}, takeProtobuf) }), signal);
+    if (answer !== undefined) return readProtobuf(answer);
+    if (read.kind !== kind || read.items === undefined) throw foreignAnswerError(200);
+    return { items: read.items ?? [], metadata: read.metadata ?? {} };
   };
   const { namespace } = config;
 
@@ -144,14 +152,16 @@ export async function openKubernetes(
   const deletePod = (name: string, options: { body?: V1DeleteOptions }, signal: AbortSignal) =>
     retry(() => api.deleteNamespacedPod({ namespace, name, ...options }, within(signal)), signal);
   const listServices = (page: Page, signal: AbortSignal) =>
-    list<V1Service>(
+    list<ListedService>(
       'ServiceList',
+      readServices,
       (way) => api.listNamespacedService({ namespace, labelSelector: sandboxSelector, ...page }, way),
       signal,
     );
   const listPods = (page: Page, signal: AbortSignal) =>
-    list<V1Pod>(
+    list<ListedPod>(
       'PodList',
+      readPods,
       (way) => api.listNamespacedPod({ namespace, labelSelector: sandboxSelector, ...page }, way),
       signal,
     );
@@ -213,6 +223,9 @@ export async function openKubernetes(
 }
 
 const [jsonPatch, mergePatch] = ['application/json-patch+json', 'application/merge-patch+json'];
+
+/** What the client makes of a list in JSON; an empty one can have null for its items, as Go has it. */
+type JsonList<T> = { kind?: string; items?: T[] | null; metadata?: { _continue?: string } };
 
 type Page = { limit?: number; _continue?: string; labelSelector?: string };
 

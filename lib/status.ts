@@ -1,6 +1,6 @@
-import type { V1Pod, V1Service } from '@kubernetes/client-node';
 import type { Config } from './config.ts';
 import { findExpiresAt } from './expiry.ts';
+import type { ListedPod, ListedService } from './listed.ts';
 import { threadIdAnnotation } from './names.ts';
 import { belongsTo } from './ownership.ts';
 
@@ -21,8 +21,8 @@ const phases: ReadonlySet<string> = new Set(['Pending', 'Running', 'Succeeded', 
 /** What a caller sees of a Service with its Pod, or of one without; undefined while the Service has no NodePort. */
 export function viewSandbox(
   sandboxId: string,
-  service: V1Service,
-  pod: V1Pod | undefined,
+  service: ListedService,
+  pod: ListedPod | undefined,
   config: Config,
 ): SandboxView | undefined {
   const nodePort = findNodePort(service);
@@ -37,12 +37,12 @@ export function viewSandbox(
 }
 
 /** The port on every node that leads to the sandbox; undefined until Kubernetes has allocated it. */
-export function findNodePort(service: V1Service): number | undefined {
+export function findNodePort(service: ListedService): number | undefined {
   return service.spec?.ports?.find((port) => port.name === 'http')?.nodePort || undefined;
 }
 
 /** Whether this Pod serves the sandbox or will: it belongs to the Service and has not ended. */
-export function isServing(pod: V1Pod, service: V1Service): boolean {
+export function isServing(pod: ListedPod, service: ListedService): boolean {
   return belongsTo(pod, service) && pod.status?.phase !== 'Failed' && pod.status?.phase !== 'Succeeded';
 }
 
@@ -50,14 +50,14 @@ export function isServing(pod: V1Pod, service: V1Service): boolean {
  * The thread that a sandbox was made for, as far as its objects tell: the Service's annotation, or, where the original
  * provisioner made the sandbox and noted nothing, the folder that its Pod mounts as user data.
  */
-export function findThreadId(service: V1Service | undefined, pod: V1Pod | undefined): string | undefined {
+export function findThreadId(service: ListedService | undefined, pod: ListedPod | undefined): string | undefined {
   const noted = service?.metadata?.annotations?.[threadIdAnnotation];
   if (noted !== undefined) return noted;
   const path = pod?.spec?.volumes?.find((volume) => volume.name === 'user-data')?.hostPath?.path;
   return path?.match(/([^/]+)\/user-data$/)?.[1];
 }
 
-function statusOf(service: V1Service, pod: V1Pod | undefined): SandboxStatus {
+function statusOf(service: ListedService, pod: ListedPod | undefined): SandboxStatus {
   if (pod === undefined || !belongsTo(pod, service)) return 'NotFound';
   const phase = pod.status?.phase ?? 'Unknown';
   return phases.has(phase) ? (phase as SandboxStatus) : 'Unknown';

@@ -6,8 +6,12 @@ const defaultRetryAfterSeconds = 1;
 /** What Kubernetes' reasons look like, one word each (`InternalError`): nothing else is shown to a caller. */
 const reasonPattern = /^[A-Za-z]{1,40}$/;
 
-/** What an answer of the API server with a status from 400 up means. `body` is a `Status` if Kubernetes itself answered. */
-export function statusError(code: number, retryAfter: string | undefined, body: string): KubernetesError {
+/**
+ * What an answer of the API server with a status from 400 up means.
+ *
+ * @param body its text, or what it says: a `Status`, if Kubernetes itself answered
+ */
+export function statusError(code: number, retryAfter: string | undefined, body: unknown): KubernetesError {
   const retryAfterSeconds = readSeconds(retryAfter);
   const status = { ...readStatus(code, body), ...(retryAfterSeconds !== undefined && { retryAfterSeconds }) };
   const extras = { status, cause: status };
@@ -52,9 +56,9 @@ export function statusError(code: number, retryAfter: string | undefined, body: 
   }
 }
 
-/** What answered was something else: a proxy, a login page, another path of the server. */
-export function foreignAnswerError(code: number, status?: KubernetesStatus): KubernetesError {
-  const extras = status && { status, cause: status };
+/** What answered was something else: a proxy, a login page, another path of the server. `cause` is for the log. */
+export function foreignAnswerError(code: number, status?: KubernetesStatus, cause: unknown = status): KubernetesError {
+  const extras = { ...(status && { status }), ...(cause !== undefined && { cause }) };
   return new KubernetesError('failed', `what answered was not the Kubernetes API (${code})`, extras);
 }
 
@@ -219,15 +223,9 @@ function isOutcome(error: unknown, outcome: KubernetesError['outcome']): boolean
 const readSeconds = (retryAfter: string | undefined): number | undefined =>
   retryAfter !== undefined && /^\d{1,4}$/.test(retryAfter) ? Number(retryAfter) : undefined;
 
-function readStatus(code: number, body: string): KubernetesStatus {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(body);
-  } catch {
-    parsed = undefined;
-  }
-  const status = (parsed ?? {}) as { kind?: unknown; reason?: unknown; message?: unknown; details?: Details };
-  if (status.kind !== 'Status') return { code, reason: '', message: body.slice(0, 1000), causes: [] };
+function readStatus(code: number, body: unknown): KubernetesStatus {
+  const status = (typeof body === 'string' ? parse(body) : body) as RawStatus | null | undefined;
+  if (status?.kind !== 'Status') return { code, reason: '', message: readText(body).slice(0, 1000), causes: [] };
   const { kind, causes } = status.details ?? {};
   return {
     code,
@@ -240,7 +238,16 @@ function readStatus(code: number, body: string): KubernetesStatus {
 
 const readText = (value: unknown): string => (typeof value === 'string' ? value : '');
 
+type RawStatus = { kind?: unknown; reason?: unknown; message?: unknown; details?: Details };
 type Details = { kind?: unknown; causes?: ({ reason?: unknown } | null)[] } | null;
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
 
 /** The system's or OpenSSL's code of an error; that of the first try where several addresses were tried. */
 function findCode(error: unknown): string {

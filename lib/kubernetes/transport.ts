@@ -12,17 +12,19 @@ import {
   networkError,
   statusError,
 } from './outcomes.ts';
+import { protobufType, readStatus } from './protobuf.ts';
 
-type Answer = { code: number; headers: http.IncomingHttpHeaders; text: string };
+type Answer = { code: number; headers: http.IncomingHttpHeaders; body: Buffer };
 
 /**
- * A way to the API server for one call: it ends when the signal does, and bears these headers. With `takeText`, the text of a
- * success goes there, and the client gets an empty object to read.
+ * A way to the API server for one call: it ends when the signal does, and bears these headers. With `takeProtobuf`, which the
+ * client cannot read, that is asked for: a success goes there, and the client gets an empty object. A server that does not
+ * write it answers with JSON.
  */
 export type Transport = (
   signal: AbortSignal,
   headers: Record<string, string>,
-  takeText?: (text: string) => void,
+  takeProtobuf?: (answer: Buffer) => void,
 ) => HttpLibrary;
 
 /** What the client is to take for the API server: where that is can change, so each call finds it out. */
@@ -41,7 +43,8 @@ export function createTransport(credentials: CredentialsKeeper, now: () => Date)
     try {
       const answer = await exchange(request, shown, await findAgent(shown), signal);
       if (answer.code < 400) return { answer };
-      return { error: explain(statusError(answer.code, answer.headers['retry-after'], answer.text), shown) };
+      const refusal = isProtobuf(answer) ? readStatus(answer.body) : answer.body.toString();
+      return { error: explain(statusError(answer.code, answer.headers['retry-after'], refusal), shown) };
     } catch (error) {
       return { error: signal.aborted ? deadlineError(signal) : explain(networkError(error), shown) };
     }
@@ -56,26 +59,40 @@ export function createTransport(credentials: CredentialsKeeper, now: () => Date)
     if (answer === undefined) throw error;
     return answer;
   };
-  const send = (signal: AbortSignal, headers: Record<string, string>, takeText?: (text: string) => void) => ({
-    async send(request: RequestContext) {
+  const send: (...way: Parameters<Transport>) => { send(request: RequestContext): Promise<ResponseContext> } = (
+    signal,
+    headers,
+    takeProtobuf,
+  ) => ({
+    async send(request) {
       for (const [name, value] of Object.entries(headers)) request.setHeaderParam(name, value);
+      if (takeProtobuf !== undefined) request.setHeaderParam('Accept', `${protobufType}, ${jsonType}`);
       const answer = await call(request, signal);
-      if (!isKubernetesAnswer(answer)) throw foreignAnswerError(answer.code);
-      takeText?.(answer.text);
-      const text = takeText === undefined ? answer.text : '{}';
-      return new ResponseContext(answer.code, flatten(answer.headers), {
-        text: async () => text,
-        binary: async () => Buffer.from(text),
-        stream: () => null,
-      });
+      const isRead = takeProtobuf !== undefined && isProtobuf(answer);
+      if (isRead) takeProtobuf(answer.body);
+      const text = isRead ? '{}' : answer.body.toString();
+      if (!isRead && !isKubernetesJson(answer, text)) throw foreignAnswerError(answer.code);
+      return new ResponseContext(
+        answer.code,
+        { 'content-type': jsonType },
+        {
+          text: async () => text,
+          binary: async () => Buffer.from(text),
+          stream: () => null,
+        },
+      );
     },
   });
-  return (signal, headers, takeText) => wrapHttpLibrary(send(signal, headers, takeText));
+  return (...way) => wrapHttpLibrary(send(...way));
 }
 
+const jsonType = 'application/json';
+
+const isProtobuf = ({ headers }: Answer): boolean => headers['content-type']?.startsWith(protobufType) ?? false;
+
 /** A login page or another service behind the address may say 200 as well, and must not be taken for the API's yes. */
-function isKubernetesAnswer({ code, headers, text }: Answer): boolean {
-  const isJson = headers['content-type']?.startsWith('application/json') ?? false;
+function isKubernetesJson({ code, headers }: Answer, text: string): boolean {
+  const isJson = headers['content-type']?.startsWith(jsonType) ?? false;
   return code >= 200 && code < 300 && isJson && text.includes('"kind"') && text.trimEnd().endsWith('}');
 }
 
@@ -112,14 +129,12 @@ async function exchange(
           reject(error);
         });
         outgoing.on('response', (incoming) => {
-          let text = '';
-          // Decoded piece by piece: a long list would else be in memory three times.
-          incoming.setEncoding('utf8');
-          incoming.on('data', (piece: string) => {
-            text += piece;
-          });
+          const pieces: Buffer[] = [];
+          incoming.on('data', (piece: Buffer) => pieces.push(piece));
           incoming.on('error', reject);
-          incoming.on('end', () => resolve({ code: incoming.statusCode ?? 0, headers: incoming.headers, text }));
+          incoming.on('end', () => {
+            resolve({ code: incoming.statusCode ?? 0, headers: incoming.headers, body: Buffer.concat(pieces) });
+          });
         });
         outgoing.end(body);
       });
@@ -128,8 +143,4 @@ async function exchange(
       if (!(reused && (code === 'ECONNRESET' || code === 'EPIPE'))) throw error;
     }
   }
-}
-
-function flatten(headers: http.IncomingHttpHeaders): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]));
 }

@@ -1,6 +1,7 @@
 import type { V1Pod, V1Service } from '@kubernetes/client-node';
 import type { Config } from '../config.ts';
 import { ProvisionerError } from '../errors.ts';
+import type { ListedPod, ListedService } from '../listed.ts';
 import { podName, serviceName } from '../names.ts';
 import { belongsTo } from '../ownership.ts';
 import { type SandboxView, viewSandbox } from '../status.ts';
@@ -29,7 +30,7 @@ export async function readTogether<T>(read: () => Promise<T>, belongs: (seen: T)
 }
 
 /** Whether the sandbox has a Pod that will stay; if not, the two may not have been read in one moment. */
-export const hasPod = (service: V1Service, pod: V1Pod | undefined): boolean =>
+export const hasPod = (service: ListedService, pod: ListedPod | undefined): boolean =>
   pod !== undefined && belongsTo(pod, service);
 
 /** What the caller sees of it. Throws `unavailable` while the Service has no NodePort. */

@@ -16,6 +16,8 @@ export interface KubernetesAnswer {
   readonly status: number;
   readonly headers: http.IncomingHttpHeaders;
   readonly text: string;
+  /** The same as it came, where it is no text. */
+  readonly bytes?: Buffer;
 }
 
 /** What the tests look at in an object of Kubernetes; everything else is there too. */
@@ -109,8 +111,10 @@ export function sendToKubernetes(
         incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
         incoming.on('error', reject);
         incoming.on('end', () => {
-          const text = Buffer.concat(chunks).toString('utf8');
-          resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, text });
+          const bytes = Buffer.concat(chunks);
+          const isText = !incoming.headers['content-type']?.startsWith('application/vnd.kubernetes.protobuf');
+          const { statusCode: status = 0, headers } = incoming;
+          resolve({ status, headers, ...(isText ? { text: bytes.toString() } : { text: '', bytes }) });
         });
       },
     );

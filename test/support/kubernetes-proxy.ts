@@ -21,6 +21,8 @@ export interface KubernetesCall {
   status?: number;
   /** The status that the cluster gave; undefined where the call never reached it. */
   clusterStatus?: number;
+  /** The media type of its answer. */
+  clusterType?: string | undefined;
   /** True where the connection ended without an answer, cut by a fault or given up by the provisioner. */
   cut?: boolean;
 }
@@ -85,10 +87,13 @@ export function kubernetesStatus(code: number, reason: string, message: string, 
   return { status: code, headers: { 'content-type': 'application/json' }, text: JSON.stringify(status) };
 }
 
-/** Starts a proxy in front of the cluster, on a free port of 127.0.0.1, which shows every answer of it as `translate` gives it. */
+/**
+ * Starts a proxy in front of the cluster, on a free port of 127.0.0.1, which shows every answer of it as `translate` gives it.
+ * Answers that the tests change are asked for as JSON.
+ */
 export async function startKubernetesProxy(
   cluster: KubernetesAddress,
-  translate: (answer: KubernetesAnswer) => KubernetesAnswer = (answer) => answer,
+  translate?: (answer: KubernetesAnswer) => KubernetesAnswer,
 ): Promise<KubernetesProxy> {
   const folder = mkdtempSync(path.join(tmpdir(), 'kubernetes-proxy-'));
   const kubeconfig = path.join(folder, 'kubeconfig');
@@ -139,14 +144,16 @@ export async function startKubernetesProxy(
       if (action !== undefined && 'answer' in action) {
         answer = action.answer;
       } else {
+        const isChanged = translate !== undefined || (action !== undefined && 'rewrite' in action);
         const sent = await sendToKubernetes(cluster, {
           method: call.method,
           path: request.url ?? '/',
-          headers: forwardedHeaders(request.headers),
+          headers: { ...forwardedHeaders(request.headers), ...(isChanged && { accept: 'application/json' }) },
           text: call.body,
         });
-        answer = translate(sent);
+        answer = translate === undefined ? sent : translate(sent);
         call.clusterStatus = answer.status;
+        call.clusterType = answer.headers['content-type'];
         if (action !== undefined && 'cut' in action) throw new Error('cut by a fault');
         if (action !== undefined && 'delayAnswerMs' in action) await pause(action.delayAnswerMs, gone.signal);
         if (action !== undefined && 'holdAnswer' in action) await action.holdAnswer();
@@ -154,7 +161,7 @@ export async function startKubernetesProxy(
       }
       call.status = answer.status;
       response.writeHead(answer.status, forwardedHeaders(answer.headers));
-      response.end(answer.text, () => {
+      response.end(answer.bytes ?? answer.text, () => {
         call.endedAt = performance.now();
       });
     } catch {
@@ -297,7 +304,7 @@ export function writesAmong(calls: readonly KubernetesCall[]): KubernetesCall[] 
   );
 }
 
-// Besides those that belong to one connection: credentials are the proxy's own, and answers are read as text.
+// Besides those that belong to one connection: credentials are the proxy's own, and answers are not compressed.
 const NOT_FORWARDED = new Set([
   'accept-encoding',
   'authorization',

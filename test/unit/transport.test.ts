@@ -16,6 +16,7 @@ import {
   temporaryFolder,
   writeKubeconfig,
 } from './api-server.ts';
+import { answerOf, listOf } from './protobuf-answers.ts';
 
 const never = new AbortController().signal;
 const base64 = (text: string) => Buffer.from(text).toString('base64');
@@ -507,5 +508,76 @@ describe("the API server's certificate", () => {
     const kubernetes = await open({ server: api.url.replace('http:', 'https:') });
     expect(await errorOf(kubernetes.readService('a', AbortSignal.timeout(2000)))).toMatchObject({ status: undefined });
     expect(api.requests).toEqual([]);
+  });
+});
+
+describe('a list', () => {
+  const protobuf = 'application/vnd.kubernetes.protobuf';
+  const pod = { metadata: { name: 'sandbox-a' } };
+  const startListServer = (code: number, type: string, body: Buffer | string) =>
+    startApiServer((_request, response) => {
+      response.writeHead(code, { 'content-type': type });
+      response.end(body);
+    });
+
+  it('is asked for as protobuf, and as JSON of a server that knows no protobuf', async () => {
+    const api = await startListServer(200, protobuf, listOf('PodList', [[[1, [[1, 'sandbox-a']]]]]));
+    const kubernetes = await open({ server: api.url });
+    expect(await kubernetes.listPods(never)).toEqual([pod]);
+    expect(api.requests[0]?.headers.accept).toBe(`${protobuf}, application/json`);
+  });
+
+  it('is read as JSON where that is answered, its times as Dates', async () => {
+    const creationTimestamp = '2026-11-22T12:00:00Z';
+    const metadata = { ...pod.metadata, creationTimestamp };
+    const list = { kind: 'PodList', apiVersion: 'v1', metadata: {}, items: [{ metadata }] };
+    const api = await startApiServer((_request, response) => answerJson(response, list));
+    const [read] = await (await open({ server: api.url })).listPods(never);
+    expect(read?.metadata).toEqual({ ...metadata, creationTimestamp: new Date(creationTimestamp) });
+  });
+
+  it('is empty where Kubernetes, as Go does, says null', async () => {
+    const api = await startListServer(200, 'application/json', '{"kind":"PodList","metadata":{},"items":null}');
+    expect(await (await open({ server: api.url })).listPods(never)).toEqual([]);
+  });
+
+  it.each([
+    ['another kind', '{"kind":"ServiceList","items":[]}'],
+    ['no list', '{"kind":"PodList","metadata":{}}'],
+  ])('is an error where JSON is %s', async (_what, text) => {
+    const api = await startListServer(200, 'application/json', text);
+    const error = await errorOf((await open({ server: api.url })).listPods(never));
+    expect(error.reason).toBe('what answered was not the Kubernetes API (200)');
+  });
+
+  it.each([
+    ['another kind', listOf('ServiceList', [])],
+    ['half of one', listOf('PodList', [[[1, [[1, 'sandbox-a']]]]]).subarray(0, -10)],
+    ['a page in HTML', Buffer.from('<html></html>')],
+  ])('is an error where protobuf is %s: that nothing is there must not be read into it', async (_what, body) => {
+    const api = await startListServer(200, protobuf, body);
+    const error = await errorOf((await open({ server: api.url })).listPods(never));
+    expect(error).toMatchObject({ outcome: 'failed', reason: 'what answered was not the Kubernetes API (200)' });
+  });
+
+  it('that is refused says why, in protobuf too', async () => {
+    const refusal = answerOf('Status', [
+      [3, 'the continue token is too old'],
+      [4, 'Expired'],
+    ]);
+    const api = await startListServer(410, protobuf, refusal);
+    const error = await errorOf((await open({ server: api.url })).readServicePage(2, 'token', never));
+    expect(error.status).toMatchObject({ code: 410, reason: 'Expired', message: 'the continue token is too old' });
+  });
+});
+
+describe('an object', () => {
+  it('is never read out of protobuf, which was not asked for', async () => {
+    const api = await startApiServer((_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/vnd.kubernetes.protobuf' });
+      response.end(answerOf('Service', []));
+    });
+    const error = await errorOf((await open({ server: api.url })).readService('sandbox-a-svc', never));
+    expect(error.reason).toBe('what answered was not the Kubernetes API (200)');
   });
 });

@@ -1,0 +1,206 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { loadConfig } from '../../lib/config.ts';
+import { type Kubernetes, openKubernetes } from '../../lib/kubernetes.ts';
+import type { ListedPod, ListedService } from '../../lib/listed.ts';
+import { openTestCluster, type TestCluster } from '../support/cluster.ts';
+import type { KubernetesObject } from '../support/kubernetes-client.ts';
+import { type KubernetesProxy, startKubernetesProxy } from '../support/kubernetes-proxy.ts';
+import { originalPod, originalService } from '../support/original.ts';
+
+let cluster: TestCluster;
+let proxy: KubernetesProxy;
+let kubernetes: Kubernetes;
+
+const signal = AbortSignal.timeout(60_000);
+
+beforeAll(async () => {
+  cluster = await openTestCluster();
+  proxy = await startKubernetesProxy(cluster.access);
+  const settings = { ...cluster.settings, KUBECONFIG_PATH: proxy.kubeconfig, K8S_NAMESPACE: cluster.namespace };
+  kubernetes = await openKubernetes(loadConfig(settings), signal);
+  for (const sandboxId of sandboxIds()) await givenObjects(sandboxId);
+}, 60_000);
+
+afterAll(async () => {
+  // It would hold the namespace as well.
+  if (!cluster.isEmbedded) await cluster.kubernetes.patch('pods', 'sandbox-ends', { metadata: { finalizers: null } });
+  await proxy.close();
+  await cluster.close();
+}, 120_000);
+
+/** The embedded Kubernetes removes a Pod on no node at once: none ends there. */
+const sandboxIds = () => ['bare', 'ended', ...(cluster.isEmbedded ? [] : ['ends']), 'running'];
+
+const since = '2026-11-22T12:00:00Z';
+
+const statuses: Record<string, object> = {
+  running: {
+    phase: 'Running',
+    conditions: [
+      { type: 'Ready', status: 'True', lastProbeTime: null, lastTransitionTime: since },
+      { type: 'Initialized', status: 'True', lastProbeTime: null, lastTransitionTime: null },
+    ],
+    containerStatuses: [
+      {
+        name: 'sandbox',
+        ready: true,
+        restartCount: 3,
+        image: 'x',
+        imageID: 'x',
+        state: { running: { startedAt: since } },
+      },
+    ],
+  },
+  ended: {
+    phase: 'Failed',
+    message: 'ü "quoted" \\ \u0007 😀',
+    containerStatuses: [
+      {
+        name: 'sandbox',
+        ready: false,
+        restartCount: 0,
+        image: 'x',
+        imageID: 'x',
+        state: { terminated: { exitCode: 137, startedAt: '1969-12-31T23:00:00Z', finishedAt: '1969-12-31T23:59:59Z' } },
+        lastState: { terminated: { exitCode: 1, startedAt: since, finishedAt: since } },
+      },
+      {
+        name: 'other',
+        ready: false,
+        restartCount: 0,
+        image: 'x',
+        imageID: 'x',
+        state: { waiting: { reason: 'Error' } },
+      },
+    ],
+  },
+};
+
+/** A sandbox's two objects with all that can be said of them in a list; nobody changes the Pod. */
+async function givenObjects(sandboxId: string): Promise<void> {
+  const names = { sandboxId, threadId: 'thread-a' };
+  const service = originalService(names) as { metadata: object };
+  const annotations = { 'sandbox-provisioner/thread-id': 'thread-a', empty: '', odd: 'é "\\\n😀'.repeat(200) };
+  const isBare = sandboxId === 'bare';
+  const { metadata } = await cluster.kubernetes.create('services', {
+    ...service,
+    metadata: { ...service.metadata, ...(!isBare && { annotations }) },
+  });
+  const pod = originalPod(names, cluster.settings) as { metadata: object; spec: { volumes: object[] } };
+  const { name, uid } = metadata;
+  const ownerReferences = [{ apiVersion: 'v1', kind: 'Service', name, uid }];
+  await cluster.kubernetes.create('pods', {
+    ...pod,
+    metadata: {
+      ...pod.metadata,
+      ...(!isBare && { ownerReferences, annotations }),
+      ...(sandboxId === 'ends' && { finalizers: ['example.com/hold'] }),
+    },
+    spec: {
+      ...pod.spec,
+      volumes: [...pod.spec.volumes, { name: 'scratch', emptyDir: {} }],
+      schedulerName: 'none',
+      nodeSelector: { nowhere: 'true' },
+    },
+  });
+  const status = statuses[sandboxId];
+  if (status !== undefined) await cluster.kubernetes.patch('pods', `sandbox-${sandboxId}`, { status }, 'status');
+  if (sandboxId === 'ends') await cluster.kubernetes.remove('pods', 'sandbox-ends');
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: what there is in the JSON of Kubernetes
+type Json = any;
+
+const pick = (object: Json, ...names: string[]): Json =>
+  Object.fromEntries(names.filter((name) => object?.[name] != null).map((name) => [name, object[name]]));
+
+const metadataOf = ({ metadata }: KubernetesObject): Json => ({
+  ...pick(
+    metadata,
+    'name',
+    'uid',
+    'resourceVersion',
+    'labels',
+    'annotations',
+    'creationTimestamp',
+    'deletionTimestamp',
+  ),
+  ...(metadata.ownerReferences && { ownerReferences: metadata.ownerReferences.map((owner) => pick(owner, 'uid')) }),
+});
+
+/** What is to be read of a Pod, out of its JSON. */
+const podOf = (pod: KubernetesObject): Json => ({
+  metadata: metadataOf(pod),
+  spec: {
+    volumes: pod.spec.volumes.map(({ name, hostPath }: Json) => ({
+      name,
+      ...(hostPath && { hostPath: pick(hostPath, 'path') }),
+    })),
+  },
+  status: {
+    phase: pod.status.phase,
+    conditions: (pod.status.conditions ?? []).map((condition: Json) => pick(condition, 'lastTransitionTime')),
+    containerStatuses: (pod.status.containerStatuses ?? []).map(({ state }: Json) => ({
+      state: state.terminated ? { terminated: pick(state.terminated, 'finishedAt') } : {},
+    })),
+  },
+});
+
+const serviceOf = (service: KubernetesObject): Json => ({
+  metadata: metadataOf(service),
+  spec: { ports: service.spec.ports.map((port: Json) => pick(port, 'name', 'nodePort')) },
+});
+
+/** What was read of a list, as JSON with nothing but that in it: a server that writes JSON tells more. */
+const asJson = (items: ListedPod[] | ListedService[], read: (object: KubernetesObject) => Json): Json =>
+  items.map((item) => read(JSON.parse(JSON.stringify(item).replaceAll('.000Z"', 'Z"'))));
+
+const byName = (one: KubernetesObject, other: KubernetesObject) => (one.metadata.name < other.metadata.name ? -1 : 1);
+
+describe('lists', () => {
+  it('tell of Pods what their JSON does, with their times as Dates', async () => {
+    const expected = (await cluster.kubernetes.list('pods')).toSorted(byName);
+    const items = await kubernetes.listPods(signal);
+    expect(asJson(items, podOf)).toEqual(expected.map(podOf));
+    expect(items.map(({ metadata }) => metadata?.name)).toEqual(sandboxIds().map((id) => `sandbox-${id}`));
+    const [bare, ended] = items;
+    expect(bare?.metadata?.creationTimestamp).toBeInstanceOf(Date);
+    expect(bare?.metadata).not.toHaveProperty('deletionTimestamp');
+    const ends = items.filter(({ metadata }) => metadata?.deletionTimestamp instanceof Date);
+    expect(ends.length).toBe(cluster.isEmbedded ? 0 : 1);
+    expect(ended?.status?.containerStatuses?.[0]?.state?.terminated?.finishedAt).toEqual(
+      new Date('1969-12-31T23:59:59Z'),
+    );
+  });
+
+  it('tell of Services what their JSON does', async () => {
+    const expected = (await cluster.kubernetes.list('services')).toSorted(byName);
+    const items = await kubernetes.listServices(signal);
+    expect(items.length).toBe(sandboxIds().length);
+    expect(asJson(items, serviceOf)).toEqual(expected.map(serviceOf));
+  });
+
+  it('are the same in pages, each of which says where the next one begins', async () => {
+    const whole = await kubernetes.listServices(signal);
+    const first = await kubernetes.readServicePage(2, undefined, signal);
+    const second = await kubernetes.readServicePage(2, first.metadata._continue, signal);
+    expect(first.metadata._continue).toEqual(expect.any(String));
+    expect(second.metadata._continue || undefined).toBeUndefined();
+    expect([...first.items, ...second.items]).toEqual(whole);
+  });
+
+  it('are asked for as protobuf, which every Kubernetes writes and the embedded one does not', async () => {
+    proxy.reset();
+    await kubernetes.listPods(signal);
+    const expected = cluster.isEmbedded ? 'application/json' : 'application/vnd.kubernetes.protobuf';
+    expect(proxy.calls.map(({ clusterType }) => clusterType)).toEqual([expected]);
+  });
+
+  it('are refused in words that are understood', async () => {
+    await expect(kubernetes.readServicePage(2, 'no token of Kubernetes', signal)).rejects.toMatchObject({
+      name: 'KubernetesError',
+      status: { code: 400, reason: 'BadRequest' },
+    });
+  });
+});
