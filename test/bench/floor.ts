@@ -43,7 +43,7 @@ export async function callBare(
       await Promise.all([client.require('DELETE', service), client.require('DELETE', pod, undefined, 404)]);
       return;
     case 'list':
-      await Promise.all([client.require('GET', services + selector), client.require('GET', pods + selector)]);
+      await Promise.all([client.readList(services + selector), client.readList(pods + selector)]);
   }
 }
 

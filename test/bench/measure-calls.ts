@@ -4,7 +4,7 @@ import { type BenchCluster, removeSandboxes } from './cluster.ts';
 import type { Operation } from './floor.ts';
 import { makeSandboxes, type Names, newNames, removeThese } from './sandboxes.ts';
 import { type Spread, spread } from './statistics.ts';
-import { openParsingFloor, type Subject, type SubjectName } from './subjects.ts';
+import { openJsonFloor, type Subject, type SubjectName } from './subjects.ts';
 
 /** The times of one operation, and what CPU time of this process went into it, both in milliseconds, a subject each. */
 export type Timed = {
@@ -99,7 +99,7 @@ export async function measureLists(
 ): Promise<Timed[]> {
   await removeSandboxes(cluster.direct, cluster.namespace);
   const log = createLog();
-  const parsing = openParsingFloor(cluster);
+  const json = openJsonFloor(cluster);
   const [floor, ...others] = subjects as [Subject, ...Subject[]];
   let there = 0;
   for (const size of sizes) {
@@ -107,12 +107,12 @@ export async function measureLists(
     there = size;
     // A list of thousands takes long enough to need fewer of them.
     const rounds = size > 500 ? Math.min(samples, 12) : samples;
-    await inTurns([floor, parsing, ...others], rounds, async (subject, isWarm) => {
+    await inTurns([floor, json, ...others], rounds, async (subject, isWarm) => {
       const sample = await take(subject.prepare('list', newNames()));
       if (isWarm) log.add(`list of ${size}`, subject.name, sample);
     });
   }
-  parsing.close();
+  json.close();
   return log.read();
 }
 
@@ -124,9 +124,13 @@ export async function measureCosts(
 ): Promise<Cost[]> {
   const others = await makeSandboxes(cluster, 10);
   const costs: Cost[] = [];
+  const all = [...lifecycle, 'list'] as const;
   for (const subject of subjects) {
+    // A handshake is no part of a warm call.
+    const first = newNames();
+    for (const operation of all) await subject.prepare(operation, first)();
     const names = newNames();
-    for (const operation of [...lifecycle, 'list'] as const) {
+    for (const operation of all) {
       const call = subject.prepare(operation, names);
       const before = await cluster.traffic();
       const calls = await countRequests(call);

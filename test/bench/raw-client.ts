@@ -11,12 +11,17 @@ export type RawAddress = Readonly<{
 
 export type RawAnswer = { status: number; text: string };
 
+/** What the functions ask for where they list. */
+const listTypes = 'application/vnd.kubernetes.protobuf, application/json';
+
 /** The floor: what a call costs that nothing is done about but to send it over a kept connection and to read the answer. */
 export type RawClient = {
   /** Text is sent as JSON; a PATCH as a JSON patch where it is an array, as a merge patch otherwise. Takes any status. */
   send(method: string, path: string, body?: string): Promise<RawAnswer>;
   /** As `send`, but throws for a status from 300 up that is not among the ones named. */
   require(method: string, path: string, body?: string, ...alsoFine: number[]): Promise<RawAnswer>;
+  /** Reads a list, as protobuf where the server writes it, and does nothing with it. Throws as `require` does. */
+  readList(path: string): Promise<void>;
   close(): void;
 };
 
@@ -30,8 +35,8 @@ export function openRawClient(address: RawAddress): RawClient {
     : new http.Agent({ keepAlive: true, scheduling: 'lifo' });
   const begin = isTls ? https.request : http.request;
 
-  async function send(method: string, path: string, body?: string): Promise<RawAnswer> {
-    const headers: http.OutgoingHttpHeaders = { ...address.headers, accept: 'application/json' };
+  async function exchange(method: string, path: string, accept: string, body?: string): Promise<[number, Buffer]> {
+    const headers: http.OutgoingHttpHeaders = { ...address.headers, accept };
     if (body !== undefined) {
       headers['content-type'] = contentType(method, body);
       headers['content-length'] = Buffer.byteLength(body);
@@ -44,13 +49,18 @@ export function openRawClient(address: RawAddress): RawClient {
     } catch (error) {
       // The server may close a connection that was at rest in the moment it is taken again.
       if (request.reusedSocket && (error as NodeJS.ErrnoException).code === 'ECONNRESET')
-        return send(method, path, body);
+        return exchange(method, path, accept, body);
       throw error;
     }
     const chunks: Buffer[] = [];
     answer.on('data', (chunk: Buffer) => chunks.push(chunk));
     await once(answer, 'end');
-    return { status: answer.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') };
+    return [answer.statusCode ?? 0, Buffer.concat(chunks)];
+  }
+
+  async function send(method: string, path: string, body?: string): Promise<RawAnswer> {
+    const [status, bytes] = await exchange(method, path, 'application/json', body);
+    return { status, text: bytes.toString() };
   }
 
   return {
@@ -59,6 +69,10 @@ export function openRawClient(address: RawAddress): RawClient {
       const answer = await send(method, path, body);
       if (answer.status < 300 || alsoFine.includes(answer.status)) return answer;
       throw new Error(`${method} ${path}: ${answer.status} ${answer.text.slice(0, 500)}`);
+    },
+    async readList(path) {
+      const [status, bytes] = await exchange('GET', path, listTypes);
+      if (status >= 300) throw new Error(`GET ${path}: ${status} ${bytes.toString().slice(0, 500)}`);
     },
     close: () => agent.destroy(),
   };

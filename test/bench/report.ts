@@ -58,8 +58,8 @@ export function formatReport(report: Report, { peer }: Pick<Options, 'peer'>): s
   );
   add(
     'Lists',
-    ['', 'floor', 'handler', 'over', 'CPU', ...subjects.slice(2), 'floor and JSON.parse'],
-    report.lists?.map((row) => timing(row, [...subjects, 'floor+parse'])),
+    ['', 'floor', 'handler', 'over', 'CPU', ...subjects.slice(2), 'floor, as JSON, parsed'],
+    report.lists?.map((row) => timing(row, [...subjects, 'json'])),
   );
   add(
     'Cold: the first request of a new process',

@@ -15,8 +15,8 @@ export type Subject = {
   close(): void;
 };
 
-/** The bare calls; they and the answers' parsing; a bundled handler called in this process; the same and another over HTTP. */
-export type SubjectName = 'floor' | 'floor+parse' | 'handler' | 'http' | 'peer';
+/** The bare calls; the bare lists as JSON; a bundled handler called in this process; the same and another over HTTP. */
+export type SubjectName = 'floor' | 'json' | 'handler' | 'http' | 'peer';
 
 /** The bare calls through the proxy. */
 export function openFloor(cluster: BenchCluster): Subject {
@@ -32,20 +32,18 @@ export function openFloor(cluster: BenchCluster): Subject {
   };
 }
 
-/** The bare calls and `JSON.parse` of what they bring, for lists: what nobody gets around who looks at them. */
-export function openParsingFloor(cluster: BenchCluster): Subject {
+/** The bare lists as JSON, and `JSON.parse` of them: what one can do without protobuf at best. */
+export function openJsonFloor(cluster: BenchCluster): Subject {
   const client = openRawClient(cluster.address);
   const parsing: RawClient = {
     ...client,
-    async require(...call) {
-      const answer = await client.require(...call);
-      JSON.parse(answer.text);
-      return answer;
+    async readList(path) {
+      JSON.parse((await client.require('GET', path)).text);
     },
   };
   const config = configOf(cluster);
   return {
-    name: 'floor+parse',
+    name: 'json',
     prepare(operation, names) {
       const bodies: Bodies = bodiesOf(names, config);
       return () => callBare(parsing, operation, cluster.namespace, names.sandboxId, bodies);
