@@ -47,9 +47,10 @@ export function findTtlSeconds(object: ListedService | ListedPod, config: Config
  * when it was used.
  */
 export function findExpiresAt(service: ListedService, config: Config): Date | undefined {
-  const ends = [findUnusedUntil(findLastUsedAt(service), service, config), findOldUntil(service, config)];
-  const times = ends.flatMap((end) => end?.getTime() ?? []);
-  return times.length > 0 ? new Date(Math.min(...times)) : undefined;
+  const unusedUntil = findUnusedUntil(findLastUsedAt(service), service, config);
+  const oldUntil = findOldUntil(service, config);
+  if (unusedUntil === undefined || oldUntil === undefined) return unusedUntil ?? oldUntil;
+  return unusedUntil < oldUntil ? unusedUntil : oldUntil;
 }
 
 function findUnusedUntil(lastUsedAt: Date | undefined, service: ListedService, config: Config): Date | undefined {

@@ -1,5 +1,5 @@
 import { PbfReader } from 'pbf';
-import type { ListedPod, ListedService } from '../listed.ts';
+import { type ListedPod, type ListedService, listedAnnotations, listedLabels } from '../listed.ts';
 import { foreignAnswerError } from './outcomes.ts';
 
 /** The media type of what the API server writes fastest, and what takes least time to read. */
@@ -82,8 +82,16 @@ type Having<Name extends string, T> = { [name in Name]?: T };
 const text =
   <Name extends string>(name: Name): Field<Having<Name, string>> =>
   (target, reader) => {
-    target[name] = reader.readString();
+    target[name] = readText(reader);
   };
+
+/** As the library's `readString`, but with Node's own decoder, which needs no view of the bytes for it. */
+function readText(reader: PbfReader): string {
+  const end = reader.readVarint() + reader.pos;
+  const text = (reader.buf as Buffer).toString('utf8', reader.pos, end);
+  reader.pos = end;
+  return text;
+}
 
 const integer =
   <Name extends string>(name: Name): Field<Having<Name, number>> =>
@@ -105,13 +113,36 @@ const time =
     if (seconds !== undefined) target[name] = new Date(seconds * 1000);
   };
 
-/** An entry of a map from texts to texts. */
-const entryOf =
-  <Name extends string>(name: Name): Field<Having<Name, Record<string, string>>> =>
-  (target, reader) => {
-    const { key = '', value = '' } = readInner(reader, entry);
+type Entry = { key?: string; isOther?: boolean; value?: string };
+
+/** An entry of a map, if it is one of these keys', which are ASCII: what has not the length of any needs no decoding. */
+const entryOf = <Name extends string, Key extends string>(
+  name: Name,
+  keys: readonly Key[],
+): Field<Having<Name, Partial<Record<Key, string>>>> => {
+  const lengths = new Set(keys.map((key) => key.length));
+  const fields = {
+    1: (entry: Entry, reader: PbfReader) => {
+      const { pos } = reader;
+      entry.isOther = !lengths.has(reader.readVarint());
+      reader.pos = pos;
+      if (!entry.isOther) entry.key = readText(reader);
+    },
+    2: unless(({ isOther = false }: Entry) => isOther, text('value')),
+  };
+  return (target, reader) => {
+    const { key, value = '' } = readInner<typeof fields>(reader, fields);
+    if (!keys.includes(key as Key)) return;
     target[name] ??= {};
-    target[name][key] = value;
+    target[name][key as Key] = value;
+  };
+};
+
+/** A field that is not read where what was read before it shows that nobody asks for it. */
+const unless =
+  <T>(condition: (target: T) => boolean, field: Field<T>): Field<T> =>
+  (target, reader) => {
+    if (!condition(target)) field(target, reader);
   };
 
 const one =
@@ -141,28 +172,35 @@ const envelope = { 1: one('type', { 2: text('kind') }), 2: bytes('object') };
 
 const timestamp = { 1: integer('seconds') };
 
-const entry = { 1: text('key'), 2: text('value') };
-
 const metadata = {
   1: text('name'),
   5: text('uid'),
   6: text('resourceVersion'),
   8: time('creationTimestamp'),
   9: time('deletionTimestamp'),
-  11: entryOf('labels'),
-  12: entryOf('annotations'),
+  11: entryOf('labels', listedLabels),
+  12: entryOf('annotations', listedAnnotations),
   13: oneOf('ownerReferences', { 4: text('uid') }),
 };
 
+const isOwned = ({ metadata }: ListedPod) => metadata?.ownerReferences !== undefined;
+
+const hasNotEnded = ({ phase }: NonNullable<ListedPod['status']>) => phase === 'Running' || phase === 'Pending';
+
+const finishedAt = one('state', { 3: one('terminated', { 6: time('finishedAt') }) });
+
 const pod = {
   1: one('metadata', metadata),
-  2: one('spec', {
-    1: oneOf('volumes', { 1: text('name'), 2: inline({ 1: one('hostPath', { 1: text('path') }) }) }),
-  }),
+  2: unless(
+    isOwned,
+    one('spec', {
+      1: oneOf('volumes', { 1: text('name'), 2: inline({ 1: one('hostPath', { 1: text('path') }) }) }),
+    }),
+  ),
   3: one('status', {
     1: text('phase'),
-    2: oneOf('conditions', { 4: time('lastTransitionTime') }),
-    8: oneOf('containerStatuses', { 2: one('state', { 3: one('terminated', { 6: time('finishedAt') }) }) }),
+    2: unless(hasNotEnded, oneOf('conditions', { 4: time('lastTransitionTime') })),
+    8: unless(hasNotEnded, oneOf('containerStatuses', { 2: finishedAt })),
   }),
 };
 

@@ -55,6 +55,10 @@ const statuses: Record<string, object> = {
   ended: {
     phase: 'Failed',
     message: 'ü "quoted" \\ \u0007 😀',
+    conditions: [
+      { type: 'Ready', status: 'False', lastProbeTime: null, lastTransitionTime: since },
+      { type: 'Initialized', status: 'True', lastProbeTime: null, lastTransitionTime: null },
+    ],
     containerStatuses: [
       {
         name: 'sandbox',
@@ -81,7 +85,12 @@ const statuses: Record<string, object> = {
 async function givenObjects(sandboxId: string): Promise<void> {
   const names = { sandboxId, threadId: 'thread-a' };
   const service = originalService(names) as { metadata: object };
-  const annotations = { 'sandbox-provisioner/thread-id': 'thread-a', empty: '', odd: 'é "\\\n😀'.repeat(200) };
+  const annotations = {
+    'sandbox-provisioner/thread-id': 'é "\\\n😀'.repeat(200),
+    'sandbox-provisioner/ttl-seconds': '',
+    'sandbox-provisioner/as-long-as-it': 'x',
+    other: 'x',
+  };
   const isBare = sandboxId === 'bare';
   const { metadata } = await cluster.kubernetes.create('services', {
     ...service,
@@ -115,36 +124,34 @@ type Json = any;
 const pick = (object: Json, ...names: string[]): Json =>
   Object.fromEntries(names.filter((name) => object?.[name] != null).map((name) => [name, object[name]]));
 
+const noted = ['thread-id', 'last-used-at', 'ttl-seconds'].map((name) => `sandbox-provisioner/${name}`);
+
 const metadataOf = ({ metadata }: KubernetesObject): Json => ({
-  ...pick(
-    metadata,
-    'name',
-    'uid',
-    'resourceVersion',
-    'labels',
-    'annotations',
-    'creationTimestamp',
-    'deletionTimestamp',
-  ),
+  ...pick(metadata, 'name', 'uid', 'resourceVersion', 'creationTimestamp', 'deletionTimestamp'),
+  ...(metadata.labels && { labels: pick(metadata.labels, 'sandbox-id') }),
+  ...(metadata.annotations && { annotations: pick(metadata.annotations, ...noted) }),
   ...(metadata.ownerReferences && { ownerReferences: metadata.ownerReferences.map((owner) => pick(owner, 'uid')) }),
 });
 
 /** What is to be read of a Pod, out of its JSON. */
 const podOf = (pod: KubernetesObject): Json => ({
   metadata: metadataOf(pod),
-  spec: {
-    volumes: pod.spec.volumes.map(({ name, hostPath }: Json) => ({
-      name,
-      ...(hostPath && { hostPath: pick(hostPath, 'path') }),
-    })),
-  },
-  status: {
-    phase: pod.status.phase,
-    conditions: (pod.status.conditions ?? []).map((condition: Json) => pick(condition, 'lastTransitionTime')),
-    containerStatuses: (pod.status.containerStatuses ?? []).map(({ state }: Json) => ({
-      state: state.terminated ? { terminated: pick(state.terminated, 'finishedAt') } : {},
-    })),
-  },
+  ...(pod.metadata.ownerReferences === undefined && { spec: volumesOf(pod) }),
+  status: { phase: pod.status.phase, ...(pod.status.phase === 'Failed' && endOf(pod)) },
+});
+
+const volumesOf = ({ spec }: KubernetesObject): Json => ({
+  volumes: spec.volumes.map(({ name, hostPath }: Json) => ({
+    name,
+    ...(hostPath && { hostPath: pick(hostPath, 'path') }),
+  })),
+});
+
+const endOf = ({ status }: KubernetesObject): Json => ({
+  conditions: (status.conditions ?? []).map((condition: Json) => pick(condition, 'lastTransitionTime')),
+  containerStatuses: (status.containerStatuses ?? []).map(({ state }: Json) => ({
+    state: state.terminated ? { terminated: pick(state.terminated, 'finishedAt') } : {},
+  })),
 });
 
 const serviceOf = (service: KubernetesObject): Json => ({

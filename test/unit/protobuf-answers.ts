@@ -1,9 +1,12 @@
 import { PbfWriter } from 'pbf';
 
 /** A field of a message, by its number: a text, a number, or a message. */
-export type Field = [number: number, value: string | number | Field[]];
+export type Field = readonly [number: number, value: string | number | readonly Field[]];
 
-function write(fields: Field[]): Uint8Array {
+/** Makes one. */
+export const field = (number: number, value: string | number | readonly Field[]): Field => [number, value];
+
+function write(fields: readonly Field[]): Uint8Array {
   const writer = new PbfWriter();
   for (const [number, value] of fields) {
     if (typeof value === 'string') writer.writeStringField(number, value);
@@ -14,30 +17,14 @@ function write(fields: Field[]): Uint8Array {
 }
 
 /** An answer of the API server: an object of the kind in its envelope. */
-export const answerOf = (kind: string, object: Field[]): Buffer => {
-  const type: Field[] = [
-    [1, 'v1'],
-    [2, kind],
-  ];
-  const envelope: Field[] = [
-    [1, type],
-    [2, object],
-    [3, ''],
-    [4, ''],
-  ];
-  return Buffer.concat([Buffer.from('k8s\0'), write(envelope)]);
-};
+export function answerOf(kind: string, object: readonly Field[]): Buffer {
+  const type = [field(1, 'v1'), field(2, kind)];
+  return Buffer.concat([Buffer.from('k8s\0'), write([field(1, type), field(2, object), field(3, ''), field(4, '')])]);
+}
 
 /** The same of a list. */
-export const listOf = (kind: string, items: Field[][], token = ''): Buffer =>
+export const listOf = (kind: string, items: readonly (readonly Field[])[], token = ''): Buffer =>
   answerOf(kind, [
-    [
-      1,
-      [
-        [1, ''],
-        [2, '14590'],
-        [3, token],
-      ] as Field[],
-    ],
-    ...items.map((item): Field => [2, item]),
+    field(1, [field(1, ''), field(2, '14590'), field(3, token)]),
+    ...items.map((item) => field(2, item)),
   ]);

@@ -16,7 +16,7 @@ import {
   temporaryFolder,
   writeKubeconfig,
 } from './api-server.ts';
-import { answerOf, listOf } from './protobuf-answers.ts';
+import { answerOf, field, listOf } from './protobuf-answers.ts';
 
 const never = new AbortController().signal;
 const base64 = (text: string) => Buffer.from(text).toString('base64');
@@ -521,7 +521,7 @@ describe('a list', () => {
     });
 
   it('is asked for as protobuf, and as JSON of a server that knows no protobuf', async () => {
-    const api = await startListServer(200, protobuf, listOf('PodList', [[[1, [[1, 'sandbox-a']]]]]));
+    const api = await startListServer(200, protobuf, listOf('PodList', [[field(1, [field(1, 'sandbox-a')])]]));
     const kubernetes = await open({ server: api.url });
     expect(await kubernetes.listPods(never)).toEqual([pod]);
     expect(api.requests[0]?.headers.accept).toBe(`${protobuf}, application/json`);
@@ -552,7 +552,7 @@ describe('a list', () => {
 
   it.each([
     ['another kind', listOf('ServiceList', [])],
-    ['half of one', listOf('PodList', [[[1, [[1, 'sandbox-a']]]]]).subarray(0, -10)],
+    ['half of one', listOf('PodList', [[field(1, [field(1, 'sandbox-a')])]]).subarray(0, -10)],
     ['a page in HTML', Buffer.from('<html></html>')],
   ])('is an error where protobuf is %s: that nothing is there must not be read into it', async (_what, body) => {
     const api = await startListServer(200, protobuf, body);
@@ -561,10 +561,7 @@ describe('a list', () => {
   });
 
   it('that is refused says why, in protobuf too', async () => {
-    const refusal = answerOf('Status', [
-      [3, 'the continue token is too old'],
-      [4, 'Expired'],
-    ]);
+    const refusal = answerOf('Status', [field(3, 'the continue token is too old'), field(4, 'Expired')]);
     const api = await startListServer(410, protobuf, refusal);
     const error = await errorOf((await open({ server: api.url })).readServicePage(2, 'token', never));
     expect(error.status).toMatchObject({ code: 410, reason: 'Expired', message: 'the continue token is too old' });
