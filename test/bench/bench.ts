@@ -14,7 +14,7 @@ import { type Options, parseOptions, usage } from './options.ts';
 import { formatReport, type Report } from './report.ts';
 import { configOf, makeSandboxes, settingsOf } from './sandboxes.ts';
 import { round } from './statistics.ts';
-import { openFloor, openHandlers, openProvisioner, type Subject } from './subjects.ts';
+import { openFloor, openHandlers, openPeer, openProvisioner, type Subject } from './subjects.ts';
 
 // `npm run bench`: what every operation costs, beside the bare calls to Kubernetes. See the usage in options.ts.
 
@@ -51,7 +51,12 @@ async function bench(options: Options, kubeconfigPath: string | undefined, run: 
       ends.push(() => provisioner.stop().catch(() => {}));
       subjects.push(openProvisioner('http', provisioner.url));
     }
-    if (options.peer !== undefined) subjects.push(openProvisioner('peer', options.peer, options.peerKey));
+    if (options.peer !== undefined) {
+      const { K8S_NAMESPACE, KUBECONFIG_PATH } = settingsOf(cluster);
+      say(`the peer works beside this one with K8S_NAMESPACE=${K8S_NAMESPACE} KUBECONFIG_PATH=${KUBECONFIG_PATH}`);
+      say(`waiting for ${options.peer}`);
+      subjects.push(await openPeer(options.peer, options.peerKey));
+    }
     await measure(options, cluster, subjects, bundles, run);
   } finally {
     await run.end();

@@ -78,6 +78,7 @@ export async function measureWarm(
   await inTurns(subjects, samples, async (subject, isWarm) => {
     const names = newNames();
     for (const operation of lifecycle) {
+      if (subject.lacks.has(operation)) continue;
       const sample = await take(subject.prepare(operation, names));
       if (isWarm && wanted.has(operation)) log.add(operation, subject.name, sample);
     }

@@ -44,7 +44,8 @@ that it removes; without KUBECONFIG_PATH, on the embedded Kubernetes. Best is a 
   --only LIST       of ${topics.join(', ')}
   --quick           few samples, short lists: to see that it works, not to measure
   --json FILE       where the figures go (.bench/latest.json)
-  --peer URL        another provisioner with the same calls, measured over HTTP beside this one
+  --peer URL        another provisioner with the same calls, measured over HTTP beside this one: start it with the namespace and
+                    the kubeconfig that are printed, the bench waits for it
   --peer-key KEY    sent to it as X-API-Key`;
 
 /** Reads the command line. Throws an error that says what is wrong with it; undefined if help is asked for. */

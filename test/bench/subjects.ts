@@ -5,11 +5,13 @@ import { httpEvent, lambdaContext } from '../support/events.ts';
 import type { BenchCluster } from './cluster.ts';
 import { type Bodies, callBare, type Operation } from './floor.ts';
 import { openRawClient, type RawClient } from './raw-client.ts';
-import { bodiesOf, configOf, type Names } from './sandboxes.ts';
+import { bodiesOf, configOf, type Names, newNames } from './sandboxes.ts';
 
 /** Something that is measured: each operation, done to a sandbox. */
 export type Subject = {
   readonly name: SubjectName;
+  /** What it has no call for. */
+  readonly lacks: ReadonlySet<Operation>;
   /** Makes ready what the call needs, which is not measured, and gives the call. It throws if it does not succeed. */
   prepare(operation: Operation, names: Names): () => Promise<void>;
   close(): void;
@@ -18,12 +20,15 @@ export type Subject = {
 /** The bare calls; the bare lists as JSON; a bundled handler called in this process; the same and another over HTTP. */
 export type SubjectName = 'floor' | 'json' | 'handler' | 'http' | 'peer';
 
+const nothing: ReadonlySet<Operation> = new Set();
+
 /** The bare calls through the proxy. */
 export function openFloor(cluster: BenchCluster): Subject {
   const client = openRawClient(cluster.address);
   const config = configOf(cluster);
   return {
     name: 'floor',
+    lacks: nothing,
     prepare(operation, names) {
       const bodies: Bodies = bodiesOf(names, config);
       return () => callBare(client, operation, cluster.namespace, names.sandboxId, bodies);
@@ -44,6 +49,7 @@ export function openJsonFloor(cluster: BenchCluster): Subject {
   const config = configOf(cluster);
   return {
     name: 'json',
+    lacks: nothing,
     prepare(operation, names) {
       const bodies: Bodies = bodiesOf(names, config);
       return () => callBare(parsing, operation, cluster.namespace, names.sandboxId, bodies);
@@ -96,6 +102,7 @@ export function openHandlers(bundles: ReadonlyMap<string, string>): Subject {
   const handlers = new Map<string, Handler>();
   return {
     name: 'handler',
+    lacks: nothing,
     prepare(operation, names) {
       const name = functionOf[operation];
       const handler: Handler = handlers.get(name) ?? load(bundles.get(name) as string).handler;
@@ -112,17 +119,62 @@ export function openHandlers(bundles: ReadonlyMap<string, string>): Subject {
 }
 
 /** A provisioner over HTTP. */
-export function openProvisioner(name: 'http' | 'peer', url: URL | string, key?: string): Subject {
-  const client = openRawClient({ url: String(url), headers: key === undefined ? {} : { 'x-api-key': key }, tls: {} });
+export function openProvisioner(
+  name: 'http' | 'peer',
+  url: URL | string,
+  key?: string,
+  lacks: ReadonlySet<Operation> = nothing,
+): Subject {
+  const client = openHttp(url, key);
   return {
     name,
+    lacks,
     prepare(operation, names) {
-      const { method, path, body } = requestOf(operation, names);
-      const text = body === undefined ? undefined : JSON.stringify(body);
+      const call = requestArguments(operation, names);
       return async () => {
-        await client.require(method, path, text);
+        await client.require(...call);
       };
     },
     close: () => client.close(),
   };
+}
+
+/** Waits until it is there, ten minutes at most, and finds out whether it can renew: DeerFlow's own cannot. */
+export async function openPeer(url: URL, key: string | undefined): Promise<Subject> {
+  const client = openHttp(url, key);
+  try {
+    await untilHealthy(client, url);
+    const names = newNames();
+    await client.require(...requestArguments('create', names));
+    const { status } = await client.require(...requestArguments('renew', names), 404, 405);
+    await client.require(...requestArguments('delete', names));
+    return openProvisioner('peer', url, key, status < 300 ? nothing : new Set(['renew']));
+  } finally {
+    client.close();
+  }
+}
+
+async function untilHealthy(client: RawClient, url: URL): Promise<void> {
+  let failure: unknown;
+  for (const end = performance.now() + 600_000; performance.now() < end; ) {
+    try {
+      await client.require('GET', '/health');
+      return;
+    } catch (error) {
+      failure = error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+  throw new Error(`${url} is not healthy`, { cause: failure });
+}
+
+const openHttp = (url: URL | string, key: string | undefined): RawClient =>
+  openRawClient({ url: String(url), headers: key === undefined ? {} : { 'x-api-key': key }, tls: {} });
+
+function requestArguments(
+  operation: Operation,
+  names: Names,
+): [method: string, path: string, body: string | undefined] {
+  const { method, path, body } = requestOf(operation, names);
+  return [method, path, body && JSON.stringify(body)];
 }
