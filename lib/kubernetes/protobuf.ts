@@ -8,13 +8,8 @@ export const protobufType = 'application/vnd.kubernetes.protobuf';
 /** A list, or a page of one; with `_continue` there is more. */
 export type Listed<T> = { items: T[]; metadata: { _continue?: string } };
 
-/** What Kubernetes says of a call that it refuses, as it stands in JSON. */
-export type Status = {
-  kind?: string;
-  reason?: string;
-  message?: string;
-  details?: { kind?: string; causes?: { reason?: string }[] };
-};
+/** What Kubernetes says of a list that it refuses, as it stands in JSON. */
+export type Status = { kind: 'Status'; reason?: string; message?: string };
 
 /**
  * Reads out of a list of Pods what is judged by, and skips the rest, of which most says who set what. A text that is not set
@@ -52,7 +47,7 @@ function readObject<F extends Fields>(kind: string, fields: F, answer: Buffer): 
   }
 }
 
-const readWhole = <F extends Fields>(message: Uint8Array, fields: F): Read<F> =>
+const readWhole = <F extends Fields>(message: Buffer, fields: F): Read<F> =>
   readMessage(new PbfReader(message), fields, message.length);
 
 /** What is done with the fields of a message, by their numbers. Those that are not named are skipped. */
@@ -100,9 +95,10 @@ const integer =
   };
 
 const bytes =
-  <Name extends string>(name: Name): Field<Having<Name, Uint8Array>> =>
+  <Name extends string>(name: Name): Field<Having<Name, Buffer>> =>
   (target, reader) => {
-    target[name] = reader.readBytes();
+    // A part of a Buffer is one as well.
+    target[name] = reader.readBytes() as Buffer;
   };
 
 /** A time, of which an empty message says that there is none. */
@@ -209,8 +205,15 @@ const service = {
   2: one('spec', { 1: oneOf('ports', { 1: text('name'), 5: integer('nodePort') }) }),
 };
 
-const status = {
-  3: text('message'),
-  4: text('reason'),
-  5: one('details', { 3: text('kind'), 4: oneOf('causes', { 1: text('reason') }) }),
-};
+const status = { 3: text('message'), 4: text('reason') };
+
+/** Whether what is read has every field that a type has, in all that is within it as well. */
+type HasAll<T, F extends Fields> = [Full<Read<F>>] extends [Full<T>] ? true : false;
+type Full<T> = T extends Date | string | number
+  ? T
+  : T extends readonly (infer Item)[]
+    ? Full<Item>[]
+    : { [Name in keyof T]-?: Full<NonNullable<T[Name]>> };
+
+true satisfies HasAll<ListedPod, typeof pod>;
+true satisfies HasAll<ListedService, typeof service>;

@@ -17,9 +17,9 @@ import { protobufType, readStatus } from './protobuf.ts';
 type Answer = { code: number; headers: http.IncomingHttpHeaders; body: Buffer };
 
 /**
- * A way to the API server for one call: it ends when the signal does, and bears these headers. With `takeProtobuf`, which the
- * client cannot read, that is asked for: a success goes there, and the client gets an empty object. A server that does not
- * write it answers with JSON.
+ * A way to the API server for one call: it ends when the signal does, and bears these headers. With `takeProtobuf`,
+ * protobuf is asked for, which the client cannot read: a success goes there, and the client gets an empty object. A server that
+ * does not write it answers with JSON.
  */
 export type Transport = (
   signal: AbortSignal,
@@ -43,7 +43,7 @@ export function createTransport(credentials: CredentialsKeeper, now: () => Date)
     try {
       const answer = await exchange(request, shown, await findAgent(shown), signal);
       if (answer.code < 400) return { answer };
-      const refusal = isProtobuf(answer) ? readStatus(answer.body) : answer.body.toString();
+      const refusal = (isProtobuf(answer) && readStatus(answer.body)) || answer.body.toString();
       return { error: explain(statusError(answer.code, answer.headers['retry-after'], refusal), shown) };
     } catch (error) {
       return { error: signal.aborted ? deadlineError(signal) : explain(networkError(error), shown) };
@@ -68,10 +68,11 @@ export function createTransport(credentials: CredentialsKeeper, now: () => Date)
       for (const [name, value] of Object.entries(headers)) request.setHeaderParam(name, value);
       if (takeProtobuf !== undefined) request.setHeaderParam('Accept', `${protobufType}, ${jsonType}`);
       const answer = await call(request, signal);
-      const isRead = takeProtobuf !== undefined && isProtobuf(answer);
-      if (isRead) takeProtobuf(answer.body);
-      const text = isRead ? '{}' : answer.body.toString();
-      if (!isRead && !isKubernetesJson(answer, text)) throw foreignAnswerError(answer.code);
+      if (answer.code >= 300) throw foreignAnswerError(answer.code);
+      const isTaken = takeProtobuf !== undefined && isProtobuf(answer);
+      if (isTaken) takeProtobuf(answer.body);
+      const text = isTaken ? '{}' : answer.body.toString();
+      if (!isTaken && !isKubernetesJson(answer, text)) throw foreignAnswerError(answer.code);
       return new ResponseContext(
         answer.code,
         { 'content-type': jsonType },
@@ -91,9 +92,9 @@ const jsonType = 'application/json';
 const isProtobuf = ({ headers }: Answer): boolean => headers['content-type']?.startsWith(protobufType) ?? false;
 
 /** A login page or another service behind the address may say 200 as well, and must not be taken for the API's yes. */
-function isKubernetesJson({ code, headers }: Answer, text: string): boolean {
+function isKubernetesJson({ headers }: Answer, text: string): boolean {
   const isJson = headers['content-type']?.startsWith(jsonType) ?? false;
-  return code >= 200 && code < 300 && isJson && text.includes('"kind"') && text.trimEnd().endsWith('}');
+  return isJson && text.includes('"kind"') && text.trimEnd().endsWith('}');
 }
 
 /**

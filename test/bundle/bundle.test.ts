@@ -13,6 +13,7 @@ import { aTime } from '../support/answers.ts';
 import { aReport } from '../support/clean-up.ts';
 import { type HttpRequest, httpEvent, scheduledEvent } from '../support/events.ts';
 import { answerJson, answerStatus, kubeconfigText, type SeenRequest, startApiServer } from '../unit/api-server.ts';
+import { field, listOf } from '../unit/protobuf-answers.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const { functions } = loadYaml<{ functions: Record<string, { handler: string }> }>(
@@ -186,6 +187,23 @@ describe('what is unpacked from the zip, where there is no node_modules,', () =>
     const isOpen = ['health', 'fallback'].includes(name);
     const closed = await callInChild(file, httpEvent(call), { KUBECONFIG_PATH: kubeconfig });
     expect(closed.statusCode).toBe(isOpen ? status : 401);
+  });
+
+  it('reads what Kubernetes writes in protobuf: list-sandboxes', async () => {
+    const labels = [field(1, 'sandbox-id'), field(2, 'a1b2')];
+    const ports = [field(1, 'http'), field(5, 30_123)];
+    const service = [field(1, [field(1, 'sandbox-a1b2-svc'), field(11, labels)]), field(2, [field(1, ports)])];
+    const pod = [field(1, [field(1, 'sandbox-a1b2'), field(11, labels)]), field(3, [field(1, 'Running')])];
+    const api = await startApiServer(({ url }, response) => {
+      response.writeHead(200, { 'content-type': 'application/vnd.kubernetes.protobuf' });
+      response.end(url.includes('/pods') ? listOf('PodList', [pod]) : listOf('ServiceList', [service]));
+    });
+    const kubeconfig = join(folder, 'protobuf.kubeconfig');
+    await writeFile(kubeconfig, kubeconfigText({ server: api.url }));
+    const file = join(folder, 'unpacked', 'list-sandboxes', 'functions', 'list-sandboxes.cjs');
+    const event = httpEvent(request('GET', '/api/sandboxes'));
+    const answer = await callInChild(file, event, { KUBECONFIG_PATH: kubeconfig, AUTH: 'off' });
+    expect(JSON.parse(answer.body).sandboxes).toMatchObject([{ sandbox_id: 'a1b2', status: 'Running' }]);
   });
 
   it('runs on its schedule: cleanup-sandboxes', async () => {

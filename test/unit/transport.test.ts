@@ -560,6 +560,18 @@ describe('a list', () => {
     expect(error).toMatchObject({ outcome: 'failed', reason: 'what answered was not the Kubernetes API (200)' });
   });
 
+  it.each(['application/json', protobuf])('is an error where another address is named, as %s', async (type) => {
+    const api = await startListServer(302, type, '{"kind":"PodList","items":[]}');
+    const error = await errorOf((await open({ server: api.url })).listPods(never));
+    expect(error.reason).toBe('what answered was not the Kubernetes API (302)');
+  });
+
+  it('that is refused by text where protobuf is promised keeps the text for the log', async () => {
+    const api = await startListServer(400, protobuf, 'a proxy says no');
+    const error = await errorOf((await open({ server: api.url })).listPods(never));
+    expect(error.status).toMatchObject({ code: 400, message: 'a proxy says no' });
+  });
+
   it('that is refused says why, in protobuf too', async () => {
     const refusal = answerOf('Status', [field(3, 'the continue token is too old'), field(4, 'Expired')]);
     const api = await startListServer(410, protobuf, refusal);
