@@ -1,4 +1,3 @@
-import { readFile, stat } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { KubeConfig } from '@kubernetes/client-node';
 import type { Config } from '../config.ts';
@@ -8,7 +7,7 @@ import { readSecret } from '../secrets.ts';
 import { isRegion } from './eks-token.ts';
 import { type ClusterAccess, findAccess, parseKubeconfig } from './kubeconfig.ts';
 import { share } from './shared-work.ts';
-import { lookAgainAfterMs, readFileState } from './watched-file.ts';
+import { lookAgainAfterMs, readFile, readFileState, stat } from './watched-file.ts';
 
 /** The access to the cluster, kept up to date with where it comes from. */
 export type AccessKeeper = {
