@@ -21,6 +21,13 @@ export const callWithoutTransport = (url: string): Promise<unknown> => {
   return api.readNamespace({ name: 'default' });
 };
 
+/** The current context of a kubeconfig. */
+export function readContext(text: string): string {
+  const kubeconfig = new KubeConfig();
+  kubeconfig.loadFromString(text);
+  return kubeconfig.getCurrentContext();
+}
+
 /** The name of the class of the agent through a proxy. */
 export async function describeProxyAgent(server: string, proxyUrl: string): Promise<string | undefined> {
   const kubeconfig = new KubeConfig();

@@ -191,6 +191,17 @@ describe('what the client seldom calls', () => {
     expect(await use.describeProxyAgent(server, proxy)).toBe(agent);
   });
 
+  it('is loaded for a kubeconfig in YAML, and not for one in JSON', () => {
+    const isLoaded = () => require.resolve(join(folder, 'client-use/node_modules/js-yaml.js')) in require.cache;
+    expect(use.readContext('{"current-context":"json"}')).toBe('json');
+    expect(isLoaded()).toBe(false);
+    // It begins like JSON.
+    expect(use.readContext('{current-context: flow}')).toBe('flow');
+    expect(isLoaded()).toBe(true);
+    expect(use.readContext('current-context: block')).toBe('block');
+    expect(() => use.readContext('{"current-context":')).toThrow(expect.objectContaining({ mark: expect.anything() }));
+  });
+
   it('is there when it is called: OpenID Connect', async () => {
     const expired = ['{}', '{"exp":1}', ''].map((part) => Buffer.from(part).toString('base64url')).join('.');
     // openid-client's own words: release 2.0.1 of the client hands it a text where it wants a URL, bundled or not.
