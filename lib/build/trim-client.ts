@@ -15,11 +15,10 @@ const seldomCalled = ['hpagent', 'js-yaml', 'jsonpath-plus', 'openid-client', 's
 /** Code that answers the simplest calls of a package without loading it. */
 const shortcuts: Readonly<Record<string, string>> = {
   // JSON is YAML. To load the package and to read a kubeconfig with it takes 8 ms.
-  'js-yaml': `
-  Object.defineProperty(exports, 'load', { enumerable: true, value: (text, options) => {
+  'js-yaml': `if (name === 'load') return (text, options) => {
     if (text.startsWith('{')) try { return JSON.parse(text); } catch {}
     return require('js-yaml').load(text, options);
-  } });`,
+  };`,
 };
 
 /** What of Node is not needed to serve a call: the logger's random numbers, programs that give a token. */
@@ -54,13 +53,20 @@ export function trimClient(): Plugin {
       build.onResolve({ filter: anyOf(seldomCalledOfNode) }, ({ path, namespace }) =>
         namespace === 'seldom-called' ? undefined : { path, namespace: 'seldom-called' },
       );
-      build.onLoad({ filter: /./, namespace: 'never-called' }, async ({ path }) => ({
-        contents: await withGetters(path, `throw new Error(${JSON.stringify(whyCut(path))} + ' (' + name + ')')`),
+      build.onLoad({ filter: /./, namespace: 'never-called' }, ({ path }) => ({
+        contents: asTouched(`throw new Error(${JSON.stringify(whyCut(path))} + ' (' + String(name) + ')')`),
       }));
-      build.onLoad({ filter: /./, namespace: 'seldom-called' }, async ({ path }) => ({
-        contents: (await withGetters(path, `return require(${JSON.stringify(path)})[name]`)) + (shortcuts[path] ?? ''),
+      build.onLoad({ filter: /./, namespace: 'seldom-called' }, ({ path }) => ({
+        contents: asTouched(`${shortcuts[path] ?? ''} return require(${JSON.stringify(path)})[name]`),
       }));
       build.onResolve({ filter: /./, namespace: 'seldom-called' }, ({ path }) => ({ path, external: true }));
+      build.onLoad(
+        { filter: /[\\/](lib|functions|client-node[\\/]dist)[\\/](?:[\w-]+[\\/])?[\w-]+\.[jt]s$/ },
+        async ({ path }) => ({
+          contents: requireWhole(await readFile(path, 'utf8')),
+          loader: path.endsWith('.ts') ? 'ts' : 'js',
+        }),
+      );
       let trimmed: Promise<Map<string, string>> | undefined;
       build.onLoad({ filter: /[\\/]gen[\\/](apis|types|models)[\\/]\w+\.js$/ }, async ({ path }) => {
         if (!isInClient(path)) return undefined;
@@ -79,12 +85,19 @@ export function trimClient(): Plugin {
 
 const anyOf = (names: readonly string[]) => new RegExp(`^(${names.join('|')})$`);
 
-/** A CommonJS module with the exports of another one, each of which is found when it is touched. */
-async function withGetters(path: string, body: string): Promise<string> {
-  const names = Object.keys(await import(path)).filter((name) => !['__esModule', 'default'].includes(name));
-  return `for (const name of ${JSON.stringify(names.join(' '))}.split(' '))
-  Object.defineProperty(exports, name, { enumerable: true, configurable: true, get() { ${body}; } });`;
-}
+/**
+ * A CommonJS module of which each export is found when it is touched. It has none of its own: esbuild copies these, one by one,
+ * wherever a module is imported, but leaves the copy the prototype.
+ */
+const asTouched = (find: string): string =>
+  `module.exports = Object.create(new Proxy({}, { get(_, name) { if (name === '__esModule') return; ${find}; } }));`;
+
+/**
+ * The same source with `require` where it imports all of a module of Node as one object: for an `import`, esbuild makes a copy
+ * with a getter for each of its exports, in each module that has one.
+ */
+const requireWhole = (source: string): string =>
+  source.replace(/^import (\w+) from '(node:\w+)';$/gm, "const $1 = require('$2');");
 
 /** The packages that a bundle made with `trimClient` needs beside it, because it loads them when they are first called. */
 export const findSeldomCalled = ({ inputs }: Metafile): string[] =>
