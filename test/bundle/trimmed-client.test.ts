@@ -188,7 +188,8 @@ describe('what the client seldom calls', () => {
     ['http://kubernetes.test', 'http://proxy.test:3128', 'HttpProxyAgent'],
     ['https://kubernetes.test', 'socks5://proxy.test:1080', 'SocksProxyAgent'],
   ])('is there when it is called: a proxy to %s', async (server, proxy, agent) => {
-    expect(await use.describeProxyAgent(server, proxy)).toBe(agent);
+    // Where two have one name, esbuild gives one of them a number.
+    expect((await use.describeProxyAgent(server, proxy))?.replace(/\d$/, '')).toBe(agent);
   });
 
   it('is loaded for a kubeconfig in YAML, and not for one in JSON', () => {
