@@ -9,8 +9,15 @@ const client = '@kubernetes/client-node';
 /** What the client imports and nobody calls: its own way to the API server, which ours replaces. */
 const neverCalled = ['undici', 'socks'];
 
-/** What the client imports to read a kubeconfig, and for the fewest of them. */
-const seldomCalled = ['hpagent', 'js-yaml', 'jsonpath-plus', 'openid-client', 'socks-proxy-agent'];
+/** What most requests do without: the logger, for nothing is said of those that go well, and what the client reads some kubeconfigs with. */
+const seldomCalled = [
+  '@aws-lambda-powertools/logger',
+  'hpagent',
+  'js-yaml',
+  'jsonpath-plus',
+  'openid-client',
+  'socks-proxy-agent',
+];
 
 /** Code that answers the simplest calls of a package without loading it. */
 const shortcuts: Readonly<Record<string, string>> = {
@@ -21,8 +28,8 @@ const shortcuts: Readonly<Record<string, string>> = {
   };`,
 };
 
-/** What of Node is not needed to serve a call: the logger's random numbers, programs that give a token. */
-const seldomCalledOfNode = ['node:child_process', 'node:crypto'];
+/** What of Node most requests do without, or `node:https` brings with it anyway. */
+const seldomCalledOfNode = ['node:child_process', 'node:crypto', 'node:http', 'node:net'];
 
 /**
  * Bundles of the Kubernetes client, which has every call and every object of Kubernetes, what our sources use: they import
@@ -47,10 +54,7 @@ export function trimClient(): Plugin {
       build.onResolve({ filter: anyOf(neverCalled) }, ({ path, importer }) =>
         isInClient(importer) ? { path, namespace: 'never-called' } : undefined,
       );
-      build.onResolve({ filter: anyOf(seldomCalled) }, ({ path, importer }) =>
-        isInClient(importer) ? { path, namespace: 'seldom-called' } : undefined,
-      );
-      build.onResolve({ filter: anyOf(seldomCalledOfNode) }, ({ path, namespace }) =>
+      build.onResolve({ filter: anyOf([...seldomCalled, ...seldomCalledOfNode]) }, ({ path, namespace }) =>
         namespace === 'seldom-called' ? undefined : { path, namespace: 'seldom-called' },
       );
       build.onLoad({ filter: /./, namespace: 'never-called' }, ({ path }) => ({
