@@ -64,13 +64,6 @@ export function trimClient(): Plugin {
         contents: asTouched(`${shortcuts[path] ?? ''} return require(${JSON.stringify(path)})[name]`),
       }));
       build.onResolve({ filter: /./, namespace: 'seldom-called' }, ({ path }) => ({ path, external: true }));
-      build.onLoad(
-        { filter: /[\\/](lib|functions|client-node[\\/]dist)[\\/](?:[\w-]+[\\/])?[\w-]+\.[jt]s$/ },
-        async ({ path }) => ({
-          contents: requireWhole(await readFile(path, 'utf8')),
-          loader: path.endsWith('.ts') ? 'ts' : 'js',
-        }),
-      );
       let trimmed: Promise<Map<string, string>> | undefined;
       build.onLoad({ filter: /[\\/]gen[\\/](apis|types|models)[\\/]\w+\.js$/ }, async ({ path }) => {
         if (!isInClient(path)) return undefined;
@@ -83,6 +76,10 @@ export function trimClient(): Plugin {
         const contents = (await trimmed).get(path.slice(dist.length + 1).replaceAll('\\', '/'));
         return contents === undefined ? undefined : { contents };
       });
+      build.onLoad({ filter: /\.[jt]s$/ }, async ({ path }) => ({
+        contents: requireWhole(await readFile(path, 'utf8')),
+        loader: path.endsWith('.ts') ? 'ts' : 'js',
+      }));
     },
   };
 }
