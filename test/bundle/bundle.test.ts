@@ -94,6 +94,10 @@ describe.each(modules)('the zip of $name', ({ name, module }) => {
     expect(builtins.filter((builtin) => dear.test(builtin))).toEqual(needed);
   });
 
+  it('copies no module of Node to import it', () => {
+    expect(built(name).code).not.toMatch(/__toESM\(require\(/);
+  });
+
   it('names no folder of the machine that built it', () => {
     expect(built(name).code).not.toContain(root);
     expect(built(name).code).not.toContain(folder);
