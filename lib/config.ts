@@ -81,7 +81,8 @@ export function currentConfig(): Config {
 
 /** Those that decide who may call, in the same way. */
 export function currentAccessConfig(): AccessConfig {
-  rememberedAccess ??= loadAccessConfig(process.env);
+  // Who has read all settings has read these.
+  rememberedAccess ??= remembered ?? loadAccessConfig(process.env);
   return rememberedAccess;
 }
 

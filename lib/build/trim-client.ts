@@ -9,11 +9,27 @@ const client = '@kubernetes/client-node';
 /** What the client imports and nobody calls: its own way to the API server, which ours replaces. */
 const neverCalled = ['undici', 'socks'];
 
-/** What the client imports to read a kubeconfig, and for the fewest of them. */
-const seldomCalled = ['hpagent', 'js-yaml', 'jsonpath-plus', 'openid-client', 'socks-proxy-agent'];
+/** What most requests do without: the logger, for nothing is said of those that go well, and what the client reads some kubeconfigs with. */
+const seldomCalled = [
+  '@aws-lambda-powertools/logger',
+  'hpagent',
+  'js-yaml',
+  'jsonpath-plus',
+  'openid-client',
+  'socks-proxy-agent',
+];
 
-/** What of Node is not needed to serve a call: the logger's random numbers, programs that give a token. */
-const seldomCalledOfNode = ['node:child_process', 'node:crypto'];
+/** Code that answers the simplest calls of a package without loading it. */
+const shortcuts: Readonly<Record<string, string>> = {
+  // JSON is YAML. To load the package and to read a kubeconfig with it takes 8 ms.
+  'js-yaml': `if (name === 'load') return (text, options) => {
+    if (text.startsWith('{')) try { return JSON.parse(text); } catch {}
+    return require('js-yaml').load(text, options);
+  };`,
+};
+
+/** What of Node most requests do without, or `node:https` brings with it anyway. */
+const seldomCalledOfNode = ['node:child_process', 'node:crypto', 'node:http', 'node:net'];
 
 /**
  * Bundles of the Kubernetes client, which has every call and every object of Kubernetes, what our sources use: they import
@@ -38,17 +54,14 @@ export function trimClient(): Plugin {
       build.onResolve({ filter: anyOf(neverCalled) }, ({ path, importer }) =>
         isInClient(importer) ? { path, namespace: 'never-called' } : undefined,
       );
-      build.onResolve({ filter: anyOf(seldomCalled) }, ({ path, importer }) =>
-        isInClient(importer) ? { path, namespace: 'seldom-called' } : undefined,
-      );
-      build.onResolve({ filter: anyOf(seldomCalledOfNode) }, ({ path, namespace }) =>
+      build.onResolve({ filter: anyOf([...seldomCalled, ...seldomCalledOfNode]) }, ({ path, namespace }) =>
         namespace === 'seldom-called' ? undefined : { path, namespace: 'seldom-called' },
       );
-      build.onLoad({ filter: /./, namespace: 'never-called' }, async ({ path }) => ({
-        contents: await withGetters(path, `throw new Error(${JSON.stringify(whyCut(path))} + ' (' + name + ')')`),
+      build.onLoad({ filter: /./, namespace: 'never-called' }, ({ path }) => ({
+        contents: asTouched(`throw new Error(${JSON.stringify(whyCut(path))} + ' (' + String(name) + ')')`),
       }));
-      build.onLoad({ filter: /./, namespace: 'seldom-called' }, async ({ path }) => ({
-        contents: await withGetters(path, `return require(${JSON.stringify(path)})[name]`),
+      build.onLoad({ filter: /./, namespace: 'seldom-called' }, ({ path }) => ({
+        contents: asTouched(`${shortcuts[path] ?? ''} return require(${JSON.stringify(path)})[name]`),
       }));
       build.onResolve({ filter: /./, namespace: 'seldom-called' }, ({ path }) => ({ path, external: true }));
       let trimmed: Promise<Map<string, string>> | undefined;
@@ -63,18 +76,29 @@ export function trimClient(): Plugin {
         const contents = (await trimmed).get(path.slice(dist.length + 1).replaceAll('\\', '/'));
         return contents === undefined ? undefined : { contents };
       });
+      build.onLoad({ filter: /\.[jt]s$/ }, async ({ path }) => ({
+        contents: requireWhole(await readFile(path, 'utf8')),
+        loader: path.endsWith('.ts') ? 'ts' : 'js',
+      }));
     },
   };
 }
 
 const anyOf = (names: readonly string[]) => new RegExp(`^(${names.join('|')})$`);
 
-/** A CommonJS module with the exports of another one, each of which is found when it is touched. */
-async function withGetters(path: string, body: string): Promise<string> {
-  const names = Object.keys(await import(path)).filter((name) => !['__esModule', 'default'].includes(name));
-  return `for (const name of ${JSON.stringify(names.join(' '))}.split(' '))
-  Object.defineProperty(exports, name, { enumerable: true, get() { ${body}; } });`;
-}
+/**
+ * A CommonJS module of which each export is found when it is touched. It has none of its own: esbuild copies these, one by one,
+ * wherever a module is imported, but leaves the copy the prototype.
+ */
+const asTouched = (find: string): string =>
+  `module.exports = Object.create(new Proxy({}, { get(_, name) { if (name === '__esModule') return; ${find}; } }));`;
+
+/**
+ * The same source with `require` where it imports all of a module of Node as one object: for an `import`, esbuild makes a copy
+ * with a getter for each of its exports, in each module that has one.
+ */
+const requireWhole = (source: string): string =>
+  source.replace(/^import (\w+) from '(node:\w+)';$/gm, "const $1 = require('$2');");
 
 /** The packages that a bundle made with `trimClient` needs beside it, because it loads them when they are first called. */
 export const findSeldomCalled = ({ inputs }: Metafile): string[] =>

@@ -1,6 +1,6 @@
-import { isIPv4, isIPv6 } from 'node:net';
+import { isIPv4 } from 'node:net';
 import * as z from 'zod/mini';
-import { filled, matching, withDefault } from './fields.ts';
+import { filled, isIPv6Address, matching, withDefault } from './fields.ts';
 
 /** What a sandbox is kept from. */
 export type ConfinementConfig = Readonly<{
@@ -22,7 +22,7 @@ export type ConfinementConfig = Readonly<{
 function isCidr(text: string): boolean {
   const [, address = '', length = ''] = /^([^/]+)\/(0|[1-9]\d{0,2})$/.exec(text) ?? [];
   // An IPv4 address within an IPv6 one is read differently by different versions of Kubernetes.
-  const bits = isIPv4(address) ? 32 : isIPv6(address) && !/[.%]/.test(address) ? 128 : -1;
+  const bits = isIPv4(address) ? 32 : isIPv6Address(address) && !/[.%]/.test(address) ? 128 : -1;
   return length !== '' && Number(length) <= bits;
 }
 

@@ -1,6 +1,5 @@
-import { isIPv6 } from 'node:net';
 import type * as z from 'zod/mini';
-import { hostName, hostPath, matching, withDefault } from './fields.ts';
+import { hostName, hostPath, isIPv6Address, matching, withDefault } from './fields.ts';
 
 /** What a sandbox is made of, and where it is reached. */
 export type SandboxConfig = Readonly<{
@@ -34,5 +33,5 @@ export const readSandboxConfig = (values: Values): SandboxConfig => ({
   sandboxImage: values.SANDBOX_IMAGE,
   skillsHostPath: values.SKILLS_HOST_PATH,
   threadsHostPath: values.THREADS_HOST_PATH.replace(/(?<=.)\/+$/, ''),
-  nodeHost: isIPv6(values.NODE_HOST) ? `[${values.NODE_HOST}]` : values.NODE_HOST,
+  nodeHost: isIPv6Address(values.NODE_HOST) ? `[${values.NODE_HOST}]` : values.NODE_HOST,
 });

@@ -1,7 +1,7 @@
 import http from 'node:http';
 import https from 'node:https';
 import { isIP } from 'node:net';
-import { checkServerIdentity } from 'node:tls';
+import { checkServerIdentity, createSecureContext } from 'node:tls';
 import { KubeConfig } from '@kubernetes/client-node';
 import type { Credentials } from './credentials.ts';
 
@@ -27,14 +27,16 @@ async function createAgent({ access, tls }: Credentials): Promise<http.Agent> {
   const { server, certificateHost, uncheckedBy, cluster } = access;
   // Said either way: unsaid, NODE_TLS_REJECT_UNAUTHORIZED decides.
   const rejectUnauthorized = uncheckedBy === undefined;
-  const options: https.AgentOptions = { keepAlive: true, scheduling: 'lifo', rejectUnauthorized, ...tls };
+  const options: https.AgentOptions = { keepAlive: true, scheduling: 'lifo', rejectUnauthorized };
   if (certificateHost !== undefined) {
     // An IP address cannot be asked for by SNI (RFC 6066), but it is what the certificate is checked against.
     options.servername = isIP(certificateHost) ? '' : certificateHost;
     options.checkServerIdentity = (_host, certificate) => checkServerIdentity(certificateHost, certificate);
   }
-  if (cluster.proxyUrl) return createProxyAgent(server, cluster.proxyUrl, options);
-  return server.startsWith('http:') ? new http.Agent({ keepAlive: true }) : new https.Agent(options);
+  if (cluster.proxyUrl) return createProxyAgent(server, cluster.proxyUrl, { ...options, ...tls });
+  if (server.startsWith('http:')) return new http.Agent({ keepAlive: true });
+  // Made of the certificates once: Node would read them anew for each connection, and compare them at each call.
+  return new https.Agent({ ...options, secureContext: createSecureContext(tls) });
 }
 
 /** The client has the agents that know how to go through a proxy, but tells them only half of what a connection needs. */

@@ -1,4 +1,3 @@
-import { readFile, stat } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { KubeConfig } from '@kubernetes/client-node';
 import type { Config } from '../config.ts';
@@ -8,7 +7,7 @@ import { readSecret } from '../secrets.ts';
 import { isRegion } from './eks-token.ts';
 import { type ClusterAccess, findAccess, parseKubeconfig } from './kubeconfig.ts';
 import { share } from './shared-work.ts';
-import { lookAgainAfterMs, readFileState } from './watched-file.ts';
+import { lookAgainAfterMs, readFile, readFileState, stat } from './watched-file.ts';
 
 /** The access to the cluster, kept up to date with where it comes from. */
 export type AccessKeeper = {
@@ -193,10 +192,11 @@ async function findInCluster(tried: string): Promise<KubeConfig> {
 
 /** True as soon as the file is there, false if it is not after the wait. */
 async function waitForFile(path: string, waitSeconds: number, signal: AbortSignal): Promise<boolean> {
-  const end = performance.now() + waitSeconds * 1000;
+  // A clock that nobody sets, and not `performance`, which Node takes 1 ms to load.
+  const end = process.uptime() + waitSeconds;
   for (;;) {
     if (await isFile(path)) return true;
-    if (performance.now() + fileWaitMs > end) return false;
+    if (process.uptime() + fileWaitMs / 1000 > end) return false;
     try {
       await pause(fileWaitMs, undefined, { signal });
     } catch {

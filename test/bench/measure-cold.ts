@@ -8,8 +8,18 @@ import { bodiesOf, configOf, makeSandboxes, type Names, newNames, removeThese, s
 import { median, round, type Spread, spread } from './statistics.ts';
 import { eventOf, functionOf } from './subjects.ts';
 
-/** A cold start of one operation, in milliseconds: the import of the bundle, the first call after it, and a second one. */
-export type Cold = { operation: Operation; importMs: Spread; first: Spread; second: Spread; floorFirst: Spread };
+/**
+ * A cold start of one operation, in milliseconds: the import of the bundle, the first call after it, and a second one; beside
+ * these the first and the second bare calls of a new process.
+ */
+export type Cold = {
+  operation: Operation;
+  importMs: Spread;
+  first: Spread;
+  second: Spread;
+  floorFirst: Spread;
+  floorSecond: Spread;
+};
 
 /** What a new process reports of a bundle; bytes of memory, and of the last answer. */
 export type FreshRun = {
@@ -45,7 +55,7 @@ export async function runFresh(
   }
 }
 
-/** The first two requests of a new process, for each operation, beside the first bare calls of a new process. */
+/** The first two requests of a new process, for each operation, beside those of a new process that makes the bare calls. */
 export async function measureCold(
   cluster: BenchCluster,
   { shipped }: Bundles,
@@ -59,12 +69,13 @@ export async function measureCold(
     first: [] as number[],
     second: [] as number[],
     floorFirst: [] as number[],
+    floorSecond: [] as number[],
   }));
   for (let sample = 0; sample < samples; sample += 1) {
     for (const { operation, ...times } of log) {
       const needed = operation !== 'create' && operation !== 'list';
-      const made = needed ? await makeSandboxes(cluster, 3) : [newNames(), newNames(), newNames()];
-      const [one, two, three] = made as [Names, Names, Names];
+      const made = needed ? await makeSandboxes(cluster, 4) : Array.from({ length: 4 }, newNames);
+      const [one, two, ...others] = made as [Names, Names, Names, Names];
       const bundle = shipped.get(functionOf[operation]) as Built;
       const run = await runFresh(cluster, bundle, [eventOf(operation, one), eventOf(operation, two)]);
       times.importMs.push(run.importMs);
@@ -75,20 +86,22 @@ export async function measureCold(
         address: cluster.address,
         operation,
         namespace: cluster.namespace,
-        sandboxId: three.sandboxId,
-        bodies: bodiesOf(three, config),
+        sandboxes: others.map((names) => ({ sandboxId: names.sandboxId, bodies: bodiesOf(names, config) })),
       };
-      times.floorFirst.push((await floor.ask<{ firstMs: number }>(task)).firstMs);
+      const [first, second] = await floor.ask<[number, number]>(task);
+      times.floorFirst.push(first);
+      times.floorSecond.push(second);
       await floor.end();
       await removeThese(cluster.direct, cluster.namespace, made);
     }
   }
-  return log.map(({ operation, importMs, first, second, floorFirst }) => ({
+  return log.map(({ operation, importMs, first, second, floorFirst, floorSecond }) => ({
     operation,
     importMs: spread(importMs),
     first: spread(first),
     second: spread(second),
     floorFirst: spread(floorFirst),
+    floorSecond: spread(floorSecond),
   }));
 }
 

@@ -63,14 +63,16 @@ export function formatReport(report: Report, { peer }: Pick<Options, 'peer'>): s
   );
   add(
     'Cold: the first request of a new process',
-    ['', 'import', 'first', 'second', 'floor, first', 'over'],
-    report.cold?.map(({ operation, importMs, first, second, floorFirst }) => [
+    ['', 'import', 'first', 'second', 'floor, first', 'floor, second', 'over, first', 'over, second'],
+    report.cold?.map(({ operation, importMs, first, second, floorFirst, floorSecond }) => [
       operation,
       show(importMs),
       show(first),
       show(second),
       show(floorFirst),
+      show(floorSecond),
       over(first, floorFirst),
+      over(second, floorSecond),
     ]),
   );
   add(
