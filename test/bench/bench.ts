@@ -9,7 +9,7 @@ import { type Operation, operations } from './floor.ts';
 import { measureCallers } from './measure-callers.ts';
 import { measureCosts, measureLists, measureWarm } from './measure-calls.ts';
 import { measureCleanUp } from './measure-cleanup.ts';
-import { measureCold, measureConnections, measureFootprints } from './measure-cold.ts';
+import { measureCold, measureConnections, measureFootprints, measureImports } from './measure-cold.ts';
 import { type Options, parseOptions, usage } from './options.ts';
 import { formatReport, type Report } from './report.ts';
 import { configOf, makeSandboxes, settingsOf } from './sandboxes.ts';
@@ -86,6 +86,8 @@ async function measure(
   };
   run.report = report;
   // Before all else: a namespace that holds nothing disturbs nothing.
+  if (topics.has('bundles')) say('imports');
+  const imports = topics.has('bundles') ? await measureImports(cluster, bundles, coldSamples) : undefined;
   if (wanted.size > (wanted.has('list') ? 1 : 0)) {
     say('warm calls');
     report.warm = await measureWarm(cluster, subjects, samples, wanted);
@@ -128,9 +130,9 @@ async function measure(
   } else if (topics.has('bundles')) {
     await makeSandboxes(cluster, longest, { isRunning: true });
   }
-  if (topics.has('bundles')) {
-    say('imports and memory');
-    report.footprints = await measureFootprints(cluster, bundles, coldSamples);
+  if (imports !== undefined) {
+    say('memory');
+    report.footprints = await measureFootprints(cluster, bundles, imports);
   }
 }
 

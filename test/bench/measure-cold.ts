@@ -144,12 +144,12 @@ export type Footprint = {
   answerBytes: number;
 };
 
-/** Every function's import, size and memory, beside an empty one and beside the plain bundles, while `sandboxes` are there. */
-export async function measureFootprints(
+/** How long the import of every bundle takes, shipped, plain and empty, in milliseconds: the median of so many new processes. */
+export async function measureImports(
   cluster: BenchCluster,
   bundles: Bundles,
   samples: number,
-): Promise<Footprint[]> {
+): Promise<ReadonlyMap<Built, number>> {
   const imports = new Map<Built, number[]>();
   const all = [bundles.empty, ...bundles.shipped.values(), ...bundles.plain.values()];
   for (let sample = 0; sample < samples; sample += 1) {
@@ -158,7 +158,16 @@ export async function measureFootprints(
       imports.set(bundle, [...(imports.get(bundle) ?? []), importMs]);
     }
   }
-  const importMs = (bundle: Built) => round(median(imports.get(bundle) ?? []));
+  return new Map([...imports].map(([bundle, times]) => [bundle, round(median(times))]));
+}
+
+/** Every function's import, size and memory, beside an empty one and beside the plain bundles, while the sandboxes are there. */
+export async function measureFootprints(
+  cluster: BenchCluster,
+  bundles: Bundles,
+  imports: ReadonlyMap<Built, number>,
+): Promise<Footprint[]> {
+  const importMs = (bundle: Built) => imports.get(bundle) ?? Number.NaN;
   const footprints: Footprint[] = [];
   for (const [name, bundle] of [['(empty)', bundles.empty] as const, ...bundles.shipped]) {
     const operation = (['create', 'get', 'renew', 'delete', 'list'] as const).find((one) => functionOf[one] === name);
