@@ -13,7 +13,8 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
  * where nothing that a bundle forgot is found in node_modules. Gives what removes them.
  */
 export async function setup(): Promise<() => Promise<void>> {
-  if (process.env.SANDBOX_TEST_BUNDLES !== 'true') return async () => {};
+  // Another part of the suite may have made them.
+  if (process.env.SANDBOX_TEST_BUNDLES !== 'true' || process.env.OFFLINE_BUNDLES !== undefined) return async () => {};
   const folder = await mkdtemp(path.join(tmpdir(), 'sandbox-provisioner-bundles-'));
   process.env.OFFLINE_BUNDLES = folder;
   for (const [name, module] of Object.entries(await readModules())) {

@@ -10,9 +10,12 @@ import {
   readKubeconfig,
 } from './kubernetes-client.ts';
 
-/** Names the run, before the contract suite; gives what runs after it. Interrupted or not, it leaves nothing on a real cluster. */
+/**
+ * Names the run, before the contract suite, once for all its parts; gives what runs after it. Interrupted or not, it leaves
+ * nothing on a real cluster.
+ */
 export function setup(): () => Promise<void> {
-  process.env.SANDBOX_TEST_RUN = randomBytes(2).toString('hex');
+  process.env.SANDBOX_TEST_RUN ??= randomBytes(2).toString('hex');
   if (isEmbeddedCluster) return async () => {};
   // Vitest ends at once when it is interrupted: no hook runs, and there is no time for anything but another process.
   const removeInOtherProcess = () => spawnSync(process.execPath, [fileURLToPath(import.meta.url)], { timeout: 60_000 });
