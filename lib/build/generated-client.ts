@@ -208,7 +208,10 @@ async function readModel(name: string, read: ReadClientFile): Promise<Attribute[
   // Nothing else may get lost: what it does, or for which other models it stands.
   const code = source.replace(/\/\*.*?\*\/\s*/gs, '').replace(json, '');
   expectLayout(code.trim().replace(/\n\/\/# .*$/, '') === modelCode(name), file, 'is not only a list of attributes');
-  return JSON.parse(json);
+  const attributes: Attribute[] = JSON.parse(json);
+  const isKnown = (attribute: Attribute) => equal(Object.keys(attribute), ['name', 'baseName', 'type', 'format']);
+  expectLayout(attributes.every(isKnown), file, 'says more of an attribute than its name, its type and its format');
+  return attributes;
 }
 
 const modelCode = (name: string): string => `export class ${name} {

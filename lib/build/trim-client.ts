@@ -9,7 +9,10 @@ const client = '@kubernetes/client-node';
 /** What the client imports and nobody calls: its own way to the API server, which ours replaces. */
 const neverCalled = ['undici', 'socks'];
 
-/** What most requests do without: the logger, for nothing is said of those that go well, and what the client reads some kubeconfigs with. */
+/**
+ * What most requests do without: the logger, for nothing is said of those that go well, and what the client needs for some
+ * kubeconfigs, to read them or to go where they say.
+ */
 const seldomCalled = [
   '@aws-lambda-powertools/logger',
   'hpagent',
@@ -21,7 +24,7 @@ const seldomCalled = [
 
 /** Code that answers the simplest calls of a package without loading it. */
 const shortcuts: Readonly<Record<string, string>> = {
-  // JSON is YAML. To load the package and to read a kubeconfig with it takes 8 ms.
+  // JSON is YAML, but that a key may stand twice. To load the package and to read a kubeconfig with it takes some 10 ms.
   'js-yaml': `if (name === 'load') return (text, options) => {
     if (text.startsWith('{')) try { return JSON.parse(text); } catch {}
     return require('js-yaml').load(text, options);

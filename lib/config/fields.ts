@@ -18,7 +18,10 @@ export const hostPath = filled.check(
   z.refine((path) => !path.split('/').includes('..'), "must not contain '..'"),
 );
 
-/** Whether it is an address of IPv6. Names are not asked about: the first time, Node takes 3 ms to get ready for that. */
+/**
+ * Whether it is an address of IPv6. Names are not asked about: the first time, Node takes 3 ms to get ready for that, which it
+ * needs again only to connect to a name.
+ */
 export const isIPv6Address = (text: string): boolean => text.includes(':') && isIPv6(text);
 
 /** A host, without scheme, port or slash. */

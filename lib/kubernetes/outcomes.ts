@@ -117,7 +117,7 @@ export function networkError(error: unknown): KubernetesError {
   if (/^ERR_(SSL|TLS)_/.test(code)) {
     return new KubernetesError('refused', `TLS could not be agreed on with the API server (${code})`, extras);
   }
-  // What the connection is made with is read when it is made.
+  // What connections are made with is read when their agent is made.
   if (code.startsWith('ERR_OSSL_')) {
     const what = 'the CA, the client certificate or its key in the kubeconfig cannot be read';
     return new KubernetesError('misconfigured', `${what} (${code})`, extras);

@@ -270,6 +270,7 @@ describe('a client that is written in another way than we know', () => {
     ['a model with another getter', 'gen/models/V1Pod.js', 'return V1Pod.attributeTypeMap', 'return super.attributes'],
     ['a model that does something', 'gen/models/V1Pod.js', 'constructor() {', "constructor() { this.kind = 'Pod';"],
     ['a model that stands for others', 'gen/models/V1Pod.js', 'discriminator = undefined', 'discriminator = "kind"'],
+    ['an attribute of which more is said', 'gen/models/V1Pod.js', '"format": ""', '"format": "", "required": true'],
   ])('fails the build: %s', async (_what, file, pattern, replacement) => {
     const changed = trim((text, path) => (path === file ? text.replace(pattern, replacement) : text));
     await expect(changed).rejects.toThrow(
