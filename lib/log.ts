@@ -15,5 +15,5 @@ export const log = {
   info: (message: string, details: Details) => logger().info(message, details),
   warn: (message: string, details: Details) => logger().warn(message, details),
   error: (message: string, details: Details) => logger().error(message, details),
-  setLogLevel: (level: 'INFO' | 'SILENT') => logger().setLogLevel(level),
+  setLogLevel: (level: 'SILENT') => logger().setLogLevel(level),
 };

@@ -1,5 +1,6 @@
 import { PbfReader } from 'pbf';
 import { type ListedPod, type ListedService, listedAnnotations, listedLabels } from '../listed.ts';
+import { isOwned } from '../ownership.ts';
 import { foreignAnswerError } from './outcomes.ts';
 
 /** The media type of what the API server writes fastest, and what takes least time to read. */
@@ -178,8 +179,6 @@ const metadata = {
   12: entryOf('annotations', listedAnnotations),
   13: oneOf('ownerReferences', { 4: text('uid') }),
 };
-
-const isOwned = ({ metadata }: ListedPod) => metadata?.ownerReferences !== undefined;
 
 const hasNotEnded = ({ phase }: NonNullable<ListedPod['status']>) => phase === 'Running' || phase === 'Pending';
 
