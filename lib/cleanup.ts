@@ -19,7 +19,7 @@ import {
 import type { ListedMetadata, ListedPod, ListedService } from './listed.ts';
 import { log } from './log.ts';
 import { useAnnotations } from './manifests.ts';
-import { podName, sandboxIdLabel, serviceName, threadIdAnnotation } from './names.ts';
+import { findSandboxId, ifSandbox, podName, serviceName, threadIdAnnotation } from './names.ts';
 import { keepNetworkPolicy, type NetworkPolicyState } from './network-policy.ts';
 import { isOwned } from './ownership.ts';
 import { findThreadId } from './status.ts';
@@ -78,8 +78,9 @@ export async function cleanUpSandboxes(cleanup: Cleanup): Promise<CleanupReport>
   };
   const keeping = keepConfined(cleanup);
   const found = await findRemains(cleanup);
-  report.examined = found.length;
-  const queue = found.flatMap((remains): ToDo[] => {
+  report.examined = found.remains.length + found.foreign;
+  if (found.foreign > 0) report.kept['not-a-sandbox'] = found.foreign;
+  const queue = found.remains.flatMap((remains): ToDo[] => {
     const verdict = tryToJudge(remains, cleanup, report);
     if (verdict === undefined) return [];
     if (!('keep' in verdict)) return [{ remains, verdict }];
@@ -119,24 +120,25 @@ async function keepConfined({ kubernetes, config, signal }: Cleanup): Promise<Cl
 }
 
 /**
- * Everything that bears the label of a sandbox, Service and Pod together. The Services are read first: what a Service is
- * deleted by, its version, is then older than the Pod that it is judged with.
+ * What there is of each sandbox, Service and Pod together, and how many objects bear a sandbox's label and are none. The
+ * Services are read first: what a Service is deleted by, its version, is then older than the Pod that it is judged with.
  */
-async function findRemains({ kubernetes, signal }: Cleanup): Promise<Remains[]> {
+async function findRemains({ kubernetes, signal }: Cleanup): Promise<{ remains: Remains[]; foreign: number }> {
   const services = await kubernetes.pageServices(signal);
   const pods = await kubernetes.pagePods(signal);
   const remains = new Map<string, Remains>();
+  let foreign = 0;
   for (const service of services) {
-    const sandboxId = service.metadata?.labels?.[sandboxIdLabel] ?? '';
-    remains.set(service.metadata?.name ?? '', { sandboxId, service, pod: undefined });
+    const sandboxId = findSandboxId(service, serviceName);
+    if (sandboxId === undefined) foreign += 1;
+    else remains.set(sandboxId, { sandboxId, service, pod: undefined });
   }
   for (const pod of pods) {
-    const sandboxId = pod.metadata?.labels?.[sandboxIdLabel] ?? '';
-    const found = remains.get(serviceName(sandboxId));
-    if (found !== undefined && pod.metadata?.name === podName(sandboxId)) found.pod = pod;
-    else remains.set(`pod ${pod.metadata?.name}`, { sandboxId, service: undefined, pod });
+    const sandboxId = findSandboxId(pod, podName);
+    if (sandboxId === undefined) foreign += 1;
+    else remains.set(sandboxId, { sandboxId, service: remains.get(sandboxId)?.service, pod });
   }
-  return [...remains.values()];
+  return { remains: [...remains.values()], foreign };
 }
 
 function tryToJudge(remains: Remains, cleanup: Cleanup, report: CleanupReport): Verdict | undefined {
@@ -148,12 +150,9 @@ function tryToJudge(remains: Remains, cleanup: Cleanup, report: CleanupReport): 
   }
 }
 
-function judge({ sandboxId, service, pod }: Remains, { now, config }: Cleanup): Verdict {
-  // What bears the label, but not the name that goes with it, is somebody else's.
-  const isNamed = service === undefined || service.metadata?.name === serviceName(sandboxId);
-  if (!isNamed || (pod !== undefined && pod.metadata?.name !== podName(sandboxId))) return { keep: 'not-a-sandbox' };
+function judge({ service, pod }: Remains, { now, config }: Cleanup): Verdict {
   if (service !== undefined) return judgeSandbox(service, pod, now(), config);
-  return pod === undefined ? { keep: 'not-a-sandbox' } : judgeOrphanPod(pod, now(), config);
+  return pod === undefined ? { keep: 'removed-meanwhile' } : judgeOrphanPod(pod, now(), config);
 }
 
 async function settleRemains({ remains, verdict }: ToDo, cleanup: Cleanup): Promise<Outcome> {
@@ -188,7 +187,7 @@ async function removeSandbox(
   const { kubernetes, signal } = cleanup;
   let pod = seen;
   if (aboutThePod.has(reason)) {
-    pod = await kubernetes.readPod(podName(sandboxId), signal);
+    pod = ifSandbox(await kubernetes.readPod(podName(sandboxId), signal), podName);
     const verdict = judge({ sandboxId, service, pod }, cleanup);
     if (!('remove' in verdict)) return { kept: 'used-meanwhile' };
   }
@@ -209,11 +208,10 @@ const toOutcome = (deletion: Deletion, reason: RemoveReason): Outcome =>
  */
 async function removeOrphanPod(pod: ListedPod, reason: RemoveReason, cleanup: Cleanup): Promise<Deletion> {
   const { kubernetes, signal } = cleanup;
-  const { name = '', uid = '', labels } = pod.metadata ?? {};
+  const { name = '', uid = '' } = pod.metadata ?? {};
   // Without grace: the kubelet that would confirm its end does not answer.
-  if (reason === 'stuck') return kubernetes.evictPod(name, uid, signal);
-  if (isOwned(pod) && (await kubernetes.readService(serviceName(labels?.[sandboxIdLabel] ?? ''), signal)))
-    return 'changed';
+  if (reason === 'stuck') return kubernetes.evictPod(name, { uid }, signal);
+  if (isOwned(pod) && (await findService(pod, cleanup))) return 'changed';
   return removePod(pod, cleanup);
 }
 
@@ -221,14 +219,14 @@ async function removeOrphanPod(pod: ListedPod, reason: RemoveReason, cleanup: Cl
  * Deletes this Pod, whose Service is gone. By its UID; one without an owner, the original provisioner's, a create may have
  * taken over since: that only as it was when there was no Service, and again if nothing but its state has changed.
  */
-async function removePod(pod: ListedPod, { kubernetes, signal }: Cleanup): Promise<Deletion> {
+async function removePod(pod: ListedPod, cleanup: Cleanup): Promise<Deletion> {
+  const { kubernetes, signal } = cleanup;
   const { name = '', uid = '' } = pod.metadata ?? {};
   if (isOwned(pod)) return kubernetes.deletePod(name, { uid }, signal);
   let current: ListedPod | undefined = pod;
   for (let attempt = 1; attempt <= maxAttempts; attempt += 1) {
     const { resourceVersion = '' }: ListedMetadata = current.metadata ?? {};
-    const service = await kubernetes.readService(serviceName(current.metadata?.labels?.[sandboxIdLabel] ?? ''), signal);
-    if (service !== undefined) return 'changed';
+    if (await findService(current, cleanup)) return 'changed';
     const deletion = await kubernetes.deletePod(name, { uid, resourceVersion }, signal);
     if (deletion !== 'changed') return deletion;
     current = await kubernetes.readPod(name, signal);
@@ -236,6 +234,12 @@ async function removePod(pod: ListedPod, { kubernetes, signal }: Cleanup): Promi
     if (current.metadata?.uid !== uid || isOwned(current)) return 'changed';
   }
   return 'changed';
+}
+
+/** The Service that there is now for a sandbox's Pod. */
+async function findService(pod: ListedPod, { kubernetes, signal }: Cleanup): Promise<ListedService | undefined> {
+  const name = serviceName(findSandboxId(pod, podName) ?? '');
+  return ifSandbox(await kubernetes.readService(name, signal), serviceName);
 }
 
 /** How often a Pod is tried to be deleted whose state changes all the time. */

@@ -80,6 +80,7 @@ const clockSkewSeconds = 3_600;
  * original provisioner's: the clean-up adopts it before it judges it, until then there is nothing to put off.
  */
 export function isUseDue(service: ListedService, now: Date, config: Config): boolean {
+  if (service.metadata?.deletionTimestamp !== undefined) return false;
   const ttlSeconds = findTtlSeconds(service, config);
   const lastUsedAt = findCredibleUse(service, now);
   return ttlSeconds > 0 && lastUsedAt !== undefined && now >= after(lastUsedAt, ttlSeconds / 4);

@@ -62,8 +62,8 @@ export type Kubernetes = {
   ): Promise<Listed<ListedService>>;
   /** An array is a JSON patch, an object a merge patch (RFC 7386); with a `resourceVersion` in it, it holds only for that one. */
   patchService(name: string, patch: JsonPatchOperation[] | object, signal: AbortSignal): Promise<V1Service>;
-  /** Without preconditions, a conflict is an error. */
-  deleteService(name: string, preconditions: V1Preconditions | undefined, signal: AbortSignal): Promise<Deletion>;
+  /** Nothing is deleted by its name alone: what bears it may be another one by now. */
+  deleteService(name: string, preconditions: V1Preconditions, signal: AbortSignal): Promise<Deletion>;
   createPod(pod: V1Pod, signal: AbortSignal): Promise<V1Pod>;
   readPod(name: string, signal: AbortSignal): Promise<V1Pod | undefined>;
   /** As `listServices`. */
@@ -73,10 +73,10 @@ export type Kubernetes = {
   pagePods(signal: AbortSignal): Promise<ListedPod[]>;
   /** A merge patch, as for a Service. */
   patchPod(name: string, patch: object, signal: AbortSignal): Promise<V1Pod>;
-  /** Leaves the Pod its grace period to end in. Without preconditions, a conflict is an error. */
-  deletePod(name: string, preconditions: V1Preconditions | undefined, signal: AbortSignal): Promise<Deletion>;
-  /** Takes the Pod of that UID away without grace. */
-  evictPod(name: string, uid: string, signal: AbortSignal): Promise<Deletion>;
+  /** Leaves the Pod its grace period to end in. */
+  deletePod(name: string, preconditions: V1Preconditions, signal: AbortSignal): Promise<Deletion>;
+  /** Takes the Pod away without grace. */
+  evictPod(name: string, preconditions: V1Preconditions, signal: AbortSignal): Promise<Deletion>;
   readNetworkPolicy(name: string, signal: AbortSignal): Promise<V1NetworkPolicy | undefined>;
   createNetworkPolicy(policy: V1NetworkPolicy, signal: AbortSignal): Promise<void>;
   /** With a `resourceVersion` in it, it holds only for that one. */
@@ -147,10 +147,8 @@ export async function openKubernetes(
   };
   const { namespace } = config;
 
-  const deleteService = (name: string, options: { body?: V1DeleteOptions }, signal: AbortSignal) =>
-    retry(() => api.deleteNamespacedService({ namespace, name, ...options }, within(signal)), signal);
-  const deletePod = (name: string, options: { body?: V1DeleteOptions }, signal: AbortSignal) =>
-    retry(() => api.deleteNamespacedPod({ namespace, name, ...options }, within(signal)), signal);
+  const deletePod = (name: string, body: V1DeleteOptions, signal: AbortSignal) =>
+    retry(() => api.deleteNamespacedPod({ namespace, name, body }, within(signal)), signal);
   const listServices = (page: Page, signal: AbortSignal) =>
     list<ListedService>(
       'ServiceList',
@@ -185,8 +183,7 @@ export async function openKubernetes(
     },
     deleteService: (name, preconditions, signal) =>
       outcomeOf(
-        deleteService(name, preconditions ? { body: { preconditions } } : {}, signal),
-        preconditions !== undefined,
+        retry(() => api.deleteNamespacedService({ namespace, name, body: { preconditions } }, within(signal)), signal),
       ),
     createPod: (body, signal) => retry(() => api.createNamespacedPod({ namespace, body }, within(signal)), signal),
     readPod(name, signal) {
@@ -199,10 +196,9 @@ export async function openKubernetes(
       const headers = { 'content-type': mergePatch };
       return retry(() => api.patchNamespacedPod({ namespace, name, body }, within(signal, headers)), signal);
     },
-    deletePod: (name, preconditions, signal) =>
-      outcomeOf(deletePod(name, preconditions ? { body: { preconditions } } : {}, signal), preconditions !== undefined),
-    evictPod: (name, uid, signal) =>
-      outcomeOf(deletePod(name, { body: { gracePeriodSeconds: 0, preconditions: { uid } } }, signal), true),
+    deletePod: (name, preconditions, signal) => outcomeOf(deletePod(name, { preconditions }, signal)),
+    evictPod: (name, preconditions, signal) =>
+      outcomeOf(deletePod(name, { gracePeriodSeconds: 0, preconditions }, signal)),
     readNetworkPolicy(name, signal) {
       const reading = retry(() => networking.readNamespacedNetworkPolicy({ namespace, name }, within(signal)), signal);
       return orNothing(reading);
@@ -252,7 +248,7 @@ async function readPages<T>(readPage: (page: Page) => Promise<Listed<T>>): Promi
   }
 }
 
-async function outcomeOf(deletion: Promise<object>, hasPreconditions: boolean): Promise<Deletion> {
+async function outcomeOf(deletion: Promise<object>, hasPreconditions = true): Promise<Deletion> {
   try {
     await deletion;
     return 'deleted';

@@ -2,7 +2,7 @@ import type { V1ObjectMeta } from '@kubernetes/client-node';
 import { lastUsedAtAnnotation, sandboxIdLabel, threadIdAnnotation, ttlSecondsAnnotation } from './names.ts';
 
 /** The labels and annotations that a list tells of. */
-export const listedLabels = [sandboxIdLabel] as const;
+export const listedLabels = ['app', sandboxIdLabel] as const;
 export const listedAnnotations = [threadIdAnnotation, lastUsedAtAnnotation, ttlSecondsAnnotation] as const;
 
 /** What a list tells of an object whatever its kind. */

@@ -1,4 +1,12 @@
-import type { V1Namespace, V1OwnerReference, V1Pod, V1SecurityContext, V1Service } from '@kubernetes/client-node';
+import { createHash } from 'node:crypto';
+import type {
+  V1Namespace,
+  V1OwnerReference,
+  V1Pod,
+  V1PodSpec,
+  V1SecurityContext,
+  V1Service,
+} from '@kubernetes/client-node';
 import type { Config } from './config.ts';
 import {
   lastUsedAtAnnotation,
@@ -8,6 +16,7 @@ import {
   sandboxIdLabel,
   sandboxLabels,
   serviceName,
+  specHashAnnotation,
   threadIdAnnotation,
   ttlSecondsAnnotation,
 } from './names.ts';
@@ -44,8 +53,15 @@ export const buildService = (request: CreateSandboxRequest, use: Use, config: Co
     type: 'NodePort',
     ports: [{ name: 'http', port: 8080, targetPort: 8080, protocol: 'TCP' }],
     selector: { [sandboxIdLabel]: request.sandboxId },
+    ...openEarly,
   },
 });
+
+/**
+ * Opens the NodePort as soon as the sandbox's process listens, not only when the Pod is ready: there is one Pod behind it, and
+ * callers ask until it answers. A Service of an older version, or of the original, gets it with its next create.
+ */
+export const openEarly = { publishNotReadyAddresses: true } as const;
 
 /**
  * What makes a Pod the Service's, and goes with it. Neither `controller` nor `blockOwnerDeletion`: the garbage collector needs
@@ -62,67 +78,70 @@ export const buildOwner = (service: V1Service): V1OwnerReference => ({
  * The Pod of a sandbox: the original's, owned by its Service, and without what a sandbox has no business with: a token for
  * the Kubernetes API and the addresses of every other Service.
  */
-export const buildPod = (request: CreateSandboxRequest, owner: V1Service, config: Config): V1Pod => ({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: {
-    name: podName(request.sandboxId),
-    namespace: config.namespace,
-    labels: sandboxLabels(request.sandboxId),
-    ownerReferences: [buildOwner(owner)],
-  },
-  spec: {
-    automountServiceAccountToken: false,
-    enableServiceLinks: false,
-    restartPolicy: 'Always',
-    ...(config.runtimeClass !== undefined && { runtimeClassName: config.runtimeClass }),
-    containers: [
-      {
-        name: 'sandbox',
-        image: config.sandboxImage,
-        imagePullPolicy: 'IfNotPresent',
-        ports: [{ name: 'http', containerPort: 8080, protocol: 'TCP' }],
-        readinessProbe: {
-          httpGet: probed,
-          initialDelaySeconds: 5,
-          periodSeconds: 5,
-          timeoutSeconds: 3,
-          failureThreshold: 3,
+export function buildPod(request: CreateSandboxRequest, owner: V1Service, config: Config): V1Pod {
+  const spec = buildPodSpec(request, config);
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name: podName(request.sandboxId),
+      namespace: config.namespace,
+      labels: sandboxLabels(request.sandboxId),
+      annotations: { [specHashAnnotation]: hashSpec(spec) },
+      ownerReferences: [buildOwner(owner)],
+    },
+    spec,
+  };
+}
+
+/** Whether this Pod was made of another request or of other settings than these; so it is where nobody noted what of. */
+export const isMadeOtherwise = (pod: V1Pod, request: CreateSandboxRequest, config: Config): boolean =>
+  pod.metadata?.annotations?.[specHashAnnotation] !== hashSpec(buildPodSpec(request, config));
+
+/** Not compared as Kubernetes has it: there it has defaults, other spellings of quantities, and what webhooks put in. */
+const hashSpec = (spec: V1PodSpec): string =>
+  createHash('sha256').update(JSON.stringify(spec)).digest('hex').slice(0, 16);
+
+const buildPodSpec = (request: CreateSandboxRequest, config: Config): V1PodSpec => ({
+  automountServiceAccountToken: false,
+  enableServiceLinks: false,
+  restartPolicy: 'Always',
+  ...(config.runtimeClass !== undefined && { runtimeClassName: config.runtimeClass }),
+  containers: [
+    {
+      name: 'sandbox',
+      image: config.sandboxImage,
+      imagePullPolicy: 'IfNotPresent',
+      ports: [{ name: 'http', containerPort: 8080, protocol: 'TCP' }],
+      startupProbe: { ...probe, periodSeconds: 1, failureThreshold: startupPatienceSeconds },
+      readinessProbe: { ...probe, periodSeconds: 5, failureThreshold: 3 },
+      livenessProbe: { ...probe, periodSeconds: 10, failureThreshold: 3 },
+      resources: {
+        requests: {
+          cpu: config.cpuRequest,
+          memory: config.memoryRequest,
+          'ephemeral-storage': config.ephemeralStorageRequest,
         },
-        livenessProbe: {
-          httpGet: probed,
-          initialDelaySeconds: 10,
-          periodSeconds: 10,
-          timeoutSeconds: 3,
-          failureThreshold: 3,
+        limits: {
+          cpu: config.cpuLimit,
+          memory: config.memoryLimit,
+          'ephemeral-storage': config.ephemeralStorageLimit,
         },
-        resources: {
-          requests: {
-            cpu: config.cpuRequest,
-            memory: config.memoryRequest,
-            'ephemeral-storage': config.ephemeralStorageRequest,
-          },
-          limits: {
-            cpu: config.cpuLimit,
-            memory: config.memoryLimit,
-            'ephemeral-storage': config.ephemeralStorageLimit,
-          },
-        },
-        volumeMounts: [
-          { name: 'skills', mountPath: '/mnt/skills', readOnly: true },
-          { name: 'user-data', mountPath: '/mnt/user-data', readOnly: false },
-        ],
-        securityContext: buildSecurityContext(config),
       },
-    ],
-    volumes: [
-      { name: 'skills', hostPath: { path: config.skillsHostPath, type: 'Directory' } },
-      {
-        name: 'user-data',
-        hostPath: { path: `${config.threadsHostPath}/${request.threadId}/user-data`, type: 'DirectoryOrCreate' },
-      },
-    ],
-  },
+      volumeMounts: [
+        { name: 'skills', mountPath: '/mnt/skills', readOnly: true },
+        { name: 'user-data', mountPath: '/mnt/user-data', readOnly: false },
+      ],
+      securityContext: buildSecurityContext(config),
+    },
+  ],
+  volumes: [
+    { name: 'skills', hostPath: { path: config.skillsHostPath, type: 'Directory' } },
+    {
+      name: 'user-data',
+      hostPath: { path: `${config.threadsHostPath}/${request.threadId}/user-data`, type: 'DirectoryOrCreate' },
+    },
+  ],
 });
 
 /**
@@ -148,4 +167,12 @@ function buildSecurityContext({ podSecurity, runAsUser }: Config): V1SecurityCon
   };
 }
 
-const probed = { path: '/v1/sandbox', port: 8080 };
+/** The original's, but for its delays: the other two begin when the startup probe has succeeded, a second after the process listens. */
+const probe = { httpGet: { path: '/v1/sandbox', port: 8080 }, timeoutSeconds: 3 };
+
+/**
+ * How long a sandbox may take to listen before it is restarted. The original restarts one after some 40 s, and so for ever where
+ * an image boots for longer; its callers wait for a minute, then delete. Five minutes wait for the slowest image, and end one
+ * that hangs.
+ */
+const startupPatienceSeconds = 300;

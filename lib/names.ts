@@ -25,6 +25,24 @@ export const sandboxSelector = `app=${sandboxLabel.app}`;
 /** The NetworkPolicy of all sandboxes of the namespace. */
 export const networkPolicyName = 'sandbox-provisioner';
 
+type Labelled = Readonly<{ metadata?: { name?: string; labels?: Readonly<Record<string, string | undefined>> } }>;
+
+/**
+ * The sandbox that an object is a part of: it has a sandbox's labels, and the name that goes with its id (`podName`,
+ * `serviceName`). Undefined for everything else, which is somebody else's: not shown, and never touched.
+ */
+export function findSandboxId({ metadata }: Labelled, nameOf: (sandboxId: string) => string): string | undefined {
+  const sandboxId = metadata?.labels?.[sandboxIdLabel] ?? '';
+  const isSandbox = metadata?.labels?.app === sandboxLabel.app && sandboxIdPattern.test(sandboxId);
+  return isSandbox && metadata?.name === nameOf(sandboxId) ? sandboxId : undefined;
+}
+
+/** An object that was read by its name, if it is a part of a sandbox: see `findSandboxId`. */
+export const ifSandbox = <T extends Labelled>(
+  object: T | undefined,
+  nameOf: (sandboxId: string) => string,
+): T | undefined => (object !== undefined && findSandboxId(object, nameOf) !== undefined ? object : undefined);
+
 /** The labels of the namespace, as the original sets them. */
 export const namespaceLabels = {
   'app.kubernetes.io/name': 'deer-flow',
@@ -52,3 +70,6 @@ export const lastUsedByAnnotation = 'sandbox-provisioner/last-used-by';
 
 /** How many seconds a sandbox may go unused before it is removed; 0 is for ever. On its Service. */
 export const ttlSecondsAnnotation = 'sandbox-provisioner/ttl-seconds';
+
+/** Tells of what its provisioner made a Pod: a part of the SHA-256 of its spec. On the Pod; absent where the original made it. */
+export const specHashAnnotation = 'sandbox-provisioner/spec-hash';

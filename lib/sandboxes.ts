@@ -1,12 +1,13 @@
+import type { V1Pod, V1Service } from '@kubernetes/client-node';
 import { describeFailure, KubernetesError, ProvisionerError } from './errors.ts';
 import { isUseDue } from './expiry.ts';
-import { isExpired, isInvalidToken, type JsonPatchOperation } from './kubernetes.ts';
+import { type Deletion, isExpired, isInvalidToken } from './kubernetes.ts';
 import { useAnnotations } from './manifests.ts';
-import { podName, sandboxIdLabel, serviceName } from './names.ts';
+import { findSandboxId, ifSandbox, podName, serviceName } from './names.ts';
 import { type PageRequest, unknownContinueToken } from './request.ts';
 import { type Operation, seenAlive, settle, unwrap } from './sandboxes/operation.ts';
 import { hasPod, notFound, present, readSandbox, readTogether } from './sandboxes/reading.ts';
-import { noteLook, noteUse, pointer, renewOriginal } from './sandboxes/uses.ts';
+import { annotate, noteLook, noteUse, renewOriginal } from './sandboxes/uses.ts';
 import { type SandboxView, viewSandbox } from './status.ts';
 
 export { createSandbox } from './sandboxes/create.ts';
@@ -29,7 +30,7 @@ export async function getSandbox(sandboxId: string, operation: Operation): Promi
 
 /**
  * Notes a use of the sandbox, which puts its expiry off, and with `ttlSeconds` for how long it may go unused from now on: one
- * round trip. Throws `not-found` if it is not there.
+ * round trip. Throws `not-found` if it is not there, or is being removed.
  */
 export async function renewSandbox(
   sandboxId: string,
@@ -39,12 +40,12 @@ export async function renewSandbox(
   const { kubernetes, config, now, signal, requestId } = operation;
   const reading = settle(kubernetes.readPod(podName(sandboxId), signal));
   const annotations = useAnnotations({ at: now(), requestId, ttlSeconds });
-  const test: JsonPatchOperation = { op: 'test', path: pointer('labels', sandboxIdLabel), value: sandboxId };
-  const service = await noteUse(sandboxId, test, annotations, operation, () =>
+  const service = await noteUse(sandboxId, annotate(annotations), operation, () =>
     renewOriginal(sandboxId, annotations, operation),
   );
   if (service === undefined) throw notFound(sandboxId);
-  return present(sandboxId, service, unwrap('Pod lookup failed', await reading), config);
+  const pod = ifSandbox(unwrap('Pod lookup failed', await reading), podName);
+  return present(sandboxId, service, pod, config);
 }
 
 /**
@@ -78,7 +79,7 @@ export async function listSandboxPage(
     if (continueToken !== undefined && isInvalidToken(error)) throw unknownContinueToken(continueToken, error);
     throw describeFailure('Failed to list services', error);
   });
-  const ids = page.items.flatMap((service) => service.metadata?.labels?.[sandboxIdLabel] || []);
+  const ids = page.items.flatMap((service) => findSandboxId(service, serviceName) ?? []);
   // A page shows the Services as they were at the first one. The Pods that there are now may belong to newer ones, so it only
   // says which sandboxes are meant.
   const sandboxes = ids.length === 0 ? [] : await listSandboxes(operation, ids);
@@ -92,23 +93,33 @@ async function readSandboxes({ kubernetes, signal }: Operation, sandboxIds: read
     settle(kubernetes.listPods(signal, sandboxIds)),
   ]);
   const found = unwrap('Failed to list services', services);
-  const podOf = new Map(unwrap('Failed to list pods', pods).map((pod) => [pod.metadata?.name, pod]));
+  const podOf = new Map(unwrap('Failed to list pods', pods).map((pod) => [findSandboxId(pod, podName), pod]));
   return found.flatMap((service) => {
-    const sandboxId = service.metadata?.labels?.[sandboxIdLabel];
-    return sandboxId === undefined ? [] : [{ sandboxId, service, pod: podOf.get(podName(sandboxId)) }];
+    const sandboxId = findSandboxId(service, serviceName);
+    return sandboxId === undefined ? [] : [{ sandboxId, service, pod: podOf.get(sandboxId) }];
   });
 }
 
 /**
- * Removes the sandbox, its Service and its Pod: one round trip. One that is not there, or only half, is no error; the Pod
- * gets its grace period. Throws with all that could not be removed. Both go by name, so a create that runs beside it may
- * lose its new Pod to it; the next create mends that.
+ * Removes the sandbox, its Service and its Pod: two round trips, because Kubernetes deletes by UID only what was read before.
+ * What only bears their names is left alone, and so is a sandbox that a create beside it makes anew. One that is not there, or
+ * only half, is no error; the Pod gets its grace period. Throws with all that could not be removed.
  */
 export async function destroySandbox(sandboxId: string, { kubernetes, signal }: Operation): Promise<void> {
   seenAlive.remove(sandboxId);
   const [service, pod] = await Promise.all([
-    settle(kubernetes.deleteService(serviceName(sandboxId), undefined, signal)),
-    settle(kubernetes.deletePod(podName(sandboxId), undefined, signal)),
+    settle(
+      removeSeen(
+        async () => ifSandbox(await kubernetes.readService(serviceName(sandboxId), signal), serviceName),
+        (uid) => kubernetes.deleteService(serviceName(sandboxId), { uid }, signal),
+      ),
+    ),
+    settle(
+      removeSeen(
+        async () => ifSandbox(await kubernetes.readPod(podName(sandboxId), signal), podName),
+        (uid) => kubernetes.deletePod(podName(sandboxId), { uid }, signal),
+      ),
+    ),
   ]);
   const failures = [
     ...('error' in service ? [{ what: 'service', error: service.error }] : []),
@@ -119,4 +130,15 @@ export async function destroySandbox(sandboxId: string, { kubernetes, signal }: 
     ({ what, error }) => `${what}: ${error instanceof KubernetesError ? error.reason : 'the call failed'}`,
   );
   throw describeFailure('Partial cleanup', failures[0]?.error, reasons.join(', '));
+}
+
+/** Deletes what is read, if it is still that. Throws what the calls throw. */
+async function removeSeen(
+  read: () => Promise<V1Service | V1Pod | undefined>,
+  remove: (uid: string) => Promise<Deletion>,
+): Promise<void> {
+  const uid = (await read())?.metadata?.uid;
+  if (uid === undefined || (await remove(uid)) !== 'changed') return;
+  // A conflict says that another has taken its place; or something else, and then it is still there.
+  if ((await read())?.metadata?.uid === uid) throw new KubernetesError('conflict', 'Conflict');
 }

@@ -1,3 +1,4 @@
+import type { V1Pod } from '@kubernetes/client-node';
 import type { Config } from './config.ts';
 import { findExpiresAt } from './expiry.ts';
 import type { ListedPod, ListedService } from './listed.ts';
@@ -13,7 +14,7 @@ export type SandboxView = {
   expires_at: string | null;
 };
 
-/** A Pod's phase, or `NotFound` where the sandbox has no Pod that will stay. */
+/** A Pod's phase, or `NotFound` where the sandbox has no Pod that will stay, or is being removed with its Service. */
 export type SandboxStatus = 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Unknown' | 'NotFound';
 
 const phases: ReadonlySet<string> = new Set(['Pending', 'Running', 'Succeeded', 'Failed']);
@@ -46,6 +47,23 @@ export function isServing(pod: ListedPod, service: ListedService): boolean {
   return belongsTo(pod, service) && pod.status?.phase !== 'Failed' && pod.status?.phase !== 'Succeeded';
 }
 
+/** How long the container of a Pod may be about to be made, in seconds: as long as DeerFlow waits for a sandbox. */
+const makingSeconds = 60;
+
+/**
+ * Whether a Pod never ran and, as it is, cannot: no node takes it, or its container cannot be made (its image, its settings, its
+ * volumes). Kubernetes goes on trying, and what it lacks may come; but nothing is lost with it.
+ */
+export function cannotStart(pod: V1Pod, now: Date): boolean {
+  const { phase, conditions = [], containerStatuses = [] } = pod.status ?? {};
+  if (phase !== 'Pending' || containerStatuses.some((one) => one.restartCount > 0 || !one.state?.waiting)) return false;
+  if (conditions.some((one) => one.type === 'PodScheduled' && one.reason === 'Unschedulable')) return true;
+  // Of a volume that cannot be mounted the kubelet says no more than that.
+  const isBeingMade = containerStatuses.every((one) => one.state?.waiting?.reason === 'ContainerCreating');
+  const ageMs = now.getTime() - (pod.metadata?.creationTimestamp?.getTime() ?? now.getTime());
+  return containerStatuses.length > 0 && (!isBeingMade || ageMs > makingSeconds * 1000);
+}
+
 /**
  * The thread that a sandbox was made for, as far as its objects tell: the Service's annotation, or, where the original
  * provisioner made the sandbox and noted nothing, the folder that its Pod mounts as user data.
@@ -58,7 +76,8 @@ export function findThreadId(service: ListedService | undefined, pod: ListedPod 
 }
 
 function statusOf(service: ListedService, pod: ListedPod | undefined): SandboxStatus {
-  if (pod === undefined || !belongsTo(pod, service)) return 'NotFound';
+  const isGoing = service.metadata?.deletionTimestamp !== undefined;
+  if (isGoing || pod === undefined || !belongsTo(pod, service)) return 'NotFound';
   const phase = pod.status?.phase ?? 'Unknown';
   return phases.has(phase) ? (phase as SandboxStatus) : 'Unknown';
 }

@@ -1,5 +1,5 @@
 import { randomInt, randomUUID } from 'node:crypto';
-import { formatTime, isEnded, type Pod, type PodStatus } from './kubernetes-objects.ts';
+import { formatTime, isEnded, isHeld, type Pod, type PodStatus } from './kubernetes-objects.ts';
 import type { Store } from './kubernetes-store.ts';
 import type { Timers } from './kubernetes-timers.ts';
 
@@ -14,7 +14,8 @@ const EVENT_LIFE_MS = 3_600_000;
 
 /**
  * The scheduler and the kubelet of the one node: Pods become Running and Ready with time, and go when they are deleted.
- * Images and host paths are not looked at. A Pod with a node selector finds no node. One that somebody else declares
+ * Host paths are not looked at, and of images only whether one can be had at all: not from a registry whose name ends with
+ * `.invalid` (RFC 2606). A Pod with a node selector finds no node. One that somebody else declares
  * ended (`Failed`, `Succeeded`) is left so.
  */
 export function startKubelet(store: Store, timers: Timers, times: PodTimes): void {
@@ -89,6 +90,16 @@ export function startKubelet(store: Store, timers: Timers, times: PodTimes): voi
   }
 
   function start(pod: Pod): void {
+    const absent = pod.spec.containers.find(({ image }) => /^[^/]+\.invalid(:\d+)?\//.test(image));
+    if (absent !== undefined) {
+      setStatus(
+        pod,
+        { waiting: { reason: 'ImagePullBackOff', message: `Back-off pulling image "${absent.image}"` } },
+        false,
+      );
+      record(pod, 'Failed', `Failed to pull image "${absent.image}"`, 'Warning');
+      return;
+    }
     const running = { running: { startedAt: formatTime(Date.now()) } };
     const podIP = `10.244.${randomInt(256)}.${randomInt(1, 255)}`;
     setStatus(pod, running, false, { phase: 'Running', hostIP: '127.0.0.1', podIP, podIPs: [{ ip: podIP }] });
@@ -105,7 +116,9 @@ export function startKubelet(store: Store, timers: Timers, times: PodTimes): voi
     const graceMs = (pod.metadata.deletionGracePeriodSeconds ?? 0) * 1000;
     timers.after(Math.min(graceMs, times.terminationGraceMs), () => {
       const found = find(pod);
-      if (found !== undefined) store.remove(found);
+      if (found === undefined) return;
+      if (isHeld(found)) store.put({ ...found, metadata: { ...found.metadata, deletionGracePeriodSeconds: 0 } });
+      else store.remove(found);
     });
   }
 

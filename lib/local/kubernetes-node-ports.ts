@@ -25,34 +25,38 @@ function answerAsStandIn(pod: Pod, request: IncomingMessage, response: ServerRes
   request.resume();
 }
 
-/** The NodePorts of all Services, really listening on 127.0.0.1; behind each, the stand-in of a Ready Pod. */
+const isReady = ({ metadata, status }: Pod): boolean =>
+  metadata.deletionTimestamp === undefined &&
+  (status.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') ?? false);
+
+/** The NodePorts of all Services, really listening on 127.0.0.1; behind each, the stand-in of its Pod. */
 export function createNodePorts([first, last]: readonly [number, number], store: Store): NodePorts {
   const servers = new Map<number, Server>();
   let isClosed = false;
 
-  function findReadyPod(port: number): Pod | undefined {
+  /** The Pod behind a NodePort: a Ready one that stays, or one that runs at all where the Service says so. */
+  function findPod(port: number): Pod | undefined {
     const service = store.list('Service').find(({ spec }) => spec.ports.some(({ nodePort }) => nodePort === port));
     const selector = Object.entries(service?.spec.selector ?? {});
     if (service === undefined || selector.length === 0) return undefined;
     return store
       .list('Pod', service.metadata.namespace)
       .find(
-        ({ metadata, status }) =>
-          metadata.deletionTimestamp === undefined &&
-          status.phase === 'Running' &&
-          status.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') &&
-          selector.every(([key, value]) => metadata.labels?.[key] === value),
+        (pod) =>
+          pod.status.phase === 'Running' &&
+          (service.spec.publishNotReadyAddresses || isReady(pod)) &&
+          selector.every(([key, value]) => pod.metadata.labels?.[key] === value),
       );
   }
 
   function listen(port: number): Promise<boolean> {
     const server = createServer((request, response) => {
-      const pod = findReadyPod(port);
+      const pod = findPod(port);
       if (pod === undefined) request.socket.resetAndDestroy();
       else answerAsStandIn(pod, request, response);
     });
     // A NodePort without endpoints refuses connections.
-    server.on('connection', (socket) => findReadyPod(port) ?? socket.resetAndDestroy());
+    server.on('connection', (socket) => findPod(port) ?? socket.resetAndDestroy());
     // Taken before it listens: two requests never get the same port.
     servers.set(port, server);
     return new Promise((resolve) => {

@@ -13,6 +13,7 @@ export type Metadata = {
   labels?: Record<string, string>;
   annotations?: Record<string, string>;
   ownerReferences?: OwnerReference[];
+  finalizers?: string[];
 };
 
 type Fields = { [field: string]: unknown };
@@ -37,6 +38,7 @@ export type PodStatus = Fields & { phase: string; conditions?: PodCondition[] };
 type ServiceSpec = Fields & {
   type: string;
   selector?: Record<string, string>;
+  publishNotReadyAddresses?: boolean;
   ports: { name?: string; port: number; nodePort?: number }[];
 };
 type Amounts = Record<string, string>;
@@ -77,6 +79,9 @@ export const resourceOf = (kind: Kind): string =>
 
 /** Whether a Pod has ended: nothing runs in it any more, and nothing will. */
 export const isEnded = ({ status }: Pod): boolean => status.phase === 'Failed' || status.phase === 'Succeeded';
+
+/** Whether an object stays, though it was to go, until somebody takes its finalizers away. */
+export const isHeld = ({ metadata }: KubernetesObject): boolean => (metadata.finalizers ?? []).length > 0;
 
 /** Whether some JSON is an object: no list, no `null`. */
 export const isObject = (value: unknown): value is Record<string, unknown> =>

@@ -5,6 +5,7 @@ import {
   apiVersionOf,
   formatTime,
   isEnded,
+  isHeld,
   type Kind,
   type KubernetesObject,
   type Metadata,
@@ -50,10 +51,10 @@ export type Registry = {
 
 /** What Kubernetes sets in an object's metadata, with what the caller may set; what is empty is left out, as in Go. */
 function combine(own: object, given: Partial<Metadata> = {}): Metadata {
-  if ('finalizers' in given) throw unsupported('finalizers');
-  const { labels, annotations, ownerReferences } = given;
-  const all: object = { ...own, labels, annotations, ownerReferences };
-  const isFilled = (value: unknown) => value && (typeof value !== 'object' || Object.keys(value).length > 0);
+  const { labels, annotations, ownerReferences, finalizers } = given;
+  const all: object = { ...own, labels, annotations, ownerReferences, finalizers };
+  const isFilled = (value: unknown) =>
+    value === 0 || (value && (typeof value !== 'object' || Object.keys(value).length > 0));
   return Object.fromEntries(Object.entries(all).filter(([, value]) => isFilled(value))) as Metadata;
 }
 
@@ -87,6 +88,16 @@ function checkIdentity({ kind, metadata }: KubernetesObject, given: Partial<Meta
   }
   if (given.resourceVersion && given.resourceVersion !== metadata.resourceVersion) throw modified(kind, name);
 }
+
+/** What may not be changed of an object any more; of a Service, its addresses and ports are all that is left. */
+function fixedSpecOf({ kind, spec }: KubernetesObject): object | undefined {
+  if (kind === 'Pod') return spec;
+  return kind === 'Service' ? { ...spec, publishNotReadyAddresses: undefined } : undefined;
+}
+
+/** Whether nothing but finalizers keeps an object that was to go. */
+const isDue = ({ metadata }: KubernetesObject): boolean =>
+  metadata.deletionTimestamp !== undefined && metadata.deletionGracePeriodSeconds === 0;
 
 function checkPreconditions({ kind, metadata }: KubernetesObject, { uid, resourceVersion }: Partial<Metadata>): void {
   const differs = (what: string, wanted: string, found: string) =>
@@ -187,14 +198,17 @@ export function createRegistry(
       const errors = validate(next);
       if (errors.length > 0) throw invalid(kind, name, errors);
       if (isDeepStrictEqual(next, old)) return old;
-      if ((kind === 'Pod' || kind === 'Service') && !isDeepStrictEqual(next.spec, old.spec)) {
+      if (!isDeepStrictEqual(fixedSpecOf(next), fixedSpecOf(old))) {
         throw unsupported(`changes of the spec of a ${kind}`);
       }
       if (kind === 'Service') {
         await pause();
         if (find(kind, namespace, name) !== old) throw modified(kind, name);
       }
-      return store.put(next);
+      // Whoever takes the last finalizer away from what was to go lets it go.
+      if (isHeld(next) || !isDue(next)) return store.put(next);
+      store.remove(next);
+      return next;
     },
 
     remove(object, { gracePeriodSeconds, preconditions = {} }) {
@@ -206,6 +220,11 @@ export function createRegistry(
         return store.put({ ...object, metadata: leaving, status: { phase: 'Terminating' } });
       }
       if (kind !== 'Pod') {
+        if (isHeld(object)) {
+          const since = metadata.deletionTimestamp ?? formatTime(Date.now());
+          const leaving = { ...metadata, deletionTimestamp: since, deletionGracePeriodSeconds: 0 };
+          return store.put({ ...object, metadata: leaving });
+        }
         store.remove(object);
         if (kind === 'ResourceQuota') return object;
         const details = { ...detailsOf(kind, metadata.name), uid: metadata.uid };
@@ -223,7 +242,7 @@ export function createRegistry(
         ...object,
         metadata: { ...metadata, deletionTimestamp: end, deletionGracePeriodSeconds: grace },
       };
-      if (grace > 0) return store.put(leaving);
+      if (grace > 0 || isHeld(object)) return store.put(leaving);
       store.remove(object);
       return leaving;
     },

@@ -11,15 +11,15 @@ import {
   type JsonPatchOperation,
 } from '../kubernetes.ts';
 import { log } from '../log.ts';
-import { buildNamespace, buildService, useAnnotations } from '../manifests.ts';
+import { buildNamespace, buildService, openEarly, useAnnotations } from '../manifests.ts';
 import { lastUsedByAnnotation, podName, serviceName, threadIdAnnotation } from '../names.ts';
 import { forgetNetworkPolicy, requireNetworkPolicy } from '../network-policy.ts';
 import type { CreateSandboxRequest } from '../request.ts';
 import { findNodePort, findThreadId, type SandboxView } from '../status.ts';
 import { Obstacle, type Operation, pause, seenAlive, settle } from './operation.ts';
-import { ensurePod, requireSameService, requireSandbox, requireThread } from './pods.ts';
-import { present, readSandbox } from './reading.ts';
-import { noteUse, pointer } from './uses.ts';
+import { describeGoing, ensurePod, requireSameService, requireSandbox, requireThread } from './pods.ts';
+import { present, readNamed } from './reading.ts';
+import { annotate, noteUse, pointer } from './uses.ts';
 
 /** How long a Service may be without a NodePort, in milliseconds: as long as the original waits. */
 const nodePortPatienceMs = 10_000;
@@ -120,7 +120,7 @@ async function claimService(request: CreateSandboxRequest, operation: Operation)
     const taken = isAlreadyExists(failure);
     const service = await useService(request, operation).catch((error) => {
       // That a Service could not be used is only worth telling if there is one; another thread's is one.
-      throw taken || error.outcome === 'conflict' ? error : refusal;
+      throw taken || error instanceof Obstacle || error.outcome === 'conflict' ? error : refusal;
     });
     if (service !== undefined) return { service, isNew: false };
     if (taken) throw new Obstacle('its Service is being removed');
@@ -149,17 +149,17 @@ async function createNamespace({ kubernetes, config, signal }: Operation): Promi
 
 /**
  * Writes a use on the sandbox's Service and gives the Service; undefined if it is not there. One call, if the Service
- * remembers this request's thread. Throws `conflict` if it is another thread's, and has then changed nothing.
+ * remembers this request's thread. Throws `conflict` if it is another thread's, and has then changed nothing; an obstacle where
+ * it is being removed.
  */
 async function useService(request: CreateSandboxRequest, operation: Operation): Promise<V1Service | undefined> {
   const { now, requestId } = operation;
-  const test: JsonPatchOperation = {
-    op: 'test',
-    path: pointer('annotations', threadIdAnnotation),
-    value: request.threadId,
-  };
-  const annotations = useAnnotations({ at: now(), requestId, ttlSeconds: request.ttlSeconds });
-  return noteUse(request.sandboxId, test, annotations, operation, () => adoptService(request, operation));
+  const changes: JsonPatchOperation[] = [
+    { op: 'test', path: pointer('annotations', threadIdAnnotation), value: request.threadId },
+    ...annotate(useAnnotations({ at: now(), requestId, ttlSeconds: request.ttlSeconds })),
+    ...Object.entries(openEarly).map(([name, value]) => ({ op: 'add', path: `/spec/${name}`, value }) as const),
+  ];
+  return noteUse(request.sandboxId, changes, operation, () => adoptService(request, operation));
 }
 
 /**
@@ -169,16 +169,18 @@ async function useService(request: CreateSandboxRequest, operation: Operation): 
  */
 async function adoptService(request: CreateSandboxRequest, operation: Operation): Promise<V1Service | undefined> {
   const { kubernetes, config, now, signal, requestId } = operation;
-  const { service, pod } = await readSandbox(request.sandboxId, operation);
+  const { service, pod } = await readNamed(request.sandboxId, operation);
   if (service === undefined) return undefined;
-  requireSandbox(request, 'Service', service);
+  requireSandbox('Service', service);
+  // Its URL goes with it, and so would a new Pod.
+  if (service.metadata?.deletionTimestamp !== undefined) throw new Obstacle(describeGoing('Service', service));
   requireThread(request, findThreadId(service, pod));
   // Another request may have been faster, and have asked for a time.
   const ttlSeconds = request.ttlSeconds ?? findTtlSeconds(service, config);
   const use = useAnnotations({ at: now(), requestId, ttlSeconds });
   const annotations = { [threadIdAnnotation]: request.threadId, ...use };
   // With the resource version that was judged: of two threads that both find no trace of another, one gets it.
-  const patch = { metadata: { resourceVersion: service.metadata?.resourceVersion, annotations } };
+  const patch = { metadata: { resourceVersion: service.metadata?.resourceVersion, annotations }, spec: openEarly };
   return kubernetes.patchService(serviceName(request.sandboxId), patch, signal);
 }
 

@@ -1,18 +1,19 @@
 import type { V1Pod, V1Service } from '@kubernetes/client-node';
 import { describeFailure, ProvisionerError } from '../errors.ts';
 import { isAlreadyExists, isConflict, isNamespaceMissing, isNamespaceTerminating, isNotFound } from '../kubernetes.ts';
-import { buildOwner, buildPod } from '../manifests.ts';
-import { podName, sandboxIdLabel } from '../names.ts';
+import { buildOwner, buildPod, isMadeOtherwise } from '../manifests.ts';
+import { ifSandbox, podName, serviceName } from '../names.ts';
 import { forgetNetworkPolicy } from '../network-policy.ts';
 import { isOwned, isOwnedByAnother } from '../ownership.ts';
 import type { CreateSandboxRequest } from '../request.ts';
-import { findThreadId, isServing } from '../status.ts';
+import { cannotStart, findThreadId, isServing } from '../status.ts';
 import { Obstacle, type Operation, pause, type Settled, unwrap } from './operation.ts';
 
 /**
  * A Pod that serves behind this Service: the one that was read, one that another request made, or a new one. A Pod that
- * terminates, has ended or is another Service's stands in the way, and is taken away at once, by its UID. A new one is made
- * only once `confining`, the network policy, is done.
+ * terminates, has ended or is another Service's stands in the way, and is taken away at once, by its UID; so is one that cannot
+ * start and would be made otherwise today, if that is still so. A new one is made only once `confining`, the network policy, is
+ * done.
  */
 export async function ensurePod(
   request: CreateSandboxRequest,
@@ -22,17 +23,20 @@ export async function ensurePod(
   confining: Promise<Settled<void>>,
   operation: Operation,
 ): Promise<V1Pod> {
-  const { kubernetes, config, signal } = operation;
+  const { kubernetes, config, now, signal } = operation;
   const name = podName(request.sandboxId);
   // For a new sandbox it does not matter that the Pod could not be read: creating it will tell.
   let pod = isNew && 'error' in read ? undefined : unwrap('Pod lookup failed', read);
   for (let attempt = 0; ; attempt += 1) {
-    if (pod !== undefined) requireSandbox(request, 'Pod', pod);
-    if (pod !== undefined && isServing(pod, service)) {
-      // One that the original provisioner made, and whose Service was deleted, may be another thread's.
-      requireThread(request, findThreadId(undefined, pod));
-      const wasAlone = !isOwned(pod) && (isNew || isOlder(pod, service));
-      const owned = wasAlone ? await takeOver(pod, service, operation) : pod;
+    const seen = pod;
+    if (seen !== undefined) requireSandbox('Pod', seen);
+    const isKept = seen !== undefined && isServing(seen, service);
+    // One that the original provisioner made, and whose Service was deleted, may be another thread's.
+    if (isKept) requireThread(request, findThreadId(undefined, seen));
+    const isHopeless = isKept && cannotStart(seen, now()) && isMadeOtherwise(seen, request, config);
+    if (isKept && !isHopeless) {
+      const wasAlone = !isOwned(seen) && (isNew || isOlder(seen, service));
+      const owned = wasAlone ? await takeOver(seen, service, operation) : seen;
       if (owned !== undefined) return owned;
       await pause(attempt, 'its Pod is being changed all the time', signal);
       pod = await kubernetes.readPod(name, signal).catch((error) => {
@@ -42,10 +46,14 @@ export async function ensurePod(
     }
     // Another Service's Pod is what is left of an older sandbox, unless it is our Service that is the older one by now: as
     // long as ours is there, no other can have been made, so a Pod that was read before is not a newer sandbox's.
-    if (pod !== undefined && isOwnedByAnother(pod, service)) await requireSameService(service, operation);
+    if (seen !== undefined && isOwnedByAnother(seen, service)) await requireSameService(service, operation);
     requireConfined(await confining);
     try {
-      if (pod !== undefined) await kubernetes.evictPod(name, pod.metadata?.uid ?? '', signal);
+      if (seen !== undefined) {
+        const { uid = '', resourceVersion = '' } = seen.metadata ?? {};
+        // It may have started since it was read.
+        await kubernetes.evictPod(name, isHopeless ? { uid, resourceVersion } : { uid }, signal);
+      }
       return await kubernetes.createPod(buildPod(request, service, config), signal);
     } catch (failure) {
       if (signal.aborted) throw describeFailure('Pod creation failed', failure);
@@ -60,8 +68,15 @@ export async function ensurePod(
       const made = pod !== undefined && isServing(pod, service);
       if (!made && !isAlreadyExists(failure)) throw describeFailure('Pod creation failed', failure);
     }
-    if (attempt > 0) await pause(attempt - 1, 'its old Pod is still there', signal);
+    if (attempt > 0) await pause(attempt - 1, describeGoing('Pod', pod), signal);
   }
+}
+
+/** Says of an object that is to go that it is still there, and what holds it: finalizers, which name controllers. */
+export function describeGoing(kind: 'Pod' | 'Service', object: V1Pod | V1Service | undefined): string {
+  const finalizers = object?.metadata?.finalizers ?? [];
+  const holders = finalizers.length === 0 ? '' : `, held by its finalizers: ${finalizers.slice(0, 3).join(', ')}`;
+  return `its old ${kind} is still there${holders}`;
 }
 
 /** No Pod is made that the network policy is not there for. */
@@ -98,10 +113,10 @@ export function requireThread(request: CreateSandboxRequest, threadId: string | 
   throw new ProvisionerError('conflict', `Sandbox '${request.sandboxId}' belongs to another thread`);
 }
 
-/** What only bears the name of a sandbox's object is not to be touched. */
-export function requireSandbox(request: CreateSandboxRequest, kind: string, { metadata }: V1Service | V1Pod): void {
-  if (metadata?.labels?.[sandboxIdLabel] === request.sandboxId) return;
-  throw new ProvisionerError('conflict', `${kind} ${metadata?.name} is there, but is no sandbox`);
+/** Throws `conflict` for what only bears the name of a sandbox's object: it is not to be touched. */
+export function requireSandbox(kind: 'Pod' | 'Service', object: V1Service | V1Pod): void {
+  if (ifSandbox<V1Service | V1Pod>(object, kind === 'Pod' ? podName : serviceName) !== undefined) return;
+  throw new ProvisionerError('conflict', `${kind} ${object.metadata?.name} is there, but is no sandbox`);
 }
 
 /** The Service as it is now, if it is still the one that was claimed; an obstacle if it is gone or another one. */

@@ -2,7 +2,7 @@ import type { V1Pod, V1Service } from '@kubernetes/client-node';
 import type { Config } from '../config.ts';
 import { ProvisionerError } from '../errors.ts';
 import type { ListedPod, ListedService } from '../listed.ts';
-import { podName, serviceName } from '../names.ts';
+import { ifSandbox, podName, serviceName } from '../names.ts';
 import { belongsTo } from '../ownership.ts';
 import { type SandboxView, viewSandbox } from '../status.ts';
 import { type Operation, settle, unwrap } from './operation.ts';
@@ -10,8 +10,14 @@ import { type Operation, settle, unwrap } from './operation.ts';
 /** What there is of a sandbox. */
 export type ReadSandbox = { service: V1Service | undefined; pod: V1Pod | undefined };
 
-/** The sandbox's Service and Pod, read side by side. Where there is no Service, the Pod does not matter. */
-export async function readSandbox(sandboxId: string, { kubernetes, signal }: Operation): Promise<ReadSandbox> {
+/** The sandbox's Service and Pod, read side by side. What only bears their names is none of it. */
+export async function readSandbox(sandboxId: string, operation: Operation): Promise<ReadSandbox> {
+  const { service, pod } = await readNamed(sandboxId, operation);
+  return { service: ifSandbox(service, serviceName), pod: ifSandbox(pod, podName) };
+}
+
+/** What bears the names of the sandbox's Service and Pod, read side by side. Where there is no Service, the Pod does not matter. */
+export async function readNamed(sandboxId: string, { kubernetes, signal }: Operation): Promise<ReadSandbox> {
   const [service, pod] = await Promise.all([
     settle(kubernetes.readService(serviceName(sandboxId), signal)),
     settle(kubernetes.readPod(podName(sandboxId), signal)),

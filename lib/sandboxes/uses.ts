@@ -3,7 +3,7 @@ import { describeFailure } from '../errors.ts';
 import { isConflict, isNotFound, isTestFailed, type JsonPatchOperation } from '../kubernetes.ts';
 import { log } from '../log.ts';
 import { useAnnotations } from '../manifests.ts';
-import { sandboxIdLabel, serviceName, threadIdAnnotation } from '../names.ts';
+import { sandboxIdLabel, sandboxLabel, serviceName, threadIdAnnotation } from '../names.ts';
 import { findThreadId } from '../status.ts';
 import { type Operation, pause } from './operation.ts';
 import { notFound, readSandbox } from './reading.ts';
@@ -12,22 +12,19 @@ import { notFound, readSandbox } from './reading.ts';
 const noteMs = 2_000;
 
 /**
- * Writes these annotations on the sandbox's Service if the test holds, and gives the Service; where it does not hold, what
+ * Makes these changes to the sandbox's Service, if the tests among them hold, and gives the Service; where one does not hold, what
  * `otherwise` gives. Undefined if the Service is not there. Begins again when the Service is changed at the same moment.
  */
 export async function noteUse(
   sandboxId: string,
-  test: JsonPatchOperation,
-  annotations: Record<string, string>,
+  changes: JsonPatchOperation[],
   { kubernetes, signal }: Operation,
   otherwise: () => Promise<V1Service | undefined>,
 ): Promise<V1Service | undefined> {
-  const additions = Object.entries(annotations).map(
-    ([name, value]): JsonPatchOperation => ({ op: 'add', path: pointer('annotations', name), value }),
-  );
+  const patch = [...testSandbox(sandboxId), ...changes];
   for (let attempt = 0; ; attempt += 1) {
     try {
-      return await kubernetes.patchService(serviceName(sandboxId), [test, ...additions], signal).catch((error) => {
+      return await kubernetes.patchService(serviceName(sandboxId), patch, signal).catch((error) => {
         if (isTestFailed(error)) return otherwise();
         throw error;
       });
@@ -41,9 +38,22 @@ export async function noteUse(
   }
 }
 
+/** Holds for a sandbox's Service alone, not for one that only bears its name, nor for one that is being removed. */
+const testSandbox = (sandboxId: string): JsonPatchOperation[] => [
+  ...Object.entries({ ...sandboxLabel, [sandboxIdLabel]: sandboxId }).map(
+    ([name, value]): JsonPatchOperation => ({ op: 'test', path: pointer('labels', name), value }),
+  ),
+  // To Kubernetes, what is not there is null.
+  { op: 'test', path: '/metadata/deletionTimestamp', value: null },
+];
+
+/** The changes that write these annotations. */
+export const annotate = (annotations: Record<string, string>): JsonPatchOperation[] =>
+  Object.entries(annotations).map(([name, value]) => ({ op: 'add', path: pointer('annotations', name), value }));
+
 /**
  * For a Service without any annotation, the original provisioner's: notes its thread with the use, as long as its Pod tells it.
- * Undefined if it is not there, or no sandbox's. Throws Kubernetes' conflict if it changed meanwhile.
+ * Undefined if it is not there, no sandbox's, or being removed. Throws Kubernetes' conflict if it changed meanwhile.
  */
 export async function renewOriginal(
   sandboxId: string,
@@ -51,8 +61,8 @@ export async function renewOriginal(
   operation: Operation,
 ): Promise<V1Service | undefined> {
   const { service, pod } = await readSandbox(sandboxId, operation);
-  const { labels, resourceVersion } = service?.metadata ?? {};
-  if (labels?.[sandboxIdLabel] !== sandboxId) return undefined;
+  const { resourceVersion, deletionTimestamp } = service?.metadata ?? {};
+  if (service === undefined || deletionTimestamp !== undefined) return undefined;
   const threadId = findThreadId(service, pod);
   const thread = threadId === undefined ? {} : { [threadIdAnnotation]: threadId };
   const patch = { metadata: { resourceVersion, annotations: { ...thread, ...annotations } } };

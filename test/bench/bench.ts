@@ -10,6 +10,7 @@ import { measureCallers } from './measure-callers.ts';
 import { measureCosts, measureLists, measureWarm } from './measure-calls.ts';
 import { measureCleanUp } from './measure-cleanup.ts';
 import { measureCold, measureConnections, measureFootprints, measureImports } from './measure-cold.ts';
+import { hasNode, measureUsable, openOriginal } from './measure-usable.ts';
 import { type Options, parseOptions, usage } from './options.ts';
 import { formatReport, type Report } from './report.ts';
 import { configOf, makeSandboxes, settingsOf } from './sandboxes.ts';
@@ -88,6 +89,13 @@ async function measure(
   // Before all else: a namespace that holds nothing disturbs nothing.
   if (topics.has('bundles')) say('imports');
   const imports = topics.has('bundles') ? await measureImports(cluster, bundles, coldSamples) : undefined;
+  if (topics.has('usable')) {
+    if (await hasNode(cluster)) {
+      say('from a create until the sandbox answers');
+      const measured = subjects.filter(({ name }) => name === 'handler' || name === 'peer');
+      report.usable = await measureUsable(cluster, [openOriginal(cluster), ...measured], coldSamples);
+    } else say('no node: how soon a sandbox answers is not measured');
+  }
   if (wanted.size > (wanted.has('list') ? 1 : 0)) {
     say('warm calls');
     report.warm = await measureWarm(cluster, subjects, samples, wanted);

@@ -39,6 +39,7 @@ export async function callBare(
       await Promise.all([client.require('GET', service), client.require('GET', pod)]);
       return;
     case 'delete':
+      await Promise.all([client.require('GET', service), client.require('GET', pod)]);
       // Kubernetes itself removes the Pod of a Service that is gone, and may be the faster one.
       await Promise.all([client.require('DELETE', service), client.require('DELETE', pod, undefined, 404)]);
       return;

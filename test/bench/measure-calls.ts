@@ -27,7 +27,7 @@ const lifecycle = ['create', 'create-again', 'get', 'renew', 'delete'] as const 
 
 type Sample = { ms: number; cpuMs: number };
 
-async function take(call: () => Promise<void>): Promise<Sample> {
+async function take(call: () => Promise<unknown>): Promise<Sample> {
   const before = process.cpuUsage();
   const start = performance.now();
   await call();
@@ -151,7 +151,7 @@ export async function measureCosts(
 }
 
 /** How many HTTP requests this process begins meanwhile. */
-async function countRequests(call: () => Promise<void>): Promise<number> {
+async function countRequests(call: () => Promise<unknown>): Promise<number> {
   let requests = 0;
   const count = () => {
     requests += 1;

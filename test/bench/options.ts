@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 
 /** What can be measured, each alone by `--only`. */
 export const topics = [
+  'usable',
   'create',
   'get',
   'renew',
@@ -37,7 +38,9 @@ export type Options = Readonly<{
 
 export const usage = `npm run bench -- [options]
 Measures the functions beside the bare calls to Kubernetes, on the cluster that KUBECONFIG_PATH names, in a namespace of its own
-that it removes; without KUBECONFIG_PATH, on the embedded Kubernetes. Best is a control plane without nodes, on an idle machine.
+that it removes; without KUBECONFIG_PATH, on the embedded Kubernetes. Best is a control plane without nodes, on an idle machine;
+but 'usable', how soon a sandbox answers, needs a node that is on this machine, and SANDBOX_IMAGE, SKILLS_HOST_PATH and
+THREADS_HOST_PATH that are good there.
   --delay MS        what is added to each round trip to Kubernetes (10)
   --samples N       calls of each kind (30; 5 with --quick)
   --callers LIST    creates a second with so many callers (1,16,64)

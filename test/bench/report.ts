@@ -2,6 +2,7 @@ import type { Throughput } from './measure-callers.ts';
 import type { Cost, Timed } from './measure-calls.ts';
 import type { CleanUpTimes } from './measure-cleanup.ts';
 import type { Cold, Connections, Footprint } from './measure-cold.ts';
+import type { Usable } from './measure-usable.ts';
 import type { Options } from './options.ts';
 import { round, type Spread } from './statistics.ts';
 
@@ -18,6 +19,7 @@ export type Report = {
   /** What one round trip takes, in milliseconds: without the proxy, and through it. */
   roundTrip: { directMs: number; delayedMs: number };
   quick: boolean;
+  usable?: Usable[];
   warm?: Timed[];
   lists?: Timed[];
   costs?: Cost[];
@@ -51,6 +53,18 @@ export function formatReport(report: Report, { peer }: Pick<Options, 'peer'>): s
   const add = (title: string, head: Row, rows: readonly Row[] | undefined) => {
     if (rows !== undefined && rows.length > 0) parts.push(`## ${title}\n\n${formatTable(head, rows)}`);
   };
+  const original = report.usable?.find(({ subject }) => subject === 'original');
+  add(
+    'From a create until the sandbox answers',
+    ['', 'answer of the create', 'container started', 'first 200', 'times as fast as the original'],
+    report.usable?.map(({ subject, answered, started, usable }) => [
+      subject,
+      show(answered),
+      show(started),
+      show(usable),
+      original && round(original.usable.median / usable.median),
+    ]),
+  );
   add(
     'Warm',
     ['', 'floor', 'handler', 'over', 'CPU', ...subjects.slice(2)],

@@ -14,14 +14,14 @@ export function newNames(): Names {
   return { sandboxId: id, threadId: `thread-${id}` };
 }
 
-/** The settings of every provisioner that the bench starts. */
-export const settingsOf = ({ namespace, kubeconfigPath }: BenchCluster): Record<string, string> => ({
+/** The settings of every provisioner that the bench starts. Where Pods are to run, the environment says what runs there. */
+export const settingsOf = ({ namespace, kubeconfigPath }: BenchCluster) => ({
   K8S_NAMESPACE: namespace,
   KUBECONFIG_PATH: kubeconfigPath,
-  SANDBOX_IMAGE: 'sandbox.example/all-in-one:1',
-  SKILLS_HOST_PATH: '/skills',
-  THREADS_HOST_PATH: '/threads',
-  NODE_HOST: '127.0.0.1',
+  SANDBOX_IMAGE: process.env.SANDBOX_IMAGE ?? 'sandbox.example/all-in-one:1',
+  SKILLS_HOST_PATH: process.env.SKILLS_HOST_PATH ?? '/skills',
+  THREADS_HOST_PATH: process.env.THREADS_HOST_PATH ?? '/threads',
+  NODE_HOST: process.env.NODE_HOST ?? '127.0.0.1',
   LOG_LEVEL: 'WARN',
   AUTH: 'off',
 });
@@ -36,6 +36,9 @@ export function bodiesOf(names: Names, config: Config, at = new Date()): Bodies 
     service: JSON.stringify(service),
     pod: JSON.stringify(buildPod(request, owner, config)),
     use: JSON.stringify([
+      { op: 'test', path: '/metadata/labels/app', value: 'deer-flow-sandbox' },
+      { op: 'test', path: '/metadata/labels/sandbox-id', value: names.sandboxId },
+      { op: 'test', path: '/metadata/deletionTimestamp', value: null },
       { op: 'test', path: '/metadata/annotations/sandbox-provisioner~1thread-id', value: names.threadId },
       { op: 'add', path: '/metadata/annotations/sandbox-provisioner~1last-used-at', value: at.toISOString() },
       { op: 'add', path: '/metadata/annotations/sandbox-provisioner~1last-used-by', value: use.requestId },

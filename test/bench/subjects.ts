@@ -12,13 +12,16 @@ export type Subject = {
   readonly name: SubjectName;
   /** What it has no call for. */
   readonly lacks: ReadonlySet<Operation>;
-  /** Makes ready what the call needs, which is not measured, and gives the call. It throws if it does not succeed. */
-  prepare(operation: Operation, names: Names): () => Promise<void>;
+  /** Makes ready what the call needs, which is not measured, and gives the call: its answer. It throws if it does not succeed. */
+  prepare(operation: Operation, names: Names): () => Promise<string>;
   close(): void;
 };
 
-/** The bare calls; the bare lists as JSON; a bundled handler called in this process; the same and another over HTTP. */
-export type SubjectName = 'floor' | 'json' | 'handler' | 'http' | 'peer';
+/**
+ * The bare calls; the bare lists as JSON; a bundled handler called in this process; the same and another over HTTP; the objects of
+ * DeerFlow's own provisioner.
+ */
+export type SubjectName = 'floor' | 'json' | 'handler' | 'http' | 'peer' | 'original';
 
 const nothing: ReadonlySet<Operation> = new Set();
 
@@ -31,7 +34,10 @@ export function openFloor(cluster: BenchCluster): Subject {
     lacks: nothing,
     prepare(operation, names) {
       const bodies: Bodies = bodiesOf(names, config);
-      return () => callBare(client, operation, cluster.namespace, names.sandboxId, bodies);
+      return async () => {
+        await callBare(client, operation, cluster.namespace, names.sandboxId, bodies);
+        return '';
+      };
     },
     close: () => client.close(),
   };
@@ -52,7 +58,10 @@ export function openJsonFloor(cluster: BenchCluster): Subject {
     lacks: nothing,
     prepare(operation, names) {
       const bodies: Bodies = bodiesOf(names, config);
-      return () => callBare(parsing, operation, cluster.namespace, names.sandboxId, bodies);
+      return async () => {
+        await callBare(parsing, operation, cluster.namespace, names.sandboxId, bodies);
+        return '';
+      };
     },
     close: () => client.close(),
   };
@@ -112,6 +121,7 @@ export function openHandlers(bundles: ReadonlyMap<string, string>): Subject {
       return async () => {
         const { statusCode, body } = await handler(event, context);
         if (statusCode !== 200) throw new Error(`the handler of ${operation} answered ${statusCode} ${body}`);
+        return body;
       };
     },
     close() {},
@@ -131,9 +141,7 @@ export function openProvisioner(
     lacks,
     prepare(operation, names) {
       const call = requestArguments(operation, names);
-      return async () => {
-        await client.require(...call);
-      };
+      return async () => (await client.require(...call)).text;
     },
     close: () => client.close(),
   };

@@ -1,10 +1,11 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { afterUse, aTime, expectError } from '../support/answers.ts';
+import { cleanUp, usedAgo } from '../support/clean-up.ts';
 import { eventually } from '../support/eventually.ts';
 import type { KubernetesObject } from '../support/kubernetes-client.ts';
 import { isAbout, isFor, writesAmong } from '../support/kubernetes-proxy.ts';
-import { comparable, originalPod, originalService } from '../support/original.ts';
+import { comparable, originalPod, originalService, withoutAdditions } from '../support/original.ts';
 import { newSandboxId, newThreadId, type SandboxView, useWorld } from '../support/world.ts';
 
 const world = useWorld();
@@ -24,6 +25,9 @@ const aView = (sandboxId: string, status: unknown = expect.toBeOneOf(statuses)) 
   created_at: aTime,
   expires_at: aTime,
 });
+
+/** The same of one that the original made, of which nobody noted when it was used. */
+const aViewOfOriginal = (sandboxId: string, status: unknown) => ({ ...aView(sandboxId, status), expires_at: null });
 
 describe('GET /health', () => {
   it('says ok, without a call to Kubernetes', async () => {
@@ -145,11 +149,11 @@ describe('the Pod and the Service', () => {
       const calls = world.proxy.calls.filter((call) => call.method === 'POST' && isFor(call, resource));
       const { metadata, spec, ...rest } = JSON.parse(calls.at(-1)?.body ?? '{}');
       const { namespace = world.namespace, annotations: _annotations, ownerReferences: _owners, ...others } = metadata;
-      const { automountServiceAccountToken: _token, enableServiceLinks: _links, ...fields } = spec;
       expect(namespace).toBe(world.namespace);
-      return { ...rest, metadata: others, spec: fields };
+      return { ...rest, metadata: others, spec: withoutAdditions(spec) };
     };
-    expect(sent('pods')).toEqual(originalPod(names, world.settings));
+    const pod = originalPod(names, world.settings) as { spec: object };
+    expect(sent('pods')).toEqual({ ...pod, spec: withoutAdditions(pod.spec) });
     expect(sent('services')).toEqual(originalService(names));
   });
 
@@ -169,6 +173,37 @@ describe('the Pod and the Service', () => {
     const pod = await world.findPod(sandboxId);
     expect(pod?.spec).toMatchObject({ automountServiceAccountToken: false, enableServiceLinks: false });
     expect(pod?.spec.volumes.map(({ name }: { name: string }) => name)).toEqual(['skills', 'user-data']);
+  });
+});
+
+describe('what opens a sandbox as soon as it listens', () => {
+  it('is a Service that leads to a Pod that is not ready yet, and a startup probe every second', async () => {
+    const { sandboxId } = await world.givenSandbox();
+    expect((await world.findService(sandboxId))?.spec.publishNotReadyAddresses).toBe(true);
+    const probe = { httpGet: expect.objectContaining({ path: '/v1/sandbox', port: 8080 }), timeoutSeconds: 3 };
+    const [container] = (await world.findPod(sandboxId))?.spec.containers ?? [];
+    expect(container).toMatchObject({
+      startupProbe: { ...probe, periodSeconds: 1, failureThreshold: 300 },
+      readinessProbe: { ...probe, periodSeconds: 5, failureThreshold: 3 },
+      livenessProbe: { ...probe, periodSeconds: 10, failureThreshold: 3 },
+    });
+    for (const one of [container.startupProbe, container.readinessProbe, container.livenessProbe])
+      expect(one).not.toHaveProperty('initialDelaySeconds');
+  });
+
+  it("comes to the Service of an older version, or of the original, with the sandbox's next create", async () => {
+    const original = await world.givenOriginalSandbox();
+    const older = await world.givenOriginalSandbox();
+    const annotations = { 'sandbox-provisioner/thread-id': older.threadId };
+    await world.kubernetes.patch('services', `sandbox-${older.sandboxId}-svc`, { metadata: { annotations } });
+    for (const { sandboxId, threadId } of [original, older]) {
+      const [service, pod] = [await world.findService(sandboxId), await world.findPod(sandboxId)];
+      expect((await world.get(sandboxId)).status).toBe(200);
+      expect((await world.findService(sandboxId))?.spec).toEqual(service?.spec);
+      expect((await world.create({ sandbox_id: sandboxId, thread_id: threadId })).status).toBe(200);
+      expect((await world.findService(sandboxId))?.spec).toEqual({ ...service?.spec, publishNotReadyAddresses: true });
+      expect((await world.findPod(sandboxId))?.metadata.uid).toBe(pod?.metadata.uid);
+    }
   });
 });
 
@@ -265,9 +300,9 @@ describe('a sandbox that the original made', () => {
   });
 });
 
-describe("what only bears the name of a sandbox's object", () => {
-  const labels = { app: 'else', 'sandbox-id': 'else' };
+const labels = { app: 'else', 'sandbox-id': 'else' };
 
+describe("what only bears the name of a sandbox's object", () => {
   it.each([
     ['no labels', {}],
     ['those of something else', labels],
@@ -314,6 +349,70 @@ describe("what only bears the name of a sandbox's object", () => {
   });
 });
 
+describe('a Service and a Pod that only bear the names of a sandbox', () => {
+  // A DELETE of `redis` once removed somebody's `sandbox-redis-svc`.
+  it.each([
+    ['no labels', {}],
+    ['those of something else', labels],
+    ["a sandbox's id alone", { 'sandbox-id': 'redis' }],
+    ['the label of all sandboxes alone', { app: 'deer-flow-sandbox' }],
+    ["another sandbox's labels", { app: 'deer-flow-sandbox', 'sandbox-id': 'else' }],
+  ])('are none to any endpoint, nor to the clean-up, and stay as they are: %s', async (_what, given) => {
+    const pod = originalPod({ sandboxId: 'redis', threadId: 'redis' }, world.settings) as { spec: object };
+    const old = { labels: given, annotations: usedAgo(365 * 86_400, 1) };
+    await world.kubernetes.create('services', {
+      metadata: { name: 'sandbox-redis-svc', ...old },
+      spec: { type: 'NodePort', ports: [{ name: 'http', port: 8080 }], selector: { app: 'else' } },
+    });
+    await world.kubernetes.create('pods', {
+      metadata: { name: 'sandbox-redis', ...old },
+      spec: { ...pod.spec, nodeSelector: { 'no-such': 'node' } },
+    });
+    const before = [await world.findService('redis'), (await world.findPod('redis'))?.metadata.uid];
+    const calls = await world.callsOf(async () => {
+      expectError(await world.get('redis'), 404, "Sandbox 'redis' not found");
+      expectError(await world.call('POST', '/api/sandboxes/redis/renew'), 404, "Sandbox 'redis' not found");
+      expect((await world.list()).body).toEqual({ sandboxes: [], count: 0 });
+      expect((await world.call('GET', '/api/sandboxes?limit=10')).body).toEqual({ sandboxes: [], count: 0 });
+      expect(await world.destroy('redis')).toMatchObject({ status: 200, body: { ok: true, sandbox_id: 'redis' } });
+      expectError(await world.create({ sandbox_id: 'redis' }), 409);
+      await cleanUp(world, { SANDBOX_ORPHAN_GRACE_SECONDS: '60' });
+    });
+    expect(writesAmong(calls)).toEqual([]);
+    expect([await world.findService('redis'), (await world.findPod('redis'))?.metadata.uid]).toEqual(before);
+    expect((await world.findPod('redis'))?.metadata.deletionTimestamp).toBeUndefined();
+  });
+
+  it('are none beside a sandbox: a Pod with its name alone is not shown, nor removed', async () => {
+    const { sandboxId } = await world.givenOriginalSandbox({}, { withPod: false });
+    const pod = originalPod({ sandboxId, threadId: 't' }, world.settings) as { spec: object };
+    const spec = { ...pod.spec, nodeSelector: { 'no-such': 'node' } };
+    await world.kubernetes.create('pods', { metadata: { name: `sandbox-${sandboxId}` }, spec });
+    expect((await world.get(sandboxId)).body).toEqual(aViewOfOriginal(sandboxId, 'NotFound'));
+    expect((await world.list()).body).toEqual({ sandboxes: [aViewOfOriginal(sandboxId, 'NotFound')], count: 1 });
+    expect((await world.destroy(sandboxId)).status).toBe(200);
+    expect(await world.findService(sandboxId)).toBeUndefined();
+    expect((await world.findPod(sandboxId))?.metadata.deletionTimestamp).toBeUndefined();
+  });
+});
+
+describe("what bears a sandbox's labels, but not the name that goes with them", () => {
+  it('is not listed: a Service with an empty id, and a second one with the id of a sandbox', async () => {
+    const { sandboxId, view } = await world.givenRunningSandbox();
+    const service = originalService({ sandboxId }) as { metadata: { labels: object } };
+    for (const [name, id] of [
+      ['sandbox--svc', ''],
+      ['second', sandboxId],
+    ]) {
+      const metadata = { name, labels: { ...service.metadata.labels, 'sandbox-id': id } };
+      await world.kubernetes.create('services', { ...service, metadata });
+    }
+    expect((await world.list()).body).toEqual({ sandboxes: [{ ...view, status: 'Running' }], count: 1 });
+    const page = await world.call('GET', '/api/sandboxes?limit=10');
+    expect(page.body).toEqual({ sandboxes: [{ ...view, status: 'Running' }], count: 1 });
+  });
+});
+
 describe('GET /api/sandboxes/{sandbox_id}', () => {
   it('tells of a sandbox as the create did', async () => {
     const { sandboxId, view } = await world.givenSandbox();
@@ -328,7 +427,7 @@ describe('GET /api/sandboxes/{sandbox_id}', () => {
     // No node takes it, so no kubelet says otherwise.
     await world.kubernetes.create('pods', { ...pod, spec: { ...pod.spec, nodeSelector: { 'no-such': 'node' } } });
     await world.kubernetes.patch('pods', `sandbox-${names.sandboxId}`, { status: { phase } }, 'status');
-    const view = { ...aView(names.sandboxId, phase), expires_at: null };
+    const view = aViewOfOriginal(names.sandboxId, phase);
     expect((await world.get(names.sandboxId)).body).toEqual(view);
     expect((await world.list()).body).toEqual({ sandboxes: [view], count: 1 });
   });

@@ -72,16 +72,31 @@ export function originalService({ sandboxId }: Pick<SandboxNames, 'sandboxId'>):
 const TOKEN_PATH = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 /**
+ * A spec without what this project adds to the original's, or takes from it: the Pod's token and its variables for every Service,
+ * and what opens a sandbox as soon as it listens.
+ */
+export function withoutAdditions<T extends object>(spec: T): T {
+  const copy = structuredClone(spec) as T & Record<string, unknown> & { containers?: Record<string, object>[] };
+  for (const field of ['automountServiceAccountToken', 'enableServiceLinks', 'publishNotReadyAddresses'] as const) {
+    delete copy[field];
+  }
+  for (const container of copy.containers ?? []) {
+    delete container.startupProbe;
+    for (const probe of [container.readinessProbe, container.livenessProbe] as { initialDelaySeconds?: number }[]) {
+      delete probe.initialDelaySeconds;
+    }
+  }
+  return copy;
+}
+
+/**
  * What there is to compare in a Pod or Service: name, labels and spec, without what differs from one object to the next
- * (addresses, ports, the node) and without what the contract allows to be added (the Pod's token, which the original
- * did not turn off, and the two switches that this project sets).
+ * (addresses, ports, the node) and without this project's additions.
  */
 export function comparable(object: KubernetesObject): object {
   const { name, labels } = object.metadata;
-  const spec = structuredClone(object.spec);
-  for (const field of ['automountServiceAccountToken', 'enableServiceLinks', 'nodeName', 'clusterIP', 'clusterIPs']) {
-    delete spec[field];
-  }
+  const spec = withoutAdditions(object.spec);
+  for (const field of ['nodeName', 'clusterIP', 'clusterIPs']) delete spec[field];
   for (const port of spec.ports ?? []) delete port.nodePort;
   const tokens = new Set<string>();
   for (const container of spec.containers ?? []) {

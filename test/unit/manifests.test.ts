@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../lib/config.ts';
-import { buildNamespace, buildPod, buildService, useAnnotations } from '../../lib/manifests.ts';
+import { buildNamespace, buildPod, buildService, isMadeOtherwise, useAnnotations } from '../../lib/manifests.ts';
+import type { CreateSandboxRequest } from '../../lib/request.ts';
 
 const config = loadConfig({
   K8S_NAMESPACE: 'agents',
@@ -46,6 +47,7 @@ describe('the manifest', () => {
       spec: {
         type: 'NodePort',
         ports: [{ name: 'http', port: 8080, targetPort: 8080, protocol: 'TCP' }],
+        publishNotReadyAddresses: true,
         selector: { 'sandbox-id': 'a1b2c3d4' },
       },
     });
@@ -61,6 +63,7 @@ describe('the manifest', () => {
         name: 'sandbox-a1b2c3d4',
         namespace: 'agents',
         labels,
+        annotations: { 'sandbox-provisioner/spec-hash': expect.stringMatching(/^[0-9a-f]{16}$/) },
         ownerReferences: [
           {
             apiVersion: 'v1',
@@ -80,8 +83,9 @@ describe('the manifest', () => {
             image: 'sandbox.example/all-in-one:1',
             imagePullPolicy: 'IfNotPresent',
             ports: [{ name: 'http', containerPort: 8080, protocol: 'TCP' }],
-            readinessProbe: { ...probe, initialDelaySeconds: 5, periodSeconds: 5 },
-            livenessProbe: { ...probe, initialDelaySeconds: 10, periodSeconds: 10 },
+            startupProbe: { ...probe, periodSeconds: 1, failureThreshold: 300 },
+            readinessProbe: { ...probe, periodSeconds: 5 },
+            livenessProbe: { ...probe, periodSeconds: 10 },
             resources: {
               requests: { cpu: '100m', memory: '256Mi', 'ephemeral-storage': '500Mi' },
               limits: { cpu: '1000m', memory: '1Gi', 'ephemeral-storage': '500Mi' },
@@ -148,10 +152,28 @@ describe('the manifest', () => {
     const podOf = (settings: Record<string, string>) => {
       const pod = buildPod(request, {}, loadConfig(settings));
       delete pod.spec?.containers[0]?.securityContext;
-      return pod;
+      return pod.spec;
     };
     const settings = { SANDBOX_POD_SECURITY: 'restricted', SANDBOX_RUN_AS_USER: '1000' };
     expect(podOf(settings)).toStrictEqual(podOf({}));
+  });
+
+  it.each<[string, Partial<CreateSandboxRequest>, Record<string, string>, boolean]>([
+    ['the same', {}, {}, false],
+    ['another time to live, which is not of the Pod', { ttlSeconds: 5 }, { SANDBOX_TTL_SECONDS: '5' }, false],
+    ['another image', {}, { SANDBOX_IMAGE: 'sandbox.example/mended:2' }, true],
+    ['other resources', {}, { SANDBOX_MEMORY_REQUEST: '1Mi' }, true],
+    ['another folder', {}, { SKILLS_HOST_PATH: '/elsewhere' }, true],
+    ['another thread', { threadId: 'another' }, {}, true],
+  ])('of a Pod tells whether it would be made otherwise today: %s', (_what, changes, settings, isOtherwise) => {
+    const pod = buildPod(request, {}, loadConfig({}));
+    // As Kubernetes gives it back: with its defaults, and its own spelling.
+    const stored = { ...pod, spec: { ...pod.spec, containers: [], dnsPolicy: 'ClusterFirst' } };
+    expect(isMadeOtherwise(stored, { ...request, ...changes }, loadConfig(settings))).toBe(isOtherwise);
+  });
+
+  it("of a Pod tells that the original's would be made otherwise, of which nobody noted what of", () => {
+    expect(isMadeOtherwise({ ...buildPod(request, {}, config), metadata: {} }, request, config)).toBe(true);
   });
 
   it('of a Pod: in its runtime class, and with the resources that are set', () => {

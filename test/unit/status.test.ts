@@ -1,8 +1,8 @@
-import type { V1ObjectMeta, V1Pod, V1Service } from '@kubernetes/client-node';
+import type { V1ObjectMeta, V1Pod, V1PodStatus, V1Service } from '@kubernetes/client-node';
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../lib/config.ts';
 import { belongsTo } from '../../lib/ownership.ts';
-import { findNodePort, findThreadId, isServing, viewSandbox } from '../../lib/status.ts';
+import { cannotStart, findNodePort, findThreadId, isServing, viewSandbox } from '../../lib/status.ts';
 
 const config = loadConfig({ NODE_HOST: 'node.example' });
 
@@ -55,6 +55,11 @@ describe('what a caller sees of a sandbox', () => {
       created_at: '2026-11-22T11:00:00.000Z',
       expires_at: '2026-11-22T13:01:40.000Z',
     });
+  });
+
+  it('is NotFound while its Service is being removed, though its Pod runs', () => {
+    const going = { ...service, metadata: { ...service.metadata, ...terminating } };
+    expect(viewSandbox('a', going, pod({ ownerReferences: owned }, 'Running'), config)?.status).toBe('NotFound');
   });
 
   it('has the address of an IPv6 node in brackets, as the configuration gives it', () => {
@@ -154,5 +159,60 @@ describe('the thread of a sandbox', () => {
     ['unknown without anything', undefined, undefined, undefined],
   ])('is %s', (_what, itsService, itsPod, threadId) => {
     expect(findThreadId(itsService, itsPod)).toBe(threadId);
+  });
+});
+
+describe('a Pod that never ran', () => {
+  const now = new Date('2026-11-22T12:00:00Z');
+  const ago = (seconds: number) => new Date(now.getTime() - seconds * 1000);
+  const waiting = (reason?: string, rest: object = {}) => ({
+    name: 'sandbox',
+    image: '',
+    imageID: '',
+    ready: false,
+    restartCount: 0,
+    state: { waiting: { ...(reason !== undefined && { reason }) } },
+    ...rest,
+  });
+  const unschedulable = { type: 'PodScheduled', status: 'False', reason: 'Unschedulable' };
+  const scheduled = { type: 'PodScheduled', status: 'True' };
+
+  it.each<[string, V1PodStatus, boolean]>([
+    ['is not looked at yet', { phase: 'Pending' }, false],
+    ['fits no node', { phase: 'Pending', conditions: [unschedulable] }, true],
+    [
+      'waits for the scheduler',
+      { phase: 'Pending', conditions: [{ ...unschedulable, reason: 'SchedulerError' }] },
+      false,
+    ],
+    ['has no image', { phase: 'Pending', conditions: [scheduled], containerStatuses: [waiting('ErrImagePull')] }, true],
+    ['has had none for long', { phase: 'Pending', containerStatuses: [waiting('ImagePullBackOff')] }, true],
+    ['has one of no legal name', { phase: 'Pending', containerStatuses: [waiting('InvalidImageName')] }, true],
+    ['lacks a ConfigMap', { phase: 'Pending', containerStatuses: [waiting('CreateContainerConfigError')] }, true],
+    ['cannot be made', { phase: 'Pending', containerStatuses: [waiting('CreateContainerError')] }, true],
+    ['is being made', { phase: 'Pending', containerStatuses: [waiting('ContainerCreating')] }, false],
+    [
+      'has started before',
+      { phase: 'Pending', containerStatuses: [waiting('ErrImagePull', { restartCount: 1 })] },
+      false,
+    ],
+    [
+      'has a container beside it that runs',
+      { phase: 'Pending', containerStatuses: [waiting('ErrImagePull'), waiting('', { state: { running: {} } })] },
+      false,
+    ],
+    ['runs', { phase: 'Running', containerStatuses: [waiting('', { state: { running: {} } })] }, false],
+    ['has crashed', { phase: 'Running', containerStatuses: [waiting('CrashLoopBackOff', { restartCount: 3 })] }, false],
+  ])('cannot, or may still: one that %s', (_what, status, cannot) => {
+    const seen = { metadata: { creationTimestamp: ago(10) }, status };
+    expect(cannotStart(seen, now)).toBe(cannot);
+  });
+
+  it.each([
+    [60, false],
+    [61, true],
+  ])('cannot, where its container has been about to be made for more than a minute: %i s', (seconds, cannot) => {
+    const status = { phase: 'Pending', containerStatuses: [waiting('ContainerCreating')] };
+    expect(cannotStart({ metadata: { creationTimestamp: ago(seconds) }, status }, now)).toBe(cannot);
   });
 });

@@ -199,8 +199,8 @@ describe('a call', () => {
     const kubernetes = await open({ server: api.url });
     const preconditions = { uid: 'ü', resourceVersion: '7' };
     await expect(kubernetes.deleteService('a', preconditions, never)).resolves.toBe('deleted');
-    await kubernetes.evictPod('sandbox-a', 'uid', never);
-    await kubernetes.deletePod('sandbox-a', undefined, never);
+    await kubernetes.evictPod('sandbox-a', { uid: 'uid' }, never);
+    await kubernetes.deleteNetworkPolicy('a', never);
     expect(api.connections()).toBe(1);
     expect(
       api.requests.map(({ method, headers, body }) => ({
@@ -285,23 +285,23 @@ describe('an answer', () => {
 
   it('of 404 is nothing for a read and a deletion, of 409 a change for a deletion with preconditions', async () => {
     const api = await startApiServer((request, response) => {
-      if (request.body === '') answerNotFound(request, response);
+      if (!request.body.includes('"uid":"other"')) answerNotFound(request, response);
       else answerStatus(response, 409, 'Conflict');
     });
     const kubernetes = await open({ server: api.url });
     await expect(kubernetes.readPod('a', never)).resolves.toBeUndefined();
-    await expect(kubernetes.deletePod('a', undefined, never)).resolves.toBe('gone');
-    await expect(kubernetes.deletePod('a', { uid: 'u' }, never)).resolves.toBe('changed');
-    await expect(kubernetes.deleteService('a', undefined, never)).resolves.toBe('gone');
-    await expect(kubernetes.deleteService('a', { uid: 'u' }, never)).resolves.toBe('changed');
-    await expect(kubernetes.evictPod('a', 'u', never)).resolves.toBe('changed');
+    await expect(kubernetes.deletePod('a', { uid: 'gone' }, never)).resolves.toBe('gone');
+    await expect(kubernetes.deletePod('a', { uid: 'other' }, never)).resolves.toBe('changed');
+    await expect(kubernetes.deleteService('a', { uid: 'gone' }, never)).resolves.toBe('gone');
+    await expect(kubernetes.deleteService('a', { uid: 'other' }, never)).resolves.toBe('changed');
+    await expect(kubernetes.evictPod('a', { uid: 'other' }, never)).resolves.toBe('changed');
+    await expect(kubernetes.deleteNetworkPolicy('a', never)).resolves.toBe('gone');
   });
 
   it('of 409 to a deletion without preconditions is an error: nothing was deleted', async () => {
     const api = await startApiServer((_request, response) => answerStatus(response, 409, 'Conflict'));
     const kubernetes = await open({ server: api.url });
-    expect(await errorOf(kubernetes.deleteService('a', undefined, never))).toMatchObject({ outcome: 'conflict' });
-    expect(await errorOf(kubernetes.deletePod('a', undefined, never))).toMatchObject({ outcome: 'conflict' });
+    expect(await errorOf(kubernetes.deleteNetworkPolicy('a', never))).toMatchObject({ outcome: 'conflict' });
   });
 
   it('that refuses is an error with its status', async () => {

@@ -1,0 +1,142 @@
+import { afterEach, describe, expect, it } from 'vitest';
+
+import { expectError } from '../support/answers.ts';
+import { latch } from '../support/clean-up.ts';
+import { isAbout, isFor, type KubernetesCall } from '../support/kubernetes-proxy.ts';
+import { expectWholeSandbox } from '../support/whole-sandbox.ts';
+import { useWorld } from '../support/world.ts';
+
+const world = useWorld();
+
+const finalizer = 'example.com/held';
+const held = new Set<string>();
+
+/** Makes an object stay when it is deleted, until it is let go. */
+async function hold(resource: 'pods' | 'services', name: string): Promise<void> {
+  held.add(`${resource}/${name}`);
+  await world.kubernetes.patch(resource, name, { metadata: { finalizers: [finalizer] } });
+}
+
+async function letGo(): Promise<void> {
+  for (const object of held) {
+    const [resource, name] = object.split('/') as ['pods' | 'services', string];
+    if ((await world.kubernetes.find(resource, name)) === undefined) continue;
+    await world.kubernetes.patch(resource, name, { metadata: { finalizers: null } });
+  }
+  held.clear();
+}
+
+afterEach(async () => {
+  world.proxy.reset();
+  await letGo();
+  await world.clear();
+});
+
+describe('a sandbox whose Service is being removed, and is held', () => {
+  async function givenHeldSandbox() {
+    const given = await world.givenRunningSandbox();
+    await hold('services', `sandbox-${given.sandboxId}-svc`);
+    await world.kubernetes.remove('services', `sandbox-${given.sandboxId}-svc`);
+    return given;
+  }
+
+  // Its Pod still runs, and its URL still leads there; both go as soon as it is let go.
+  it('is NotFound to a get and a list, though its Pod runs', async () => {
+    const { sandboxId, view } = await givenHeldSandbox();
+    expect((await world.get(sandboxId)).body).toEqual({ ...view, status: 'NotFound' });
+    expect((await world.list()).body).toEqual({ sandboxes: [{ ...view, status: 'NotFound' }], count: 1 });
+  });
+
+  it('cannot be renewed', async () => {
+    const { sandboxId } = await givenHeldSandbox();
+    expectError(await world.call('POST', `/api/sandboxes/${sandboxId}/renew`), 404, `Sandbox '${sandboxId}' not found`);
+  });
+
+  it('is removed by a delete as any other', async () => {
+    const { sandboxId } = await givenHeldSandbox();
+    expect(await world.destroy(sandboxId)).toMatchObject({ status: 200, body: { ok: true, sandbox_id: sandboxId } });
+    expect((await world.findPod(sandboxId))?.metadata.deletionTimestamp ?? 'gone').toEqual(expect.any(String));
+  });
+
+  // A create once answered 200 with a URL that died with the old Service, and a Pod that went with it.
+  it.each([
+    ['the same thread', true],
+    ['another thread: the id is free then', false],
+  ])('is waited for by a create of %s, which makes it anew once it is let go', async (_which, isSame) => {
+    const { sandboxId, threadId, view } = await givenHeldSandbox();
+    const old = await world.findService(sandboxId);
+    const refused = world.proxy.injectFault({
+      when: (call) => call.method === 'PATCH' && isFor(call, 'services') && isAbout(call, sandboxId),
+      action: { delayMs: 0 },
+    });
+    const creating = world.create({ sandbox_id: sandboxId, thread_id: isSame ? threadId : 'another' });
+    await refused.firstHit();
+    // Nothing is written on it, so that whoever holds it is not disturbed.
+    expect((await world.findService(sandboxId))?.metadata.resourceVersion).toBe(old?.metadata.resourceVersion);
+    await letGo();
+    const answer = await creating;
+    expect(answer.status, answer.text).toBe(200);
+    const { service } = await expectWholeSandbox(world, sandboxId);
+    expect(service.metadata.uid).not.toBe(old?.metadata.uid);
+    expect(answer.body.sandbox_url).toContain(`:${service.spec.ports[0].nodePort}`);
+    expect(answer.body).not.toEqual(view);
+  });
+
+  it('is waited for within the deadline; the answer then says what holds it', async () => {
+    const { sandboxId, threadId } = await givenHeldSandbox();
+    const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId }, { timeoutMs: 40_000 });
+    expectError(
+      answer,
+      504,
+      `There was not enough time: its old Service is still there, held by its finalizers: ${finalizer}`,
+    );
+  });
+});
+
+describe('a Pod that is being removed, and is held', () => {
+  it('is waited for within the deadline; the answer then says what holds it', async () => {
+    const { sandboxId, threadId } = await world.givenRunningSandbox();
+    await hold('pods', `sandbox-${sandboxId}`);
+    await world.kubernetes.remove('pods', `sandbox-${sandboxId}`, 0);
+    const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId }, { timeoutMs: 40_000 });
+    expectError(
+      answer,
+      504,
+      `There was not enough time: its old Pod is still there, held by its finalizers: ${finalizer}`,
+    );
+    await letGo();
+    expect((await world.create({ sandbox_id: sandboxId, thread_id: threadId })).status).toBe(200);
+    await expectWholeSandbox(world, sandboxId);
+  });
+});
+
+describe('a delete', () => {
+  const deletionOf = (resource: 'pods' | 'services', sandboxId: string) => (call: KubernetesCall) =>
+    call.method === 'DELETE' && isFor(call, resource) && isAbout(call, sandboxId);
+
+  // It once went by name, and took the new Pod, or the whole new sandbox, of a create that ran beside it.
+  it('removes the sandbox that it saw, and not one that is made in its place meanwhile', async () => {
+    const { sandboxId, threadId } = await world.givenRunningSandbox();
+    const { hold, release } = latch();
+    const service = world.proxy.injectFault({ when: deletionOf('services', sandboxId), action: { hold }, times: 1 });
+    const pod = world.proxy.injectFault({ when: deletionOf('pods', sandboxId), action: { hold }, times: 1 });
+    const destroying = world.destroy(sandboxId);
+    await Promise.all([service.firstHit(), pod.firstHit()]);
+    await world.kubernetes.remove('services', `sandbox-${sandboxId}-svc`);
+    await world.kubernetes.remove('pods', `sandbox-${sandboxId}`, 0);
+    const made = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
+    expect(made.status, made.text).toBe(200);
+    release();
+    expect(await destroying).toMatchObject({ status: 200, body: { ok: true } });
+    await expectWholeSandbox(world, sandboxId);
+    expect((await world.get(sandboxId)).body).toEqual({ ...made.body, status: 'Running' });
+  });
+
+  it('names what it removes by its UID, and nothing by its name alone', async () => {
+    const { sandboxId } = await world.givenRunningSandbox();
+    const uids = [(await world.findService(sandboxId))?.metadata.uid, (await world.findPod(sandboxId))?.metadata.uid];
+    const calls = await world.callsOf(() => world.destroy(sandboxId));
+    const deletions = calls.filter(({ method }) => method === 'DELETE');
+    expect(deletions.map(({ body }) => JSON.parse(body).preconditions.uid).toSorted()).toEqual(uids.toSorted());
+  });
+});
