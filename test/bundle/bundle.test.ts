@@ -203,10 +203,11 @@ describe('what is unpacked from the zip, where there is no node_modules,', () =>
   });
 
   it('reads what Kubernetes writes in protobuf: list-sandboxes', async () => {
-    const labels = [field(1, 'sandbox-id'), field(2, 'a1b2')];
+    const label = (name: string, value: string) => field(11, [field(1, name), field(2, value)]);
+    const labels = [label('app', 'deer-flow-sandbox'), label('sandbox-id', 'a1b2')];
     const ports = [field(1, 'http'), field(5, 30_123)];
-    const service = [field(1, [field(1, 'sandbox-a1b2-svc'), field(11, labels)]), field(2, [field(1, ports)])];
-    const pod = [field(1, [field(1, 'sandbox-a1b2'), field(11, labels)]), field(3, [field(1, 'Running')])];
+    const service = [field(1, [field(1, 'sandbox-a1b2-svc'), ...labels]), field(2, [field(1, ports)])];
+    const pod = [field(1, [field(1, 'sandbox-a1b2'), ...labels]), field(3, [field(1, 'Running')])];
     const api = await startApiServer(({ url }, response) => {
       response.writeHead(200, { 'content-type': 'application/vnd.kubernetes.protobuf' });
       response.end(url.includes('/pods') ? listOf('PodList', [pod]) : listOf('ServiceList', [service]));

@@ -72,7 +72,7 @@ describe('a list of Pods', () => {
             resourceVersion: '77',
             creationTimestamp: new Date(1_790_000_000_000),
             deletionTimestamp: new Date(-1000),
-            labels: { 'sandbox-id': 'a' },
+            labels: { app: 'deer-flow-sandbox', 'sandbox-id': 'a' },
             annotations: {
               'sandbox-provisioner/thread-id': 'é😀 and more',
               'sandbox-provisioner/ttl-seconds': '',

@@ -90,6 +90,30 @@ it('ends a Pod when its grace is over', async () => {
   await until(() => read('brief'), isGone);
 });
 
+it('keeps what is deleted until its finalizers are taken away, a Pod once its grace is over', async () => {
+  await makeReadyPod('held', { finalizers: ['example.com/held'] });
+  await call('DELETE', `${PODS}/held`, { gracePeriodSeconds: 1 });
+  await until(
+    () => read('held'),
+    ({ body }) => body.metadata.deletionGracePeriodSeconds === 0,
+  );
+  expect((await call('DELETE', `${PODS}/held`, { gracePeriodSeconds: 0 })).status).toBe(200);
+  expect((await read('held')).body.metadata).toMatchObject({ finalizers: ['example.com/held'] });
+  const freed = await call('PATCH', `${PODS}/held`, { metadata: { finalizers: null } }, MERGE_PATCH);
+  expect(freed.body.metadata).not.toHaveProperty('finalizers');
+  expect((await read('held')).status).toBe(404);
+});
+
+it('says of an image whose registry cannot be that it cannot be had', async () => {
+  const pod = podManifest('imageless') as { spec: object };
+  await call('POST', PODS, { ...pod, spec: { containers: [{ name: 'sandbox', image: 'registry.invalid:5000/x' }] } });
+  const { body } = await until(
+    () => read('imageless'),
+    ({ body }) => body.status.containerStatuses?.[0].state.waiting.reason === 'ImagePullBackOff',
+  );
+  expect(body.status.phase).toBe('Pending');
+});
+
 it('deletes only what the preconditions name', async () => {
   const { metadata } = await makeReadyPod('guarded');
   const remove = (preconditions: object) => call('DELETE', `${PODS}/guarded`, { preconditions });
