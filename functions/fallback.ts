@@ -5,7 +5,6 @@ import { isApiPath, refuse } from '../lib/routes.ts';
  * Whatever no route matches: 307 for a path with a slash too many, 405 for a method that the path has not, 404; 401 under
  * /api.
  */
-export const handler = serve({ deadlineSeconds: 8, isOpen: (event) => !isApiPath(event) }, async (event) => {
-  const { stage, http } = event.requestContext;
-  throw refuse(http.method, event.rawPath, stage);
+export const handler = serve({ deadlineSeconds: 8, isOpen: (event) => !isApiPath(event.rawPath) }, async (event) => {
+  throw refuse(event);
 });

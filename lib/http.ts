@@ -1,12 +1,7 @@
 import middy, { type MiddlewareObj } from '@middy/core';
 import httpErrorHandler from '@middy/http-error-handler';
 import httpJsonBodyParser from '@middy/http-json-body-parser';
-import type {
-  APIGatewayProxyEventV2,
-  APIGatewayProxyEventV2WithJWTAuthorizer,
-  APIGatewayProxyStructuredResultV2,
-  Context,
-} from 'aws-lambda';
+import type { APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import { authenticate } from './authentication.ts';
 import { type AccessConfig, currentAccessConfig } from './config.ts';
 import { type Outcome, ProvisionerError } from './errors.ts';
@@ -38,8 +33,29 @@ const statusCodes: Record<Outcome, number> = {
   misconfigured: 500,
 };
 
-/** An event of an HTTP API (payload 2.0); `body` is what the JSON in it says, if the endpoint takes one. */
-export type HttpEvent = Omit<APIGatewayProxyEventV2, 'body'> & { body?: unknown };
+type Texts = Readonly<Record<string, string | undefined>>;
+
+/**
+ * What is read of an event of an HTTP API (payload 2.0); the names of the headers are in lower case, `body` is what the JSON in it
+ * says, if the endpoint takes one.
+ */
+export type HttpEvent = {
+  readonly routeKey: string;
+  readonly rawPath: string | undefined;
+  readonly rawQueryString: string;
+  readonly pathParameters: Texts;
+  readonly queryStringParameters: Texts;
+  readonly requestContext: Readonly<{
+    http: Readonly<{ method: string }>;
+    stage?: string;
+    apiId?: string;
+    domainName?: string;
+    authorizer?: unknown;
+  }>;
+  headers: Texts;
+  body?: unknown;
+  isBase64Encoded: boolean;
+};
 
 /** What an endpoint is called with beside its event. */
 export type Invocation = Readonly<{
@@ -82,6 +98,7 @@ export function serve({ deadlineSeconds, jsonBody, isOpen = () => false }: Optio
     .use(addHeaders())
     .use(httpErrorHandler({ logger: false }))
     .use(answerErrors())
+    .use(readEvent())
     .use(judgeWebPages())
     .use(requireAuthentication(isOpen))
     .use(jsonBody === undefined ? [] : [requireJson(jsonBody === 'optional'), httpJsonBodyParser()]);
@@ -116,13 +133,51 @@ const withHeaders = (
 });
 
 /**
+ * Comes before whatever looks at the event. A function can be invoked with anything: a ping, a load balancer's event, null. What
+ * is read of it gets the shape that an HTTP API gives it, so that it is answered as any stray request is.
+ */
+function readEvent(): Stage {
+  return {
+    before(request) {
+      const event = toRecord(request.event);
+      const context = toRecord(event.requestContext);
+      const { routeKey = '', rawPath, rawQueryString = '' } = onlyTexts(event);
+      const headers = Object.entries(onlyTexts(event.headers)).map(([name, value]) => [name.toLowerCase(), value]);
+      request.event = {
+        routeKey,
+        rawPath,
+        rawQueryString,
+        headers: Object.fromEntries(headers),
+        pathParameters: onlyTexts(event.pathParameters),
+        queryStringParameters: onlyTexts(event.queryStringParameters),
+        requestContext: {
+          ...onlyTexts(context),
+          authorizer: context.authorizer,
+          http: { method: '', ...onlyTexts(context.http) },
+        },
+        body: event.body,
+        isBase64Encoded: event.isBase64Encoded === true,
+      };
+    },
+  };
+}
+
+const toRecord = (value: unknown): Record<string, unknown> =>
+  typeof value === 'object' && !Array.isArray(value) ? { ...value } : {};
+
+const onlyTexts = (value: unknown): Texts =>
+  Object.fromEntries(
+    Object.entries(toRecord(value)).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  );
+
+/**
  * A web page can make its visitor's browser call any address, localhost too. Browsers say so in a header that other
  * callers do not send: only the pages of the settings may, and only they may read the answers.
  */
 function judgeWebPages(): Stage {
   return {
     before(request) {
-      const { origin, ...headers } = lowerCaseNames(request.event.headers);
+      const { origin, ...headers } = request.event.headers;
       if (origin === undefined) return;
       const { allowedOrigins } = readAccessConfig();
       if (!allowedOrigins.includes(origin)) {
@@ -130,7 +185,7 @@ function judgeWebPages(): Stage {
       }
       request.internal.pageHeaders = grantPage(origin);
       // A browser asks without the key whether the page may send one.
-      if (isPreflight(request.event.requestContext?.http?.method, headers)) {
+      if (isPreflight(request.event.requestContext.http.method, headers)) {
         return withHeaders({ statusCode: 204 }, request);
       }
     },
@@ -142,9 +197,8 @@ function requireAuthentication(isOpen: (event: HttpEvent) => boolean): Stage {
   return {
     async before({ event }) {
       if (isOpen(event)) return;
-      const { requestContext } = event as Partial<APIGatewayProxyEventV2WithJWTAuthorizer>;
-      const apiKey = lowerCaseNames(event.headers)['x-api-key'];
-      await authenticate({ apiKey, claims: requestContext?.authorizer?.jwt?.claims }, readAccessConfig());
+      const { claims } = toRecord(toRecord(event.requestContext.authorizer).jwt);
+      await authenticate({ apiKey: event.headers['x-api-key'], claims }, readAccessConfig());
     },
   };
 }
@@ -165,31 +219,26 @@ function readAccessConfig(): AccessConfig {
 function requireJson(isOptional: boolean): MiddlewareObj<HttpEvent> {
   return {
     before({ event }) {
-      const { body, headers, isBase64Encoded } = event as APIGatewayProxyEventV2;
+      const { body, headers, isBase64Encoded } = event;
       // serverless-offline says null for a body that is empty, API Gateway leaves it out.
       if (typeof body !== 'string') delete event.body;
       if (isOptional && !body) {
         Object.assign(event, {
           body: 'null',
           isBase64Encoded: false,
-          headers: { ...lowerCaseNames(headers), ...jsonType },
+          headers: { ...headers, ...jsonType },
         });
         return;
       }
       if (typeof body === 'string' && Buffer.byteLength(body, isBase64Encoded ? 'base64' : 'utf8') > maxBodyBytes) {
         throw new ProvisionerError('body-too-large', `The body is larger than ${maxBodyBytes} bytes`);
       }
-      event.headers = { ...jsonType, ...lowerCaseNames(headers) };
+      event.headers = { ...jsonType, ...headers };
     },
   };
 }
 
 const jsonType = { 'content-type': 'application/json' };
-
-const lowerCaseNames = (
-  headers: Record<string, string | undefined> | null | undefined,
-): APIGatewayProxyEventV2['headers'] =>
-  Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name.toLowerCase(), value]));
 
 /**
  * Gives what was thrown the form that http-error-handler answers as it stands: status, JSON, headers. Logs it once, with its

@@ -1,3 +1,4 @@
+import type { Server as HttpServer, ServerResponse } from 'node:http';
 import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify } from 'jose';
 import { areClaimsOf } from '../authentication.ts';
 
@@ -12,7 +13,12 @@ export type GatewaySettings = Readonly<{
 /** The parts of hapi, serverless-offline's server, that are used here. */
 type Request = {
   headers: Record<string, string | undefined>;
-  raw: { req: { rawHeaders: string[] } };
+  method: string;
+  setMethod(method: string): void;
+  raw: { req: { rawHeaders: string[] }; res: ServerResponse };
+  auth: { isAuthenticated: boolean };
+  /** An answer, or an error of hapi's (Boom). */
+  response: { headers?: object; source?: unknown; isBoom?: boolean; output?: { statusCode: number } };
 };
 type Answer = { code(status: number): Answer; header(name: string, value: string): Answer; takeover(): Answer };
 type Toolkit = {
@@ -20,11 +26,28 @@ type Toolkit = {
   response(body: object): Answer;
   authenticated(result: { credentials: object }): unknown;
 };
-type Server = { ext(event: 'onRequest', act: (request: Request, h: Toolkit) => unknown): void };
+type Extension = (request: Request, h: Toolkit) => unknown;
+type Server = {
+  readonly listener: HttpServer;
+  ext(event: 'onRequest' | 'onPreAuth' | 'onPreResponse', act: Extension): void;
+  stop(options: { timeout: number }): Promise<void>;
+};
 
 let settings: GatewaySettings = {};
 let verify: (authorization: string | undefined) => Promise<JWTPayload> = () => Promise.reject(new Error('no issuer'));
-const prepared = new WeakSet<Server>();
+/** serverless-offline's server, once it has made its routes. */
+let prepared: Server | undefined;
+let running = 0;
+let onIdle: () => void = () => {};
+
+/**
+ * How long an idle connection is kept, in milliseconds. Who uses one that was just closed gets ECONNRESET, so it has to be longer
+ * than callers keep theirs: Go's client 90 s, load balancers and nginx 60 s, Python's 15 s or less. (Node's own is 5 s.)
+ */
+const keepAliveMs = 100_000;
+
+/** The longest that a call takes, in milliseconds: as with API Gateway, that of a function and a second. */
+const longestCallMs = 30_000;
 
 /** Says how the gateway is to be; before serverless-offline makes its routes. */
 export function configureGateway(wanted: GatewaySettings): void {
@@ -44,8 +67,8 @@ function customAuthenticationProvider(_endpoint: unknown, functionKey: string, m
     name,
     scheme: name,
     getAuthenticateFunction(server: Server) {
-      if (!prepared.has(server)) server.ext('onRequest', prepareRequest);
-      prepared.add(server);
+      // Each route is given an object of its own for the one server.
+      if (server.listener !== prepared?.listener) prepare(server);
       return {
         authenticate: async (request: Request, h: Toolkit) => {
           if (!isGuarded || settings.jwt === undefined) return pass(request, h, {});
@@ -65,6 +88,10 @@ function customAuthenticationProvider(_endpoint: unknown, functionKey: string, m
 
 const refuse = (h: Toolkit, status: number, body: object): Answer => h.response(body).code(status).takeover();
 
+/** In the shape of a function's answer, not of API Gateway's. */
+const refuseAsFunctions = (h: Toolkit, status: number, detail: string): Answer =>
+  refuse(h, status, { detail }).header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
+
 const authorizerHeader = 'sls-offline-authorizer-override';
 
 /**
@@ -76,16 +103,66 @@ function pass({ raw }: Request, h: Toolkit, authorizer: object): unknown {
   return h.authenticated({ credentials: {} });
 }
 
+function prepare(server: Server): void {
+  server.listener.keepAliveTimeout = keepAliveMs;
+  server.ext('onRequest', prepareRequest);
+  server.ext('onPreAuth', restoreMethod);
+  server.ext('onPreResponse', hideFailure);
+  prepared = server;
+}
+
+/**
+ * Takes no more calls, answers those that are under way, and closes all connections: the idle ones at once. A call that is not
+ * answered in the longest time that one takes is cut. Says how many calls it waits for, `2 calls`, if any.
+ */
+export async function closeGateway(announce: (calls: string) => void): Promise<void> {
+  if (running > 0) announce(running === 1 ? '1 call' : `${running} calls`);
+  const stopped = prepared?.stop({ timeout: longestCallMs });
+  const idle = new Promise<void>((resolve) => {
+    onIdle = resolve;
+    if (running === 0) resolve();
+  });
+  await Promise.race([stopped, idle]);
+  // Those that no call came on, or that their callers do not close.
+  prepared?.listener.closeAllConnections();
+  await stopped;
+}
+
 function prepareRequest(request: Request, h: Toolkit): unknown {
   const { headers, raw } = request;
+  running += 1;
+  raw.res.once('close', () => {
+    running -= 1;
+    if (running === 0) onIdle();
+  });
   raw.req.rawHeaders = joinHeaders(raw.req.rawHeaders);
   // serverless-offline lets every page that sends it read the answers. The functions find it in the raw headers, and decide.
   delete headers.origin;
   if (settings.hostNames !== undefined && !isNamed(headers.host, settings.hostNames)) {
-    const detail = 'Calls by another name than that of this machine are refused';
-    return refuse(h, 403, { detail }).header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
+    return refuseAsFunctions(h, 403, 'Calls by another name than that of this machine are refused');
   }
+  // A route of GET would answer it, by hapi but not by API Gateway.
+  if (request.method === 'head') request.setMethod('*');
   return h.continue;
+}
+
+/** HEAD again, now that the route is found: for the function, and for hapi, which then sends no body. */
+function restoreMethod(request: Request, h: Toolkit): unknown {
+  if (request.method === '*') request.method = 'head';
+  return h.continue;
+}
+
+/**
+ * Where a function throws or takes too long, serverless-offline answers 200, with paths of this machine. An answer of a function
+ * is known by the id that it bears.
+ */
+function hideFailure({ auth, response }: Request, h: Toolkit): unknown {
+  const { headers = {}, isBoom = false, output, source } = response;
+  const isFailure = isBoom ? (output?.statusCode ?? 500) >= 500 : auth.isAuthenticated && !('x-request-id' in headers);
+  if (!isFailure) return h.continue;
+  return String(source).includes('"errorType":"LambdaTimeoutError"')
+    ? refuseAsFunctions(h, 504, 'The function had no time left')
+    : refuseAsFunctions(h, 500, 'Internal Server Error');
 }
 
 /** As API Gateway hands headers on: those of one name as one, with commas. serverless-offline would take the last. */

@@ -73,9 +73,23 @@ export default class LocalClusterPlugin {
         log.notice('Its sandboxes are stand-ins without any tools. For real ones, set KUBECONFIG_PATH.');
       },
       'offline:start:end': async () => {
+        endAtNextSignal();
+        const { closeGateway } = await import('./api-gateway.ts');
+        // What is under way still needs the cluster.
+        await closeGateway((calls) => log.notice(`Waiting for ${calls} under way. A second signal ends all at once.`));
         await cluster?.close();
       },
     };
+  }
+}
+
+/** Who sends a second signal does not want to wait. At the first, a terminal and npm may both send one. */
+function endAtNextSignal(): void {
+  const begun = performance.now();
+  for (const name of ['SIGINT', 'SIGTERM']) {
+    process.on(name, (_name, number: number) => {
+      if (performance.now() - begun > 1_000) process.exit(128 + number);
+    });
   }
 }
 

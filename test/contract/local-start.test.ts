@@ -104,3 +104,19 @@ describe.skipIf(!isEmbeddedCluster)('the folder of a provisioner, in the tempora
     expect(foldersOfIt()).toEqual([]);
   });
 });
+
+describe.skipIf(!isEmbeddedCluster)('npm start', () => {
+  it.each(['SIGTERM', 'SIGINT'] as const)(
+    'ends, and all that it has started, when npm alone gets %s',
+    async (signal) => {
+      const started = await startProvisioner({ EMBEDDED_KUBERNETES: 'true', TMPDIR: temporary }, 'npm');
+      provisioner = started;
+      const created = await ask('POST', '/api/sandboxes', { sandbox_id: 'one' });
+      provisioner = undefined;
+      // Throws where a process or a port of it is left.
+      await started.end(signal);
+      expect(await isListening(Number(new URL(created.body.sandbox_url).port))).toBe(false);
+      expect(foldersOfIt()).toEqual([]);
+    },
+  );
+});

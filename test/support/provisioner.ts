@@ -16,20 +16,30 @@ export interface Provisioner {
   readonly ports: readonly number[];
   /** What it has printed so far. */
   output(): string;
-  /** Ctrl-C. Throws where the process or one of its ports outlives it by 15 s. */
+  /** Ctrl-C. Throws where a process of it or one of its ports outlives it by 15 s. */
   stop(): Promise<void>;
+  /** The same with another signal, or with a longer time. */
+  end(signal: NodeJS.Signals, withinMs?: number): Promise<void>;
 }
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const BIN = path.join(ROOT, 'node_modules', '.bin');
 
-// Loaded into the provisioner: Ctrl-C when its standard input ends, which it does however the tests' own process ends.
-const END_WITH_TESTS = `data:text/javascript,${encodeURIComponent(
-  `process.stdin.on('end', () => process.kill(process.pid, 'SIGINT')).resume().unref();`,
+// Loaded into the provisioner, or into npm and what it starts: Ctrl-C when its standard input ends, which it does however the
+// tests' own process ends. Not into a thread, whose creator may wait for it.
+const END_WITH_TESTS = `--import=data:text/javascript,${encodeURIComponent(
+  `if (process.getBuiltinModule('node:worker_threads').isMainThread)
+    process.stdin.on('end', () => process.kill(process.pid, 'SIGINT')).resume().unref();`,
 )}`;
 
-/** Starts the functions under serverless-offline on free ports, with these settings and no others; waits until they answer. */
-export async function startProvisioner(settings: Record<string, string>): Promise<Provisioner> {
+/**
+ * Starts the functions under serverless-offline on free ports, with these settings and no others; waits until they answer. As
+ * `npm start` does; with `npm` in `by`, it is npm that starts them, and npm alone that gets the signals.
+ */
+export async function startProvisioner(
+  settings: Record<string, string>,
+  by: 'node' | 'npm' = 'node',
+): Promise<Provisioner> {
   const ports = await findFreePorts(1);
   const [port] = ports;
   const inherited = Object.fromEntries(
@@ -38,11 +48,17 @@ export async function startProvisioner(settings: Record<string, string>): Promis
       return value === undefined ? [] : [[name, value]];
     }),
   );
-  const command = ['--import', END_WITH_TESTS, path.join(BIN, 'serverless'), 'offline', 'start', '--noSponsor'];
-  const child = spawn(process.execPath, command, {
+  const [command, args] =
+    by === 'npm'
+      ? ['npm', ['start']]
+      : [process.execPath, [END_WITH_TESTS, path.join(BIN, 'serverless'), 'offline', 'start', '--noSponsor']];
+  // Its output ends with the tests' own process; a pipe of ours would end with npm, and what npm leaves behind with it.
+  const leash = spawn('cat', { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(command, args, {
     cwd: ROOT,
     env: {
       ...inherited,
+      ...(by === 'npm' && { NODE_OPTIONS: END_WITH_TESTS, npm_config_update_notifier: 'false' }),
       PATH: [BIN, process.env.PATH].join(path.delimiter),
       // Some fifty are started in a run of the tests: a quarter of that is the compilation of the same files.
       NODE_COMPILE_CACHE: path.join(ROOT, 'node_modules', '.cache', 'compiled'),
@@ -52,11 +68,12 @@ export async function startProvisioner(settings: Record<string, string>): Promis
       CLEANUP_SCHEDULE: 'cron(0 0 1 1 ? *)',
       ...settings,
     },
-    stdio: ['pipe', 'pipe', 'pipe'],
+    stdio: [leash.stdout, 'pipe', 'pipe'],
   });
   const { PROVISIONER_API_KEY } = settings;
   for (const apiKey of PROVISIONER_API_KEY?.split(/[\s,]+/) ?? []) keepSecret(apiKey);
-  const exited = once(child, 'exit');
+  // Whoever is left of it holds its output open.
+  const ended = once(child, 'close').finally(() => leash.kill());
   let output = '';
   watchLog('the log of a provisioner', () => output);
   for (const stream of [child.stdout, child.stderr]) {
@@ -66,19 +83,29 @@ export async function startProvisioner(settings: Record<string, string>): Promis
     });
   }
 
-  async function stop(): Promise<void> {
+  async function end(signal: NodeJS.Signals, withinMs = 15_000): Promise<void> {
     const hasExited = () => child.exitCode !== null || child.signalCode !== null;
     if (hasExited()) {
       throw new Error(`the provisioner had ended by itself: ${child.signalCode ?? child.exitCode}\n${output}`);
     }
-    child.kill('SIGINT');
-    const timer = setTimeout(() => child.kill('SIGKILL'), 15_000);
-    await exited;
+    child.kill(signal);
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      kill();
+    }, withinMs);
+    await ended;
     clearTimeout(timer);
-    if (child.signalCode === 'SIGKILL') throw new Error(`the provisioner ignored Ctrl-C\n${output}`);
+    if (isLate) throw new Error(`the provisioner has outlived ${signal}\n${output}`);
     for (const used of ports) {
-      if (await isListening(used)) throw new Error(`port ${used} is still open after Ctrl-C`);
+      if (await isListening(used)) throw new Error(`port ${used} is still open after ${signal}`);
     }
+  }
+
+  /** What npm has started gets no signal of ours, but sees its input end. */
+  function kill(): void {
+    child.kill('SIGKILL');
+    leash.kill();
   }
 
   const url = `http://127.0.0.1:${port}`;
@@ -96,8 +123,8 @@ export async function startProvisioner(settings: Record<string, string>): Promis
       60_000,
     );
   } catch (cause) {
-    child.kill('SIGKILL');
+    kill();
     throw new Error(`the provisioner did not start\n${output}`, { cause });
   }
-  return { url, pid: child.pid as number, ports, output: () => output, stop };
+  return { url, pid: child.pid as number, ports, output: () => output, stop: () => end('SIGINT'), end };
 }

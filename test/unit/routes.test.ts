@@ -3,11 +3,22 @@ import { loadYaml } from '@kubernetes/client-node';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ProvisionerError } from '../../lib/errors.ts';
-import { refuse, routes } from '../../lib/routes.ts';
+import { isApiPath, refuse, routes, type StrayRequest } from '../../lib/routes.ts';
 
 type Service = { functions: Record<string, { events?: { httpApi?: string; schedule?: string }[] }> };
 const service = loadYaml<Service>(readFileSync(new URL('../../serverless.yml', import.meta.url), 'utf8'));
 
+/** Through the API's own domain, with its one stage, unless told otherwise. */
+const stray = (
+  method: string,
+  rawPath: string,
+  { query = '', ...context }: { query?: string; stage?: string; domainName?: string } = {},
+): StrayRequest => {
+  const apiId = 'abcdef1234';
+  const domainName = `${apiId}.execute-api.eu-central-1.amazonaws.com`;
+  const requestContext = { apiId, domainName, stage: '$default', ...context, http: { method } };
+  return { rawPath, rawQueryString: query, requestContext };
+};
 const told = (error: ProvisionerError) => ({ outcome: error.outcome, detail: error.detail, headers: error.headers });
 const notFound = { outcome: 'unknown-path', detail: 'Not Found', headers: {} };
 const notAllowed = (allow: string) => ({
@@ -70,7 +81,7 @@ describe('a request that no route matches', () => {
     ['GET', '/api/sandboxes/../health/'],
     ['GET', '/docs'],
   ])('is told that there is nothing: %s %j', (method, path) => {
-    expect(told(refuse(method, path, '$default'))).toEqual(notFound);
+    expect(told(refuse(stray(method, path)))).toEqual(notFound);
   });
 
   it.each([
@@ -88,31 +99,46 @@ describe('a request that no route matches', () => {
     ['POST', '/health/', 'GET'],
     ['POST', '/api/sandboxes/a/', 'DELETE, GET'],
   ])('is told which methods the path has: %s %s', (method, path, allow) => {
-    expect(told(refuse(method, path, '$default'))).toEqual(notAllowed(allow));
+    expect(told(refuse(stray(method, path)))).toEqual(notAllowed(allow));
   });
 
   it.each([
-    ['GET', '/health/', '/health'],
-    ['GET', '/api/sandboxes/', '/api/sandboxes'],
-    ['POST', '/api/sandboxes/', '/api/sandboxes'],
-    ['GET', '/api/sandboxes/abc/', '/api/sandboxes/abc'],
-    ['DELETE', '/api/sandboxes/abc/', '/api/sandboxes/abc'],
-    ['POST', '/api/sandboxes/abc/renew/', '/api/sandboxes/abc/renew'],
+    ['GET', '/health/', '../health'],
+    ['GET', '/api/sandboxes/', '../sandboxes'],
+    ['POST', '/api/sandboxes/', '../sandboxes'],
+    ['GET', '/api/sandboxes/abc/', '../abc'],
+    ['DELETE', '/api/sandboxes/abc/', '../abc'],
+    ['POST', '/api/sandboxes/abc/renew/', '../renew'],
     // rawPath has been decoded: what it holds goes into the header encoded.
-    ['GET', '/api/sandboxes/a b/', '/api/sandboxes/a%20b'],
-    ['GET', '/api/sandboxes/a\r\nset-cookie: x=1/', '/api/sandboxes/a%0D%0Aset-cookie%3A%20x%3D1'],
-    ['GET', '/api/sandboxes/?next=x#y/', '/api/sandboxes/%3Fnext%3Dx%23y'],
-    ['GET', '/api/sandboxes/\\evil.com/', '/api/sandboxes/%5Cevil.com'],
-    ['GET', '/api/sandboxes/ü/', '/api/sandboxes/%C3%BC'],
-    ['GET', '/api/sandboxes/%0d%0a/', '/api/sandboxes/%250d%250a'],
+    ['GET', '/api/sandboxes/a b/', '../a%20b'],
+    ['GET', '/api/sandboxes/a\r\nset-cookie: x=1/', '../a%0D%0Aset-cookie%3A%20x%3D1'],
+    ['GET', '/api/sandboxes/?next=x#y/', '../%3Fnext%3Dx%23y'],
+    ['GET', '/api/sandboxes/\\evil.com/', '../%5Cevil.com'],
+    ['GET', '/api/sandboxes/ü/', '../%C3%BC'],
+    ['GET', '/api/sandboxes/%0d%0a/', '../%250d%250a'],
+    ['GET', '/api/sandboxes/\ud800/', '../%EF%BF%BD'],
   ])('is sent where it is right without its last slash: %s %j', (method, path, location) => {
-    expect(told(refuse(method, path, '$default'))).toEqual(moved(location));
+    expect(told(refuse(stray(method, path)))).toEqual(moved(location));
+  });
+
+  it.each([
+    ['limit=5&continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEifQ%3D%3D', 'limit=5&continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEifQ%3D%3D'],
+    ['a=1&a=2&b', 'a=1&a=2&b'],
+    ['next=https://evil.com/?x', 'next=https://evil.com/?x'],
+    // What no query of HTTP can hold goes into the header encoded.
+    ['a=b c', 'a=b%20c'],
+    ['a=\r\nset-cookie: x=1', 'a=%0D%0Aset-cookie:%20x=1'],
+    ['a=#b', 'a=%23b'],
+    ['a=ü€😀', 'a=%C3%BC%E2%82%AC%F0%9F%98%80'],
+    ['a=\ud800', 'a=%EF%BF%BD'],
+  ])('takes its query there: %j', (query, kept) => {
+    expect(told(refuse(stray('GET', '/api/sandboxes/', { query })))).toEqual(moved(`../sandboxes?${kept}`));
   });
 
   describe('of a stage with a name', () => {
     it.each([
-      ['GET', '/prod/health/', moved('/prod/health')],
-      ['POST', '/prod/api/sandboxes/', moved('/prod/api/sandboxes')],
+      ['GET', '/prod/health/', moved('../health')],
+      ['POST', '/prod/api/sandboxes/', moved('../sandboxes')],
       ['PUT', '/prod/api/sandboxes', notAllowed('GET, POST')],
       ['GET', '/prod/nothing', notFound],
       ['GET', '/prod', notFound],
@@ -120,14 +146,47 @@ describe('a request that no route matches', () => {
       ['GET', '/production/health/', notFound],
       ['GET', '/prod//evil.com/', notFound],
       // A custom domain maps the stage away.
-      ['GET', '/health/', moved('/health')],
+      ['GET', '/health/', moved('../health')],
       ['POST', '/health', notAllowed('GET')],
     ])('keeps the stage: %s %s', (method, path, answer) => {
-      expect(told(refuse(method, path, 'prod'))).toEqual(answer);
+      expect(told(refuse(stray(method, path, { stage: 'prod' })))).toEqual(answer);
     });
 
     it('keeps a stage that is called like the first part of a path', () => {
-      expect(told(refuse('GET', '/api/api/sandboxes/', 'api'))).toEqual(moved('/api/api/sandboxes'));
+      expect(told(refuse(stray('GET', '/api/api/sandboxes/', { stage: 'api' })))).toEqual(moved('../sandboxes'));
+    });
+  });
+
+  // The event has the path as the caller sent it, and does not say which part of it the mapping took.
+  describe('behind a custom domain', () => {
+    it.each([
+      ['GET', '/health/', moved('../health')],
+      ['POST', '/health', notAllowed('GET')],
+      ['GET', '/v1/health/', moved('../health')],
+      ['HEAD', '/v1/health', notAllowed('GET')],
+      ['POST', '/v1/api/sandboxes/', moved('../sandboxes')],
+      ['PUT', '/v1/api/sandboxes', notAllowed('GET, POST')],
+      ['DELETE', '/teams/agents/v1/api/sandboxes/abc/', moved('../abc')],
+      ['PATCH', '/teams/agents/v1/api/sandboxes/abc', notAllowed('DELETE, GET')],
+      ['GET', '/api/health/', moved('../health')],
+      // The longest of the routes that it can be.
+      ['POST', '/api/sandboxes/health', notAllowed('DELETE, GET')],
+      ['GET', '/v1', notFound],
+      ['GET', '/v1/', notFound],
+      ['GET', '/v1/nothing', notFound],
+      ['GET', '/v1/api/sandbox/', notFound],
+      ['GET', '/v1/healthz/', notFound],
+      ['GET', '/v1/api/sandboxes//', notFound],
+      // With its base path a route would have matched it.
+      ['GET', '/v2/api/sandboxes', notFound],
+      ['GET', '/api/sandboxes/a/health', notFound],
+    ])('is told the same under any base path: %s %s', (method, path, answer) => {
+      expect(told(refuse(stray(method, path, { domainName: 'api.example.com' })))).toEqual(answer);
+    });
+
+    it('is not looked for where no domain is named', () => {
+      const domainName = 'offlineContext_domainName';
+      expect(told(refuse(stray('PUT', '/v1/api/sandboxes', { domainName })))).toEqual(notFound);
     });
   });
 
@@ -159,16 +218,54 @@ describe('a request that no route matches', () => {
       fc.property(
         fc.constantFrom('GET', 'POST', 'DELETE', 'PUT'),
         path,
-        fc.constantFrom('$default', 'prod'),
-        (method, rawPath, stage) => {
-          const error = refuse(method, rawPath, stage);
+        fc.constantFrom({}, { stage: 'prod' }, { domainName: 'api.example.com' }),
+        fc.string(),
+        (method, rawPath, context, query) => {
+          const error = refuse(stray(method, rawPath, { ...context, query }));
           expect(error).toBeInstanceOf(ProvisionerError);
           const { location } = error.headers;
-          if (location !== undefined)
-            expect(location).toMatch(/^(\/prod)?\/(health|api\/sandboxes(\/[\w%!'()*~.-]+(\/renew)?)?)$/);
+          if (location === undefined) return;
+          expect(location).toMatch(/^\.\.\/[\w%!'()*~.-]+(\?[!-"$-~]+)?$/);
+          const { origin, hash } = new URL(location, 'https://api.example.com/api/sandboxes/');
+          expect([origin, hash]).toEqual(['https://api.example.com', '']);
         },
       ),
       { numRuns: 1000 },
+    );
+  });
+});
+
+describe('a path is a matter of those who belong', () => {
+  it.each([
+    undefined,
+    '',
+    '/api',
+    '/api/',
+    '/api/sandboxes',
+    '/apix',
+    'api/x',
+    '//api/x',
+    '/\\api',
+    '/API/x',
+    '/prod/api/x',
+    '/v1/api/sandboxes',
+    '/teams/agents/api/x',
+    '/teams//api/x',
+    '/v1\\api',
+    '/health/../api/sandboxes',
+  ])('if it may be of the API: %j', (path) => {
+    expect(isApiPath(path)).toBe(true);
+  });
+
+  it.each(['/', '/health', '/health/', '/x', '/v1/health/', '/docs', '/v1/', '/map/ip'])('but not: %j', (path) => {
+    expect(isApiPath(path)).toBe(false);
+  });
+
+  it('whatever stands before it', () => {
+    fc.assert(
+      fc.property(fc.string(), fc.constantFrom('/api', '/Api', '\\api'), fc.string(), (before, api, after) => {
+        expect(isApiPath(before + api + after)).toBe(true);
+      }),
     );
   });
 });

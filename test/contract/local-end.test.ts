@@ -1,0 +1,116 @@
+import net from 'node:net';
+
+import { afterAll, afterEach, beforeAll, expect, it, onTestFinished } from 'vitest';
+
+import { openTestCluster, type TestCluster } from '../support/cluster.ts';
+import { eventually } from '../support/eventually.ts';
+import { isListening } from '../support/free-ports.ts';
+import { callHttp } from '../support/http-call.ts';
+import { isFor, type KubernetesProxy, startKubernetesProxy } from '../support/kubernetes-proxy.ts';
+import { type Provisioner, startProvisioner } from '../support/provisioner.ts';
+import { newSandboxId } from '../support/world.ts';
+
+let cluster: TestCluster | undefined;
+let proxy: KubernetesProxy | undefined;
+let provisioner: Provisioner | undefined;
+
+beforeAll(async () => {
+  cluster = await openTestCluster();
+  proxy = await startKubernetesProxy(cluster.access);
+}, 120_000);
+afterEach(async () => {
+  await provisioner?.stop();
+  provisioner = undefined;
+  proxy?.reset();
+});
+afterAll(async () => {
+  await proxy?.close();
+  await cluster?.close();
+}, 120_000);
+
+async function start(by: 'node' | 'npm'): Promise<Provisioner> {
+  if (cluster === undefined || proxy === undefined) throw new Error('there is no cluster');
+  const settings = {
+    EMBEDDED_KUBERNETES: 'false',
+    KUBECONFIG_PATH: proxy.kubeconfig,
+    K8S_NAMESPACE: cluster.namespace,
+  };
+  provisioner = await startProvisioner({ ...settings, ...cluster.settings }, by);
+  return provisioner;
+}
+
+/** Gives it a signal, and says when all of it has ended; nobody else stops it then. */
+function end(signal: NodeJS.Signals, withinMs?: number): Promise<void> | undefined {
+  const ended = provisioner?.end(signal, withinMs);
+  provisioner = undefined;
+  return ended;
+}
+
+/** A create that is under way: it waits for Kubernetes until it is released. */
+async function givenHeldCreate(url: string) {
+  const sandboxId = newSandboxId();
+  let release = () => {};
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const held = proxy?.injectFault({
+    when: (call) => call.method === 'POST' && isFor(call, 'pods'),
+    action: { hold: released },
+  });
+  const creating = callHttp({ method: 'POST', url: `${url}/api/sandboxes`, body: { sandbox_id: sandboxId } }).catch(
+    (error: NodeJS.ErrnoException) => error.code,
+  );
+  await held?.firstHit();
+  return { sandboxId, creating, release };
+}
+
+it.each([
+  ['SIGTERM', 'npm'],
+  ['SIGTERM', 'node'],
+  ['SIGINT', 'node'],
+] as const)('a create that is under way at a %s to %s is answered, then all ends', async (signal, by) => {
+  const { url, ports, output } = await start(by);
+  const { sandboxId, creating, release } = await givenHeldCreate(url);
+  const ended = end(signal, 40_000);
+  await eventually(
+    'closed to others',
+    () => isListening(ports[0] as number),
+    (isOpen) => !isOpen,
+  );
+  await eventually('waiting', output, (text) => text.includes('Waiting for 1 call under way'));
+  // It was cut after 5 s, though the sandbox was made.
+  setTimeout(release, 8_000);
+  expect(await creating).toMatchObject({ status: 200, body: { sandbox_id: sandboxId } });
+  await ended;
+  expect(await cluster?.kubernetes.find('pods', `sandbox-${sandboxId}`)).toBeDefined();
+});
+
+it('whoever says it once more has it end at once', async () => {
+  const { url, pid, output } = await start('node');
+  const { creating, release } = await givenHeldCreate(url);
+  onTestFinished(release);
+  const ended = end('SIGINT');
+  await eventually('waiting', output, (text) => text.includes('Waiting for 1 call under way'));
+  // Sooner, it is taken for the first.
+  await new Promise((resolve) => setTimeout(resolve, 2_000));
+  process.kill(pid, 'SIGINT');
+  expect(await creating).toBe('ECONNRESET');
+  await ended;
+});
+
+it('a connection that nobody uses keeps nothing open', async () => {
+  const { ports } = await start('node');
+  const connect = async (request: string) => {
+    // One that does not end when the other side does.
+    const socket = net.connect({ port: ports[0] as number, host: '127.0.0.1', allowHalfOpen: true });
+    onTestFinished(() => void socket.destroy());
+    await new Promise<void>((resolve) => socket.once('connect', resolve));
+    if (request === '') return;
+    socket.write(request);
+    await new Promise<void>((resolve) => socket.once('data', () => resolve()));
+  };
+  await connect('');
+  await connect('GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  // Throws after 15 s; a call may take twice that.
+  await end('SIGTERM');
+});
