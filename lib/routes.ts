@@ -39,7 +39,7 @@ export function refuse({ rawPath = '', rawQueryString, requestContext }: StrayRe
 
 /**
  * What of a path can be the part that routes know, the likeliest first. The path of a named stage begins with it. A custom
- * domain may lead to the API under a base path: the event has the path with it (measured by users of others, not by us) and does
+ * domain may lead to the API under a base path: the event has the path with it (others report so; it was not tried here) and does
  * not say which it is, so it may be any.
  */
 function pathsWithin(path: string, { stage = '$default', apiId, domainName = '' }: StrayRequest['requestContext']) {

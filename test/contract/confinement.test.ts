@@ -40,6 +40,8 @@ describe.skipIf(isEmbeddedCluster)('from inside a sandbox', () => {
     await world.givenSandbox();
     const names = { sandboxId: newSandboxId(), threadId: newThreadId() };
     await world.kubernetes.create('services', originalService(names));
+    // A kubelet hears of a Service a moment after it was made, and a Pod gets the variables of those that it knows.
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
     await world.kubernetes.create('pods', originalPod(names, world.settings));
     await world.untilRunning(names.sandboxId);
     const { environment, mounts } = await lookInto(world, names.sandboxId);
