@@ -44,8 +44,10 @@ export async function openAccess(config: Config, signal: AbortSignal, now: () =>
   warnIfUnchecked(access);
   let lookedAtMs = now().getTime();
   let complaint: string | undefined;
+  let isLooking = false;
 
   const look = share(async (signal) => {
+    isLooking = true;
     try {
       const found = await source.look(AbortSignal.any([signal, AbortSignal.timeout(secretWaitMs)]));
       if (found !== seen) {
@@ -60,6 +62,8 @@ export async function openAccess(config: Config, signal: AbortSignal, now: () =>
       // Once, not with every call until it is mended.
       if (message !== complaint) log.warn('The credentials of the cluster cannot be read again', { reason: message });
       complaint = message;
+    } finally {
+      isLooking = false;
     }
   });
 
@@ -67,10 +71,9 @@ export async function openAccess(config: Config, signal: AbortSignal, now: () =>
     async current(signal) {
       const nowMs = now().getTime();
       // A clock that was put back counts as well.
-      if (Math.abs(nowMs - lookedAtMs) >= source.lookAgainAfterMs) {
-        lookedAtMs = nowMs;
-        await look(signal).catch(() => {});
-      }
+      const isDue = Math.abs(nowMs - lookedAtMs) >= source.lookAgainAfterMs;
+      if (isDue) lookedAtMs = nowMs;
+      if (isDue || isLooking) await look(signal).catch(() => {});
       return access;
     },
     lookAgain() {

@@ -858,6 +858,19 @@ describe('what is rotated', () => {
     expect(api.connections()).toBeLessThanOrEqual(2);
   });
 
+  // All but the first showed what they had: after a plug-in that hung was gone from the kubeconfig, it was waited for again.
+  it('is shown by all calls that begin side by side', async () => {
+    const api = await startApiServer();
+    const path = join(await temporaryFolder(), 'kubeconfig');
+    await fileWith(path, api, 'first');
+    const kubernetes = await open({ KUBECONFIG_PATH: path });
+    await kubernetes.readService('a', never);
+    await fileWith(path, api, 'second');
+    later(2);
+    await Promise.all(['a', 'b', 'c'].map((name) => kubernetes.readService(name, never)));
+    expect(shown(api)).toEqual(['first', 'second', 'second', 'second']);
+  });
+
   it('is warned of, once, where from now on the certificate of the API server is not to be checked', async () => {
     const api = await startApiServer(undefined, makeCertificate('kube.example'));
     const path = join(await temporaryFolder(), 'kubeconfig');
