@@ -59,8 +59,7 @@ describe.skipIf(isEmbeddedCluster)('the credentials of a cluster', () => {
     writeFileSync(`${file}.new`, text);
     renameSync(`${file}.new`, file);
   }
-  const get = (url = provisioner.url) =>
-    callHttp({ method: 'GET', url: `${url}/api/sandboxes/${newSandboxId()}`, timeoutMs: 10_000 });
+  const get = (url = provisioner.url) => callHttp({ method: 'GET', url: `${url}/api/sandboxes/${newSandboxId()}` });
   const answerIs = (expected: RegExp, waitMs = 15_000) =>
     eventually(
       `answered: ${expected}`,
