@@ -145,8 +145,8 @@ function parse(text: string, origin: string): Fields {
     fail(`Failed to load kubeconfig from ${origin}: it is not valid${where}`);
   }
   if (!isFields(parsed)) return fail(`Failed to load kubeconfig from ${origin}: it is not valid`);
-  const { kind = 'Config' } = parsed;
-  if (kind !== 'Config') fail(`Failed to load kubeconfig from ${origin}: it is of another kind than Config`);
+  if ((parsed.kind ?? 'Config') !== 'Config')
+    fail(`Failed to load kubeconfig from ${origin}: it is of another kind than Config`);
   return parsed;
 }
 

@@ -169,7 +169,7 @@ function describeEksCluster(config: Config): ClusterAccess {
     );
   }
   const cluster = { name, server: endpoint, caData: certificateAuthority, skipTLSVerify: false };
-  return findAccess(cluster, { name }, 'EKS', config, {
+  return findAccess(cluster, { name }, 'settings of EKS', config, {
     cluster: { name, region },
     credentials: { accessKeyId, secretAccessKey, sessionToken },
   });
