@@ -91,3 +91,9 @@ export const programEnvironment = (variables: Record<string, string>): Record<st
   ...process.env,
   ...variables,
 });
+
+/** Where Kubernetes tells each of its Pods that the API server is. That is no setting of ours. */
+export const apiServerOfPod = (): { host: string | undefined; port: string | undefined } => ({
+  host: process.env.KUBERNETES_SERVICE_HOST,
+  port: process.env.KUBERNETES_SERVICE_PORT,
+});

@@ -16,7 +16,7 @@ import { keepCredentials } from './kubernetes/credentials.ts';
 import { foreignAnswerError, isConflict, isExpired, isNotFound } from './kubernetes/outcomes.ts';
 import { type Listed, readPods, readServices } from './kubernetes/protobuf.ts';
 import { retry } from './kubernetes/retries.ts';
-import { openAccess } from './kubernetes/sources.ts';
+import { isFileMissing, openAccess } from './kubernetes/sources.ts';
 import { createTransport, placeholderServer } from './kubernetes/transport.ts';
 import type { ListedPod, ListedService } from './listed.ts';
 import { sandboxIdLabel, sandboxSelector } from './names.ts';
@@ -99,7 +99,9 @@ export function beginToConnect(readConfig: () => Config): void {
   const begin = async () => {
     const config = readConfig();
     if (config.kubeconfigSecretId !== undefined || config.kubeconfigParameter !== undefined) return undefined;
-    return openKubernetes({ ...config, kubeconfigWaitSeconds: 0 }, AbortSignal.timeout(beginMs));
+    // It may come before the request does: what there is in a Pod is not taken in its place yet.
+    if (await isFileMissing(config)) return undefined;
+    return openKubernetes(config, AbortSignal.timeout(beginMs));
   };
   beginning = begin().catch(() => undefined);
 }

@@ -7,20 +7,13 @@ import { trimGenerated, whyCut } from './generated-client.ts';
 const client = '@kubernetes/client-node';
 
 /** What the client imports and nobody calls: its own way to the API server, which ours replaces. */
-const neverCalled = ['undici', 'socks'];
+const neverCalled = ['undici'];
 
 /**
- * What most requests do without: the logger, for nothing is said of those that go well, and what the client needs for some
- * kubeconfigs, to read them or to go where they say.
+ * What most requests do without: the logger, for nothing is said of those that go well, and what some kubeconfigs need, to be
+ * read or to go where they say.
  */
-const seldomCalled = [
-  '@aws-lambda-powertools/logger',
-  'hpagent',
-  'js-yaml',
-  'jsonpath-plus',
-  'openid-client',
-  'socks-proxy-agent',
-];
+const seldomCalled = ['@aws-lambda-powertools/logger', 'hpagent', 'js-yaml', 'socks-proxy-agent'];
 
 /** Code that answers the simplest calls of a package without loading it. */
 const shortcuts: Readonly<Record<string, string>> = {

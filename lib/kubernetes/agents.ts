@@ -1,9 +1,12 @@
 import http from 'node:http';
 import https from 'node:https';
 import { isIP } from 'node:net';
-import { checkServerIdentity, createSecureContext } from 'node:tls';
-import { KubeConfig } from '@kubernetes/client-node';
+import { checkServerIdentity, getCACertificates } from 'node:tls';
+import { HttpProxyAgent, HttpsProxyAgent } from 'hpagent';
+import { SocksProxyAgent } from 'socks-proxy-agent';
 import type { Credentials } from './credentials.ts';
+import { proxyError } from './outcomes.ts';
+import { makeSecureContext } from './secure-context.ts';
 
 /**
  * Finds the agent that keeps the connections of these credentials: the same one as long as nothing has changed that belongs
@@ -33,24 +36,45 @@ async function createAgent({ access, tls }: Credentials): Promise<http.Agent> {
     options.servername = isIP(certificateHost) ? '' : certificateHost;
     options.checkServerIdentity = (_host, certificate) => checkServerIdentity(certificateHost, certificate);
   }
-  if (cluster.proxyUrl) return createProxyAgent(server, cluster.proxyUrl, { ...options, ...tls });
-  if (server.startsWith('http:')) return new http.Agent({ keepAlive: true });
   // Made of the certificates once: Node would read them anew for each connection, and compare them at each call.
-  return new https.Agent({ ...options, secureContext: createSecureContext(tls) });
+  if (server.startsWith('https:')) options.secureContext = makeSecureContext(tls);
+  if (cluster.proxyUrl) return createProxyAgent(server, new URL(cluster.proxyUrl), options, tls.ca);
+  return server.startsWith('http:') ? new http.Agent({ keepAlive: true }) : new https.Agent(options);
 }
 
-/** The client has the agents that know how to go through a proxy, but tells them only half of what a connection needs. */
-async function createProxyAgent(server: string, proxyUrl: string, options: https.AgentOptions): Promise<http.Agent> {
-  const kubeconfig = new KubeConfig();
-  // Over plain HTTP there is no certificate to check, but the client makes no agent unless the check is off.
-  const skipTLSVerify = server.startsWith('http:');
-  kubeconfig.loadFromClusterAndUser({ name: 'c', server, proxyUrl, skipTLSVerify }, { name: 'u' });
-  const made: https.RequestOptions = {};
-  await kubeconfig.applyToHTTPSOptions(made);
-  const agent = made.agent as http.Agent & { keepAlive: boolean; options: https.AgentOptions };
-  // What an agent has as options, each of its connections gets.
-  Object.assign(agent.options, options);
-  agent.keepAlive = true;
+/** Through a proxy, as Go's own client goes: it is the proxy that looks up the name of the API server. */
+function createProxyAgent(
+  server: string,
+  { protocol, host, hostname, port, username, password, href }: URL,
+  options: https.AgentOptions,
+  ca: string | undefined,
+): http.Agent {
+  const explain = (error: unknown) => proxyError(error, `the proxy ${protocol}//${host} of the kubeconfig`);
+  // These agents do not know the brackets around an IPv6 address.
+  const address = hostname.replace(/^\[|\]$/g, '');
+  if (protocol.startsWith('socks')) {
+    const agent = new SocksProxyAgent(href.replace(/^socks5:/, 'socks5h:'), options);
+    agent.proxy.host = address;
+    const connect = agent.connect.bind(agent);
+    agent.connect = (...call) =>
+      connect(...call).catch((error: unknown) => {
+        throw explain(error);
+      });
+    return agent;
+  }
+  const Agent = server.startsWith('http:') ? HttpProxyAgent : HttpsProxyAgent;
+  const agent: http.Agent = new Agent({
+    ...options,
+    proxy: { protocol, hostname: address, port, username, password } as URL,
+    // A proxy of `https:` shows a certificate of its own: of the cluster's CA, as kubectl has it, or of one of the web's.
+    proxyRequestOptions: {
+      rejectUnauthorized: options.rejectUnauthorized !== false,
+      ...(protocol === 'https:' && ca && { ca: [ca, ...getCACertificates()] }),
+    },
+  });
+  const createConnection = agent.createConnection.bind(agent);
+  agent.createConnection = (request, connected) =>
+    createConnection(request, (error, socket) => connected?.(error && explain(error), socket));
   return agent;
 }
 

@@ -1,11 +1,12 @@
-import type https from 'node:https';
-import { KubeConfig } from '@kubernetes/client-node';
 import type { Config } from '../config.ts';
+import { KubernetesError } from '../errors.ts';
+import { log } from '../log.ts';
 import { readAwsPlugIn } from './aws-plug-in.ts';
 import { eksTokenLifetimeMs, makeEksToken } from './eks-token.ts';
-import { type ExecCredential, type ExecPlugIn, runExecPlugIn } from './exec-plug-in.ts';
-import type { ClusterAccess } from './kubeconfig.ts';
+import { describeCluster, type ExecCredential, type ExecPlugIn, runExecPlugIn } from './exec-plug-in.ts';
+import type { AuthProvider, ClusterAccess } from './kubeconfig.ts';
 import { credentialsError, deadlineError } from './outcomes.ts';
+import { makeSecureContext, type Tls } from './secure-context.ts';
 import { share } from './shared-work.ts';
 import type { AccessKeeper } from './sources.ts';
 import { watchFile } from './watched-file.ts';
@@ -13,8 +14,8 @@ import { watchFile } from './watched-file.ts';
 /** What a call shows to the API server, and by what it knows the API server. All of it is text. */
 export type Credentials = Readonly<{
   access: ClusterAccess;
-  headers: Readonly<Record<string, string>>;
-  tls: Readonly<{ ca?: string | undefined; cert?: string | undefined; key?: string | undefined }>;
+  headers: Readonly<Record<string, string | string[]>>;
+  tls: Tls;
 }>;
 
 /** The credentials of a cluster, kept up to date. */
@@ -35,7 +36,7 @@ export function keepCredentials(access: AccessKeeper, config: Config, now: () =>
       if (reader?.access !== latest) reader = openReader(latest, config, now);
       return await reader.read(signal);
     } catch (error) {
-      throw signal.aborted ? deadlineError(signal) : credentialsError(error);
+      throw signal.aborted && !(error instanceof KubernetesError) ? deadlineError(signal) : credentialsError(error);
     }
   };
   return {
@@ -66,31 +67,58 @@ type Reader = Renewable<Credentials> & { access: ClusterAccess };
 
 function openReader(access: ClusterAccess, config: Config, now: () => Date): Reader {
   const { cluster, user } = access;
-  const parts = {
-    ca: openText(cluster.caFile, cluster.caData, now),
+  const authority = keepUsable({ ca: openText(cluster.caFile, cluster.caData, now) });
+  const pair = keepUsable({
     cert: openText(user.certFile, user.certData, now),
     key: openText(user.keyFile, user.keyData, now),
-    shown: openShown(access, config, now),
-  };
-  const impersonation = user.impersonateUser == null ? {} : { 'Impersonate-User': user.impersonateUser };
+  });
+  const shown = openShown(access, config, now, authority);
   return {
     access,
     async read(signal) {
-      const [ca, cert, key, shown] = [
-        await parts.ca.read(signal),
-        await parts.cert.read(signal),
-        await parts.key.read(signal),
-        await parts.shown.read(signal),
-      ];
-      const authorization = shown.authorization === undefined ? {} : { Authorization: shown.authorization };
+      const { ca } = await authority.read(signal);
+      const { cert, key } = await pair.read(signal);
+      const { authorization, ...own } = await shown.read(signal);
       return {
         access,
-        headers: { ...impersonation, ...authorization },
-        tls: { ca, cert: shown.cert ?? cert, key: shown.key ?? key },
+        headers: { ...user.impersonation, ...(authorization !== undefined && { Authorization: authorization }) },
+        tls: { ca, cert: own.cert ?? cert, key: own.key ?? key },
       };
     },
     renew() {
-      for (const part of Object.values(parts)) part.renew();
+      for (const part of [authority, pair, shown]) part.renew();
+    },
+  };
+}
+
+/**
+ * What these say together, or said when it could last be used: what is half written, or one of a pair of which the other is still
+ * to come, is logged once and left alone. What they say first is given as it is; whoever connects with it says what is wrong.
+ */
+function keepUsable(texts: { [part in keyof Tls]: Renewable<string | undefined> }): Renewable<Tls> {
+  let known: Tls | undefined;
+  let refused: Tls | undefined;
+  return {
+    async read(signal) {
+      const [ca, cert, key] = [
+        await texts.ca?.read(signal),
+        await texts.cert?.read(signal),
+        await texts.key?.read(signal),
+      ];
+      const isFound = (tls: Tls | undefined) => tls?.ca === ca && tls?.cert === cert && tls?.key === key;
+      known ??= { ca, cert, key };
+      if (isFound(known) || isFound(refused)) return known;
+      try {
+        makeSecureContext({ ca, cert, key });
+        known = { ca, cert, key };
+      } catch (error) {
+        refused = { ca, cert, key };
+        log.warn('New credentials of the cluster cannot be used yet', { reason: (error as Error).message });
+      }
+      return known;
+    },
+    renew() {
+      for (const text of Object.values(texts)) text.renew();
     },
   };
 }
@@ -110,12 +138,16 @@ function openFile(path: string, now: () => Date): Renewable<string> {
 type Shown = { authorization?: string | undefined; cert?: string | undefined; key?: string | undefined };
 
 /** What the user shows beside a certificate in the kubeconfig. The order is kubectl's. */
-function openShown(access: ClusterAccess, config: Config, now: () => Date): Renewable<Shown> {
+function openShown(
+  access: ClusterAccess,
+  config: Config,
+  now: () => Date,
+  authority: Renewable<Tls>,
+): Renewable<Shown> {
   const { user, eks } = access;
-  const tokenFile = access.tokenFile ?? user.authProvider?.config?.tokenFile;
   if (eks !== undefined) return openEksToken(eks, now);
-  if (tokenFile !== undefined) {
-    const file = openFile(tokenFile, now);
+  if (user.tokenFile !== undefined) {
+    const file = openFile(user.tokenFile, now);
     return { ...file, read: async (signal) => ({ authorization: `Bearer ${(await file.read(signal)).trim()}` }) };
   }
   if (user.token) return fixed({ authorization: `Bearer ${user.token}` });
@@ -123,9 +155,11 @@ function openShown(access: ClusterAccess, config: Config, now: () => Date): Rene
     const pair = Buffer.from(`${user.username}:${user.password ?? ''}`).toString('base64');
     return fixed({ authorization: `Basic ${pair}` });
   }
-  const exec = user.exec ?? user.authProvider?.config?.exec;
-  if (exec) return openPlugIn(readPlugIn(exec), access, config, now);
-  return user.authProvider ? openAuthProvider(access) : fixed({});
+  if (user.plugIn) {
+    // Whoever has a certificate need not be asked of.
+    return user.certFile || user.certData ? fixed({}) : openPlugIn(user.plugIn, access, config, now, authority);
+  }
+  return user.authProvider ? openAuthProvider(user.authProvider, now) : fixed({});
 }
 
 /** The token is made before the last one ends, in milliseconds that nobody notices. */
@@ -147,14 +181,28 @@ function openEksToken({ cluster, credentials }: NonNullable<ClusterAccess['eks']
   };
 }
 
-function openPlugIn(plugIn: ExecPlugIn, access: ClusterAccess, config: Config, now: () => Date): Renewable<Shown> {
+function openPlugIn(
+  plugIn: ExecPlugIn,
+  access: ClusterAccess,
+  config: Config,
+  now: () => Date,
+  authority: Renewable<Tls>,
+): Renewable<Shown> {
   const request = readAwsPlugIn(plugIn, config.aws);
   if (request !== undefined && !('obstacle' in request)) return openEksToken(request, now);
   let kept: ExecCredential | undefined;
-  const run = share((signal) => runExecPlugIn(plugIn, access.cluster, request?.obstacle, signal));
+  const run = share(async (signal) => {
+    const cluster = plugIn.provideClusterInfo ? describeCluster(access, (await authority.read(signal)).ca) : undefined;
+    return runExecPlugIn(plugIn, cluster, request?.obstacle, signal);
+  });
+  const overdue = `the plug-in '${plugIn.command}' of the kubeconfig did not end in time: it may wait for somebody to log in`;
   return {
     async read(signal) {
-      if (kept === undefined || kept.endsAtMs - now().getTime() < plugInMarginMs) kept = await run(signal);
+      if (kept === undefined || kept.endsAtMs - now().getTime() < plugInMarginMs) {
+        kept = await run(signal).catch((error: unknown) => {
+          throw signal.aborted ? deadlineError(signal, overdue) : error;
+        });
+      }
       const { token, cert, key } = kept;
       return { authorization: token && `Bearer ${token}`, cert, key };
     },
@@ -167,40 +215,13 @@ function openPlugIn(plugIn: ExecPlugIn, access: ClusterAccess, config: Config, n
 /** How long before its end a plug-in's credential is not shown any more: a call takes its time, and clocks differ. */
 const plugInMarginMs = 10_000;
 
-type Exec = {
-  apiVersion?: string;
-  command?: string;
-  args?: string[] | null;
-  env?: { name: string; value: string }[] | null;
-  provideClusterInfo?: boolean;
-};
-
-const readPlugIn = ({ apiVersion, command, args, env, provideClusterInfo }: Exec): ExecPlugIn => ({
-  apiVersion: apiVersion ?? 'client.authentication.k8s.io/v1',
-  command: command ?? '',
-  args: args ?? [],
-  env: Object.fromEntries(env?.map(({ name, value }) => [name, value]) ?? []),
-  provideClusterInfo: provideClusterInfo === true,
-});
-
-/** The ways of logging in that the client knows and kubectl has given up (`auth-provider`): it keeps what it gets. */
-function openAuthProvider({ user }: ClusterAccess): Renewable<Shown> {
-  const kubeconfig = new KubeConfig();
-  // It asks for a cluster to make an agent for, which nobody uses.
-  kubeconfig.loadFromClusterAndUser({ name: 'c', server: 'https://localhost', skipTLSVerify: false }, user);
+/** A token that somebody has put into the kubeconfig, until it ends: kubectl alone may get a new one, as it writes that there. */
+function openAuthProvider({ name, token, endsAtMs }: AuthProvider, now: () => Date): Renewable<Shown> {
   return {
-    async read(signal) {
-      const options: https.RequestOptions = { headers: {} };
-      const ended = Promise.withResolvers<never>();
-      const end = () => ended.reject(signal.reason);
-      signal.addEventListener('abort', end);
-      try {
-        await Promise.race([kubeconfig.applyToHTTPSOptions(options), ended.promise]);
-      } finally {
-        signal.removeEventListener('abort', end);
-      }
-      const { Authorization: authorization } = options.headers as Record<string, string | undefined>;
-      return { authorization };
+    async read() {
+      if (endsAtMs > now().getTime()) return { authorization: `Bearer ${token}` };
+      const what = `the token of the auth-provider '${name}' of the kubeconfig has ended`;
+      throw new KubernetesError('misconfigured', `${what}, and only a plug-in (exec) can get a new one here`);
     },
     renew() {},
   };

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
-import type { Cluster } from '@kubernetes/client-node';
 import { programEnvironment } from '../config.ts';
 import { KubernetesError } from '../errors.ts';
+import type { ClusterAccess } from './kubeconfig.ts';
 
 /** A program that the kubeconfig's user is asked of (`exec`). */
 export type ExecPlugIn = Readonly<{
@@ -11,6 +11,10 @@ export type ExecPlugIn = Readonly<{
   env: Record<string, string>;
   /** Whether it wants to be told of the cluster. */
   provideClusterInfo: boolean;
+  /** Whether it may ask somebody: `Never`, `IfAvailable` or `Always`, which is to say that it cannot do without. */
+  interactiveMode: string;
+  /** What whoever has not got it is to do. */
+  installHint: string | undefined;
 }>;
 
 /** What a plug-in gave: a token, a client certificate with its key, or both. */
@@ -27,12 +31,14 @@ const maxOutputBytes = 1_048_576;
 
 /**
  * Runs a plug-in by the protocol of `client.authentication.k8s.io`, and ends it when the signal does. Throws
- * `misconfigured`, with the plug-in's name, if it is not there, fails, or prints no credential; `hint` is then said as well.
- * What it printed is in no error, for that may be the credential; what it complained of is in the log.
+ * `misconfigured`, with the plug-in's name, if it is not there, fails, prints no credential, or wants somebody to ask; `hint` is
+ * then said as well. What it printed is in no error, for that may be the credential; what it complained of is in the log.
+ *
+ * @param cluster what it is told of the cluster, if it is to be
  */
 export async function runExecPlugIn(
   plugIn: ExecPlugIn,
-  cluster: Cluster,
+  cluster: object | undefined,
   hint: string | undefined,
   signal: AbortSignal,
 ): Promise<ExecCredential> {
@@ -42,9 +48,10 @@ export async function runExecPlugIn(
       cause,
     });
   };
+  if (plugIn.interactiveMode === 'Always') return fail('wants to ask somebody (interactiveMode), and nobody is there');
   const { error, output, complaint } = await run(plugIn, cluster, signal);
   signal.throwIfAborted();
-  if (error?.code === 'ENOENT') return fail('is not installed');
+  if (error?.code === 'ENOENT') return fail('is not installed', plugIn.installHint);
   if (error?.code === 'EACCES') return fail('may not be run');
   if (error !== null) {
     const why = typeof error.code === 'number' ? `exit code ${error.code}` : (error.code ?? error.signal ?? 'killed');
@@ -56,13 +63,13 @@ export async function runExecPlugIn(
 type Failure = { code?: string | number | null; signal?: string | null };
 type Outcome = { error: Failure | null; output: string; complaint: string };
 
-function run(plugIn: ExecPlugIn, cluster: Cluster, signal: AbortSignal): Promise<Outcome> {
+function run(plugIn: ExecPlugIn, cluster: object | undefined, signal: AbortSignal): Promise<Outcome> {
   const info = {
     apiVersion: plugIn.apiVersion,
     kind: 'ExecCredential',
-    spec: { interactive: false, ...(plugIn.provideClusterInfo && { cluster: describeCluster(cluster) }) },
+    spec: { interactive: false, cluster },
   };
-  const env = programEnvironment({ KUBERNETES_EXEC_INFO: JSON.stringify(info), ...plugIn.env });
+  const env = programEnvironment({ ...plugIn.env, KUBERNETES_EXEC_INFO: JSON.stringify(info) });
   const options = { env, signal, killSignal: 'SIGKILL', maxBuffer: maxOutputBytes, encoding: 'utf8' } as const;
   return new Promise((resolve) => {
     const child = execFile(plugIn.command, plugIn.args, options, (error, output, complaint) =>
@@ -73,11 +80,17 @@ function run(plugIn: ExecPlugIn, cluster: Cluster, signal: AbortSignal): Promise
   });
 }
 
-const describeCluster = ({ server, caData, tlsServerName, skipTLSVerify }: Cluster) => ({
+/** What a plug-in may be told of the cluster, with the text of its CA, wherever that is kept. */
+export const describeCluster = (
+  { server, certificateHost, uncheckedBy, cluster }: ClusterAccess,
+  ca: string | undefined,
+): object => ({
   server,
-  'certificate-authority-data': caData,
-  'tls-server-name': tlsServerName,
-  'insecure-skip-tls-verify': skipTLSVerify,
+  'certificate-authority-data': ca && Buffer.from(ca).toString('base64'),
+  'tls-server-name': certificateHost,
+  'insecure-skip-tls-verify': uncheckedBy !== undefined || cluster.skipTLSVerify,
+  'proxy-url': cluster.proxyUrl,
+  config: cluster.execConfig,
 });
 
 function readCredential(output: string): ExecCredential | undefined {

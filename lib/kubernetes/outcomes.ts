@@ -117,7 +117,7 @@ export function networkError(error: unknown): KubernetesError {
   if (/^ERR_(SSL|TLS)_/.test(code)) {
     return new KubernetesError('refused', `TLS could not be agreed on with the API server (${code})`, extras);
   }
-  // What connections are made with is read when their agent is made.
+  // What connections are made with was good to be read, and not to be used.
   if (code.startsWith('ERR_OSSL_')) {
     const what = 'the CA, the client certificate or its key in the kubeconfig cannot be read';
     return new KubernetesError('misconfigured', `${what} (${code})`, extras);
@@ -127,6 +127,34 @@ export function networkError(error: unknown): KubernetesError {
   if (code === '') return new KubernetesError('failed', 'the call could not be made', extras);
   return new KubernetesError('unavailable', `Kubernetes is unreachable (${code})`, {
     cause: error,
+    headers: { 'retry-after': String(defaultRetryAfterSeconds) },
+  });
+}
+
+/**
+ * What it means that there is no way through the proxy, which `proxy` names.
+ *
+ * @param error what the agents of the client throw: hpagent and socks, which say most of it in words
+ */
+export function proxyError(error: unknown, proxy: string): KubernetesError {
+  const { message = '' } = (error ?? {}) as Partial<Error>;
+  const extras = { cause: error };
+  const [, status, rejection] = /^Bad response: (\d+)$|rejected connection - (\w+)/.exec(message) ?? [];
+  const answer = status ?? rejection;
+  if (answer === '407' || /authentication/i.test(message)) {
+    const reason = `${proxy} wants a log-in, or another one${status === undefined ? '' : ` (${status})`}`;
+    return new KubernetesError('misconfigured', reason, extras);
+  }
+  if (answer !== undefined && /^4|^NotAllowed$/.test(answer)) {
+    return new KubernetesError('refused', `${proxy} does not let us through to the API server (${answer})`, extras);
+  }
+  const code = findCode(error) || (/\bE[A-Z]{3,}\b/.exec(message)?.[0] ?? '');
+  if (certificateCodes.test(code)) {
+    return new KubernetesError('refused', `the certificate of ${proxy} is not trusted (${code})`, extras);
+  }
+  const why = answer === undefined ? 'is unreachable' : 'does not reach the API server';
+  return new KubernetesError('unavailable', `${proxy} ${why}${answer || code ? ` (${answer ?? code})` : ''}`, {
+    ...extras,
     headers: { 'retry-after': String(defaultRetryAfterSeconds) },
   });
 }
@@ -173,8 +201,8 @@ function findClientCertificateFault(certificate: string, now: Date): string | un
 }
 
 /** What it means that the operation's time was over before the answer came. */
-export function deadlineError(signal: AbortSignal): KubernetesError {
-  return new KubernetesError('deadline-exceeded', 'Kubernetes did not answer in time', { cause: signal.reason });
+export function deadlineError(signal: AbortSignal, reason = 'Kubernetes did not answer in time'): KubernetesError {
+  return new KubernetesError('deadline-exceeded', reason, { cause: signal.reason });
 }
 
 /** Whether Kubernetes said that the object is not there. */
@@ -250,7 +278,7 @@ function parse(text: string): unknown {
 }
 
 /** The system's or OpenSSL's code of an error; that of the first try where several addresses were tried. */
-function findCode(error: unknown): string {
+export function findCode(error: unknown): string {
   const { code, errors } = (error ?? {}) as { code?: unknown; errors?: unknown[] };
   if (typeof code === 'string') return code;
   return Array.isArray(errors) && errors.length > 0 ? findCode(errors[0]) : '';

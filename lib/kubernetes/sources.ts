@@ -1,6 +1,6 @@
+import { delimiter } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { KubeConfig } from '@kubernetes/client-node';
-import type { Config } from '../config.ts';
+import { apiServerOfPod, type Config } from '../config.ts';
 import { ProvisionerError } from '../errors.ts';
 import { log } from '../log.ts';
 import { readSecret } from '../secrets.ts';
@@ -44,8 +44,10 @@ export async function openAccess(config: Config, signal: AbortSignal, now: () =>
   warnIfUnchecked(access);
   let lookedAtMs = now().getTime();
   let complaint: string | undefined;
+  let isLooking = false;
 
   const look = share(async (signal) => {
+    isLooking = true;
     try {
       const found = await source.look(AbortSignal.any([signal, AbortSignal.timeout(secretWaitMs)]));
       if (found !== seen) {
@@ -60,6 +62,8 @@ export async function openAccess(config: Config, signal: AbortSignal, now: () =>
       // Once, not with every call until it is mended.
       if (message !== complaint) log.warn('The credentials of the cluster cannot be read again', { reason: message });
       complaint = message;
+    } finally {
+      isLooking = false;
     }
   });
 
@@ -67,10 +71,9 @@ export async function openAccess(config: Config, signal: AbortSignal, now: () =>
     async current(signal) {
       const nowMs = now().getTime();
       // A clock that was put back counts as well.
-      if (Math.abs(nowMs - lookedAtMs) >= source.lookAgainAfterMs) {
-        lookedAtMs = nowMs;
-        await look(signal).catch(() => {});
-      }
+      const isDue = Math.abs(nowMs - lookedAtMs) >= source.lookAgainAfterMs;
+      if (isDue) lookedAtMs = nowMs;
+      if (isDue || isLooking) await look(signal).catch(() => {});
       return access;
     },
     lookAgain() {
@@ -99,9 +102,10 @@ async function findSource(config: Config, signal: AbortSignal): Promise<Source> 
   }
   if (config.eksCluster !== undefined) return fixed(() => describeEksCluster(config));
   const path = config.kubeconfigPath;
+  await refuseList(path);
   if (await waitForFile(path, config.kubeconfigWaitSeconds, signal)) return file(path, config);
-  const kubeconfig = await findInCluster(`No kubeconfig at ${path}`);
-  return fixed(() => findAccess(kubeconfig, 'in-cluster config', config));
+  const { cluster, user } = await findInCluster(`No kubeconfig at ${path}`);
+  return fixed(() => findAccess(cluster, user, 'in-cluster config', config));
 }
 
 const fixed = (read: () => ClusterAccess): Source => ({
@@ -164,30 +168,40 @@ function describeEksCluster(config: Config): ClusterAccess {
       `No token for the EKS cluster '${name}' (EKS_CLUSTER_NAME): neither EKS_CLUSTER_ENDPOINT nor AWS_REGION names a region`,
     );
   }
-  const kubeconfig = new KubeConfig();
-  kubeconfig.loadFromClusterAndUser(
-    { name, server: endpoint, caData: certificateAuthority, skipTLSVerify: false },
-    { name },
-  );
-  return findAccess(kubeconfig, `EKS cluster '${name}'`, config, {
+  const cluster = { name, server: endpoint, caData: certificateAuthority, skipTLSVerify: false };
+  return findAccess(cluster, { name }, 'settings of EKS', config, {
     cluster: { name, region },
     credentials: { accessKeyId, secretAccessKey, sessionToken },
   });
 }
 
-async function findInCluster(tried: string): Promise<KubeConfig> {
-  const kubeconfig = new KubeConfig();
-  kubeconfig.loadFromCluster();
-  const cluster = kubeconfig.getCurrentCluster();
-  // The client builds `https://undefined:undefined` outside of a cluster without a word.
-  if (cluster === null || cluster.server.includes('undefined') || !(await isFile(cluster.caFile ?? ''))) {
+/** What Kubernetes gives each Pod, as client-go's `rest.InClusterConfig` finds it. */
+async function findInCluster(tried: string): Promise<Pick<ClusterAccess, 'cluster' | 'user'>> {
+  const { host, port } = apiServerOfPod();
+  const folder = '/var/run/secrets/kubernetes.io/serviceaccount';
+  const caFile = `${folder}/ca.crt`;
+  if (!host || !port || !(await isFile(caFile))) {
     throw new ProvisionerError(
       'unavailable',
       `${tried}, and in-cluster config is unavailable: this is not a Pod with a service account`,
       { headers: { 'retry-after': '5' } },
     );
   }
-  return kubeconfig;
+  const server = `https://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  return {
+    cluster: { name: 'in-cluster', server, caFile, skipTLSVerify: false },
+    user: { name: 'service account', tokenFile: `${folder}/token` },
+  };
+}
+
+/** Whether the kubeconfig is a file that is not there, so far. Throws as `openAccess` does. */
+export const isFileMissing = async ({ kubeconfigContent, eksCluster, kubeconfigPath }: Config): Promise<boolean> =>
+  kubeconfigContent === undefined && eksCluster === undefined && !(await isFile(kubeconfigPath));
+
+/** `KUBECONFIG` is a list for kubectl, which makes one of all. */
+async function refuseList(path: string): Promise<void> {
+  if (!path.includes(delimiter) || (await isFile(path))) return;
+  throw new ProvisionerError('misconfigured', `KUBECONFIG_PATH is the path of one file, and no list of files: ${path}`);
 }
 
 /** True as soon as the file is there, false if it is not after the wait. */

@@ -14,8 +14,8 @@ export const lookAgainAfterMs = 1000;
 /** A text file that somebody may replace under us. */
 export type WatchedFile = {
   /**
-   * What is in it, as of a second ago at most. What it was, where it cannot be read any more, which is logged once; throws if
-   * it never could.
+   * What is in it, as of a second ago at most. What it was, where it cannot be read any more or is empty, as a file is that is
+   * about to be written: that is logged once. Throws if there never was anything to read.
    */
   read(): Promise<string>;
   /** The next `read` looks at the file again. */
@@ -33,7 +33,11 @@ export function watchFile(path: string, now: () => Date): WatchedFile {
       if (known !== undefined && Math.abs(nowMs - lookedAtMs) < lookAgainAfterMs) return known.text;
       try {
         const state = await readFileState(path);
-        if (state !== known?.state) known = { text: await readFile(path, 'utf8'), state };
+        if (state !== known?.state) {
+          const text = await readFile(path, 'utf8');
+          if (text.trim() === '') throw Object.assign(new Error('The file is empty'), { code: 'EMPTY', path });
+          known = { text, state };
+        }
         isLost = false;
       } catch (error) {
         if (known === undefined) throw error;

@@ -4,11 +4,13 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as client from '@kubernetes/client-node';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { buildArtifact } from '../../lib/build/bundle.ts';
 import { trimGenerated } from '../../lib/build/generated-client.ts';
 import { type Config, loadConfig } from '../../lib/config.ts';
 import { type Kubernetes, openKubernetes } from '../../lib/kubernetes.ts';
+import { makeCertificate } from '../support/certificate.ts';
+import { startConnectProxy, startSocksProxy } from '../support/forward-proxies.ts';
 import { answerJson, kubeconfigText, type SeenRequest, startApiServer } from '../unit/api-server.ts';
 import * as clientUse from './client-use.ts';
 
@@ -58,13 +60,13 @@ function describeClasses(value: unknown): unknown {
 const asObject = <T>(type: string, json: object): T =>
   client.loadYaml<T>(JSON.stringify({ ...json, kind: type.slice(2), apiVersion: 'v1' }));
 
-describe('a client that was trimmed', () => {
-  let trimmed: { openKubernetes: typeof openKubernetes };
-  beforeAll(async () => {
-    const { bundle } = await buildArtifact(root, 'lib/kubernetes', join(folder, 'kubernetes'));
-    trimmed = require(bundle);
-  }, 60_000);
+let trimmed: { openKubernetes: typeof openKubernetes };
+beforeAll(async () => {
+  const { bundle } = await buildArtifact(root, 'lib/kubernetes', join(folder, 'kubernetes'));
+  trimmed = require(bundle);
+}, 60_000);
 
+describe('a client that was trimmed', () => {
   const [pod, service, namespace, policy] = [
     full('V1Pod', 'Pod'),
     full('V1Service', 'Service'),
@@ -166,52 +168,55 @@ describe('a client that was trimmed', () => {
   });
 });
 
-describe('what the client seldom calls', () => {
-  let use: typeof clientUse;
-  beforeAll(async () => {
-    const { bundle } = await buildArtifact(root, 'test/bundle/client-use', join(folder, 'client-use'));
-    use = require(bundle);
-  }, 60_000);
-
+describe('what is seldom called', () => {
   it('is in the zip beside the bundle', async () => {
-    expect((await readdir(join(folder, 'client-use/node_modules'))).toSorted()).toEqual([
+    expect((await readdir(join(folder, 'kubernetes/node_modules'))).toSorted()).toEqual([
+      '@aws-lambda-powertools',
       'hpagent.js',
       'js-yaml.js',
-      'jsonpath-plus.js',
-      'openid-client.js',
       'socks-proxy-agent.js',
     ]);
   });
 
+  const { certificate, key } = makeCertificate('kubernetes.test');
+  const trust = { 'certificate-authority-data': Buffer.from(certificate).toString('base64') };
+  const callWith = async (kubeconfig: string) => {
+    const config = loadConfig({ KUBECONFIG_CONTENT: kubeconfig });
+    return (await trimmed.openKubernetes(config, never)).readService('a', never);
+  };
+
   it.each([
-    ['https://kubernetes.test', 'http://proxy.test:3128', 'HttpsProxyAgent'],
-    ['http://kubernetes.test', 'http://proxy.test:3128', 'HttpProxyAgent'],
-    ['https://kubernetes.test', 'socks5://proxy.test:1080', 'SocksProxyAgent'],
-  ])('is there when it is called: a proxy to %s', async (server, proxy, agent) => {
-    // Where two have one name, esbuild gives one of them a number.
-    expect((await use.describeProxyAgent(server, proxy))?.replace(/\d$/, '')).toBe(agent);
+    ['https', 'CONNECT', startConnectProxy],
+    ['http', 'CONNECT', startConnectProxy],
+    ['https', 'SOCKS', startSocksProxy],
+  ])('is there when it is called: a proxy to %s, %s', async (scheme, _how, startProxy) => {
+    const api = await startApiServer(undefined, scheme === 'https' ? { certificate, key } : undefined);
+    const proxy = await startProxy(api.port);
+    onTestFinished(() => proxy.close());
+    const server = `${scheme}://kubernetes.test:6443`;
+    await expect(
+      callWith(kubeconfigText({ server, cluster: { ...trust, 'proxy-url': proxy.url } })),
+    ).resolves.toBeUndefined();
+    expect(proxy.targets).toEqual(['kubernetes.test:6443']);
   });
 
-  it('is loaded for a kubeconfig in YAML, and not for one in JSON', () => {
-    const isLoaded = () => require.resolve(join(folder, 'client-use/node_modules/js-yaml.js')) in require.cache;
-    expect(use.readContext('{"current-context":"json"}')).toBe('json');
+  it('is loaded for a kubeconfig in YAML, and not for one in JSON', async () => {
+    const isLoaded = () => require.resolve(join(folder, 'kubernetes/node_modules/js-yaml.js')) in require.cache;
+    const api = await startApiServer();
+    const json = kubeconfigText({ server: api.url });
+    await expect(callWith(json)).resolves.toBeUndefined();
     expect(isLoaded()).toBe(false);
     // It begins like JSON.
-    expect(use.readContext('{current-context: flow}')).toBe('flow');
+    await expect(callWith(json.replace('"kind":', 'kind: '))).resolves.toBeUndefined();
     expect(isLoaded()).toBe(true);
-    expect(use.readContext('current-context: block')).toBe('block');
-    expect(() => use.readContext('{"current-context":')).toThrow(expect.objectContaining({ mark: expect.anything() }));
-  });
-
-  it('is there when it is called: OpenID Connect', async () => {
-    const expired = ['{}', '{"exp":1}', ''].map((part) => Buffer.from(part).toString('base64url')).join('.');
-    // openid-client's own words: release 2.0.1 of the client hands it a text where it wants a URL, bundled or not.
-    await expect(use.refreshToken('https://issuer.test', expired)).rejects.toThrow(
-      '"server" must be an instance of URL',
-    );
+    const lines = Object.entries(JSON.parse(json)).map(([name, value]) => `${name}: ${JSON.stringify(value)}`);
+    await expect(callWith(lines.join('\n'))).resolves.toBeUndefined();
+    await expect(callWith('{"current-context":')).rejects.toMatchObject({ outcome: 'misconfigured' });
   });
 
   it('says so where it is left out', async () => {
+    const { bundle } = await buildArtifact(root, 'test/bundle/client-use', join(folder, 'client-use'));
+    const use: typeof clientUse = require(bundle);
     await expect(use.callWithoutTransport('http://127.0.0.1:1')).rejects.toThrow(
       'undici is not in this bundle: lib/build/trim-client.ts leaves it out (fetch)',
     );

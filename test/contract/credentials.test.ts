@@ -31,6 +31,17 @@ function variant(cluster: Entry = {}, user?: Entry): string {
   return JSON.stringify(config);
 }
 
+/** The same, with what others have left in it. */
+function besideBroken(text: string): string {
+  const { clusters, users, contexts, ...rest }: Kubeconfig = JSON.parse(text);
+  return JSON.stringify({
+    ...rest,
+    clusters: [{ name: 'empty', cluster: {} }, ...clusters],
+    users: [{ user: {} }, ...users],
+    contexts: [{ name: 'empty', context: null }, { name: 'half', context: { user: 'empty' } }, ...contexts],
+  });
+}
+
 const withClientCertificate = ({ certificate, key }: { certificate: string; key: string }) => ({
   'client-certificate-data': base64(certificate),
   'client-key-data': base64(key),
@@ -48,8 +59,7 @@ describe.skipIf(isEmbeddedCluster)('the credentials of a cluster', () => {
     writeFileSync(`${file}.new`, text);
     renameSync(`${file}.new`, file);
   }
-  const get = (url = provisioner.url) =>
-    callHttp({ method: 'GET', url: `${url}/api/sandboxes/${newSandboxId()}`, timeoutMs: 10_000 });
+  const get = (url = provisioner.url) => callHttp({ method: 'GET', url: `${url}/api/sandboxes/${newSandboxId()}` });
   const answerIs = (expected: RegExp, waitMs = 15_000) =>
     eventually(
       `answered: ${expected}`,
@@ -86,6 +96,7 @@ describe.skipIf(isEmbeddedCluster)('the credentials of a cluster', () => {
   const { certificate } = makeCertificate('another authority');
   const day = 86_400_000;
   const expired = makeCertificate('somebody', { validTo: new Date(Date.now() - day / 2) });
+  const authority = { name: 'another authority', ...makeCertificate('another authority') };
 
   // One process all along: that it finds its way back is the other half of each of these.
   it.each<[string, () => string, RegExp]>([
@@ -120,6 +131,26 @@ describe.skipIf(isEmbeddedCluster)('the credentials of a cluster', () => {
       /^500 Service lookup failed: Kubernetes (refused our credentials \(401 Unauthorized\)|does not permit it \(403 Forbidden\))$/,
     ],
     [
+      'with a client certificate that our own TLS does not take is refused as ours',
+      () => variant({}, withClientCertificate(makeCertificate('me', { signedBy: authority, rsaBits: 1024 }))),
+      /^500 Service lookup failed: the client certificate of the kubeconfig cannot be used \(ERR_SSL_EE_KEY_TOO_SMALL\)$/,
+    ],
+    [
+      "with another certificate's key is refused as ours",
+      () => variant({}, withClientCertificate({ ...expired, key: makeCertificate('somebody').key })),
+      /^500 Service lookup failed: the client certificate of the kubeconfig and its key do not belong together$/,
+    ],
+    [
+      'with an entry beside it that nobody can use is used',
+      () => besideBroken(variant({}, { token: 'nobody' })),
+      /^500 Service lookup failed: Kubernetes refused our credentials \(401 Unauthorized\)$/,
+    ],
+    [
+      'with a plug-in that waits for somebody is refused with its name',
+      () => variant({}, { exec: { apiVersion: 'client.authentication.k8s.io/v1', command: 'sleep', args: ['60'] } }),
+      /^504 Service lookup failed: the plug-in 'sleep' of the kubeconfig did not end in time/,
+    ],
+    [
       'with a plug-in that is not there is refused with its name',
       () => variant({}, { exec: { apiVersion: 'client.authentication.k8s.io/v1', command: 'no-such-plug-in' } }),
       /^500 Service lookup failed: the plug-in 'no-such-plug-in' of the kubeconfig is not installed$/,
@@ -151,6 +182,68 @@ describe.skipIf(isEmbeddedCluster)('the credentials of a cluster', () => {
     writeFileSync(path.join(folder, 'token'), `${await makeToken()}\n`);
     await answerIs(/^500 Service lookup failed: Kubernetes does not permit it \(403 Forbidden\)$/, 60_000);
   }, 180_000);
+
+  it('of one who acts as another are those of the other: user, groups, and the rest', async () => {
+    const { kubernetes } = cluster;
+    const must = async (method: string, route: string, body?: object) => {
+      const answer = await kubernetes.request(method, route, body);
+      if (answer.status >= 300) throw new Error(`${method} ${route}: ${answer.status} ${JSON.stringify(answer.body)}`);
+      return answer.body;
+    };
+    const roles = '/apis/rbac.authorization.k8s.io/v1';
+    const mine = `${roles}/namespaces/${kubernetes.namespace}`;
+    const account = `/api/v1/namespaces/${kubernetes.namespace}/serviceaccounts`;
+    const name = `sandbox-provisioner:${kubernetes.namespace}-acting`;
+    await must('POST', account, { metadata: { name: 'acting' } });
+    const { status } = await must('POST', `${account}/acting/token`, { spec: { expirationSeconds: 600 } });
+    const group = `${name}-group`;
+    const rule = (resource: string, ...resourceNames: string[]) => ({
+      apiGroups: ['', 'authentication.k8s.io'],
+      resources: [resource],
+      verbs: ['impersonate'],
+      resourceNames,
+    });
+    const rules = [
+      rule('users', 'another'),
+      rule('groups', group),
+      rule('userextras/example.com/project', 'mine', 'ours'),
+    ];
+    const ofRole = (kind: string, role: string) => ({ apiGroup: 'rbac.authorization.k8s.io', kind, name: role });
+    await must('POST', `${roles}/clusterroles`, { metadata: { name }, rules });
+    try {
+      await must('POST', `${roles}/clusterrolebindings`, {
+        metadata: { name },
+        roleRef: ofRole('ClusterRole', name),
+        subjects: [{ kind: 'ServiceAccount', name: 'acting', namespace: kubernetes.namespace }],
+      });
+      // Only who is in the group may look.
+      await must('POST', `${mine}/roles`, {
+        metadata: { name: 'looking' },
+        rules: [{ apiGroups: [''], resources: ['services', 'pods'], verbs: ['get', 'list'] }],
+      });
+      await must('POST', `${mine}/rolebindings`, {
+        metadata: { name: 'looking' },
+        roleRef: ofRole('Role', 'looking'),
+        subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'Group', name: group }],
+      });
+      const act = (as: Entry) => rotate(variant({}, { token: status.token, as: 'another', ...as }));
+      const refused = /^500 Service lookup failed: Kubernetes does not permit it \(403 Forbidden\)$/;
+      act({});
+      await answerIs(refused);
+      act({ 'as-groups': [group] });
+      await answerIs(notFound);
+      act({ 'as-groups': ['system:masters', group] });
+      await answerIs(refused);
+      act({ 'as-groups': [group], 'as-user-extra': { 'example.com/project': ['mine', 'ours'] } });
+      await answerIs(notFound);
+      act({ 'as-groups': [group], 'as-user-extra': { 'example.com/project': ['mine', 'theirs'] } });
+      await answerIs(refused);
+    } finally {
+      await must('DELETE', `${roles}/clusterroles/${name}`);
+      await kubernetes.request('DELETE', `${roles}/clusterrolebindings/${name}`);
+      rotate(variant());
+    }
+  }, 120_000);
 
   it('may be in the environment, in base64, with a context of our choice', async () => {
     const config = kubeconfig();

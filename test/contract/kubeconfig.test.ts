@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { expectError } from '../support/answers.ts';
 import { makeCertificate } from '../support/certificate.ts';
@@ -23,13 +23,11 @@ const hostName = 'kubernetes.test';
 let cluster: TestCluster;
 let proxy: KubernetesProxy;
 let front: https.Server;
-let address: string;
-let provisioner: Provisioner | undefined;
+const provisioners: Provisioner[] = [];
 const trusted = makeCertificate(hostName);
 const apiKey = randomBytes(32).toString('hex');
 const token = keepSecret(randomBytes(16).toString('hex'));
 const folder = mkdtempSync(path.join(tmpdir(), 'kubeconfig-test-'));
-const file = path.join(folder, 'config');
 
 beforeAll(async () => {
   cluster = await openTestCluster();
@@ -47,10 +45,10 @@ beforeAll(async () => {
     request.pipe(outgoing);
   });
   await new Promise<void>((resolve) => front.listen(0, '127.0.0.1', resolve));
-  address = `https://127.0.0.1:${(front.address() as AddressInfo).port}`;
 }, 120_000);
 
 afterAll(async () => {
+  await Promise.all(provisioners.map((provisioner) => provisioner.stop()));
   front?.closeAllConnections();
   front?.close();
   await proxy?.close();
@@ -58,111 +56,92 @@ afterAll(async () => {
   await cluster?.close();
 }, 120_000);
 
-afterEach(async () => {
-  await provisioner?.stop();
-  provisioner = undefined;
-  rmSync(file, { recursive: true, force: true });
-  proxy.reset();
-});
-
-async function start(settings: Record<string, string> = {}): Promise<Provisioner> {
-  provisioner = await startProvisioner({
+/** Starts a provisioner whose kubeconfig is to be this file of the folder, and asks it. */
+async function start(file: string, settings: Record<string, string>) {
+  const provisioner = await startProvisioner({
     EMBEDDED_KUBERNETES: 'false',
-    KUBECONFIG_PATH: file,
-    KUBECONFIG_WAIT_SECONDS: '0',
+    KUBECONFIG_PATH: path.join(folder, file),
     K8S_NAMESPACE: cluster.namespace,
-    K8S_API_SERVER: address,
+    K8S_API_SERVER: `https://127.0.0.1:${(front.address() as AddressInfo).port}`,
     PROVISIONER_API_KEY: apiKey,
     ...cluster.settings,
     ...settings,
   });
-  return provisioner;
+  provisioners.push(provisioner);
+  // No clock of our own: the first call of a function loads it, which may take long beside other tests, and is not in its time.
+  return (method: string, route: string, body?: unknown): Promise<HttpAnswer> =>
+    callHttp({ method, url: `${provisioner.url}${route}`, headers: { 'x-api-key': apiKey }, body });
 }
 
-const ask = (method: string, route: string, rest: { body?: unknown; timeoutMs?: number } = {}): Promise<HttpAnswer> =>
-  callHttp({
-    method,
-    url: `${provisioner?.url}${route}`,
-    timeoutMs: 10_000,
-    headers: { 'x-api-key': apiKey },
-    ...rest,
-  });
+type Ask = Awaited<ReturnType<typeof start>>;
 
-function writeKubeconfig(certificateAuthority: string, server = `https://${hostName}:6443`): void {
-  writeFileSync(file, JSON.stringify(kubeconfigOf({ server, token, certificateAuthority })));
+const id = newSandboxId();
+const get = (ask: Ask) => ask('GET', `/api/sandboxes/${id}`);
+const askAll = (ask: Ask) =>
+  Promise.all([
+    get(ask),
+    ask('GET', '/api/sandboxes'),
+    ask('DELETE', `/api/sandboxes/${id}`),
+    ask('POST', '/api/sandboxes', { sandbox_id: id }),
+  ]);
+
+function writeKubeconfig(file: string, certificateAuthority: string, server = `https://${hostName}:6443`): void {
+  const text = JSON.stringify(kubeconfigOf({ server, token, certificateAuthority }));
+  writeFileSync(path.join(folder, file), text);
 }
 
+// One process all along.
 describe('the kubeconfig', () => {
-  it('is looked for again until it is there and good; meanwhile the answers say what is wrong, and health is well', async () => {
-    await start();
-    const id = newSandboxId();
-    const get = () => ask('GET', `/api/sandboxes/${id}`);
+  const file = path.join(folder, 'config');
+  let ask: Ask;
 
+  it('is looked for again until it is there and good; meanwhile the answers say what is wrong, and health is well', async () => {
+    ask = await start('config', { KUBECONFIG_WAIT_SECONDS: '0' });
     // Neither a file nor a Pod's own credentials: both are named.
-    expectError(await get(), [500, 503], /config.*in-cluster/);
-    expect((await get()).body.detail).toContain(file);
+    expectError(await get(ask), [500, 503], /config.*in-cluster/);
+    expect((await get(ask)).body.detail).toContain(file);
 
     mkdirSync(file);
-    expectError(await get(), 500, /directory/);
-    expect((await get()).body.detail).toContain(file);
+    expectError(await get(ask), 500, /directory/);
+    expect((await get(ask)).body.detail).toContain(file);
     rmdirSync(file);
 
-    for (const text of ['', '{"apiVersion": "v1"', 'apiVersion: v1\nkind: Config\n', '[]', 'null']) {
+    for (const text of ['', '{"apiVersion": "v1"', '[]', 'null', 'apiVersion: v1\nkind: Config\n']) {
       writeFileSync(file, text);
-      expectError(await get(), 500, /kubeconfig/);
-      expectError(await ask('GET', '/api/sandboxes'), 500, /kubeconfig/);
-      expectError(await ask('DELETE', `/api/sandboxes/${id}`), 500, /kubeconfig/);
-      expectError(await ask('POST', '/api/sandboxes', { body: { sandbox_id: id } }), 500, /kubeconfig/);
+      expectError(await get(ask), 500, /kubeconfig/);
     }
+    for (const answer of await askAll(ask)) expectError(answer, 500, /kubeconfig/);
     expect(await ask('GET', '/health')).toMatchObject({ status: 200, body: { status: 'ok' } });
     expect(proxy.calls).toEqual([]);
-
-    writeKubeconfig(trusted.certificate);
-    expectError(await get(), 404, `Sandbox '${id}' not found`);
-    // What was loaded stays good without it.
-    rmSync(file);
-    expectError(await get(), 404, `Sandbox '${id}' not found`);
-  });
-
-  it('is waited for, if somebody else is still writing it', async () => {
-    await start({ KUBECONFIG_WAIT_SECONDS: '30' });
-    const id = newSandboxId();
-    const pending = ask('GET', `/api/sandboxes/${id}`);
-    expect((await ask('GET', '/health')).status).toBe(200);
-    writeKubeconfig(trusted.certificate);
-    expectError(await pending, 404, `Sandbox '${id}' not found`);
-  });
-});
-
-describe('K8S_API_SERVER', () => {
-  it('leads to the API server, whose certificate is checked against the name that the kubeconfig has for it', async () => {
-    writeKubeconfig(trusted.certificate);
-    await start();
-    const id = newSandboxId();
-    const answer = await ask('POST', '/api/sandboxes', { body: { sandbox_id: id }, timeoutMs: 30_000 });
-    expect(answer.status, answer.text).toBe(200);
-    expect((await ask('DELETE', `/api/sandboxes/${id}`)).status).toBe(200);
   });
 
   // The original turned the check off as soon as the address was rewritten.
   it.each<[string, () => void]>([
-    ['is not signed by the CA of the kubeconfig', () => writeKubeconfig(makeCertificate(hostName).certificate)],
-    ['is for another name', () => writeKubeconfig(trusted.certificate, 'https://another.test:6443')],
-  ])('leads nowhere, if the certificate %s', async (_what, write) => {
+    ['is not signed by its CA', () => writeKubeconfig('config', makeCertificate(hostName).certificate)],
+    ['is for another name', () => writeKubeconfig('config', trusted.certificate, 'https://another.test:6443')],
+  ])('leads nowhere with K8S_API_SERVER, if the certificate there %s', async (_what, write) => {
     write();
-    await start();
-    const id = newSandboxId();
-    expectError(await ask('GET', `/api/sandboxes/${id}`), 500, /certificate/);
-    expectError(await ask('GET', '/api/sandboxes'), 500, /certificate/);
-    expectError(await ask('DELETE', `/api/sandboxes/${id}`), 500, /certificate/);
-    expectError(await ask('POST', '/api/sandboxes', { body: { sandbox_id: id } }), 500, /certificate/);
+    for (const answer of await askAll(ask)) expectError(answer, 500, /certificate/);
     expect(proxy.calls).toEqual([]);
   });
 
-  it('leads there all the same, if an explicit setting turns the check off', async () => {
-    writeKubeconfig(makeCertificate(hostName).certificate);
-    await start({ K8S_TLS_SKIP_VERIFY: 'true' });
-    const id = newSandboxId();
-    expectError(await ask('GET', `/api/sandboxes/${id}`), 404, `Sandbox '${id}' not found`);
+  it('leads to the API server of K8S_API_SERVER, if the certificate there is good, and stays good without its file', async () => {
+    writeKubeconfig('config', trusted.certificate);
+    const created = await ask('POST', '/api/sandboxes', { sandbox_id: id });
+    expect(created.status, created.text).toBe(200);
+    expect((await ask('DELETE', `/api/sandboxes/${id}`)).status).toBe(200);
+    expectError(await get(ask), 404, `Sandbox '${id}' not found`);
+    rmSync(file);
+    expectError(await get(ask), 404, `Sandbox '${id}' not found`);
+  });
+});
+
+describe('the kubeconfig of a provisioner that may wait', () => {
+  it('is waited for, if somebody else is still writing it; and its CA does not count where K8S_TLS_SKIP_VERIFY says so', async () => {
+    const ask = await start('late', { KUBECONFIG_WAIT_SECONDS: '30', K8S_TLS_SKIP_VERIFY: 'true' });
+    const pending = get(ask);
+    expect((await ask('GET', '/health')).status).toBe(200);
+    writeKubeconfig('late', makeCertificate(hostName).certificate);
+    expectError(await pending, 404, `Sandbox '${id}' not found`);
   });
 });

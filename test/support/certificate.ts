@@ -12,6 +12,8 @@ type Options = {
   validTo?: Date;
   /** As Kubernetes reads the groups of who shows it (`O`). */
   organization?: string;
+  /** Of how many bits its RSA key is, in place of one of P-256; for one that is signed by an authority. */
+  rsaBits?: number;
 };
 
 const day = 86_400_000;
@@ -23,8 +25,12 @@ export function makeCertificate(hostName: string, options: Options = {}): Identi
     validFrom = new Date(Date.now() - day),
     validTo = new Date(Date.now() + day),
     organization,
+    rsaBits,
   } = options;
-  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+  const { publicKey, privateKey } =
+    rsaBits === undefined
+      ? generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
+      : generateKeyPairSync('rsa', { modulusLength: rsaBits });
   const signatureAlgorithm = sequence(objectIdentifier('2a8648ce3d040302'));
   const name = distinguishedName(hostName, organization);
   const issuer = signedBy === undefined ? name : distinguishedName(signedBy.name);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { inspect } from 'node:util';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { loadConfig } from '../../lib/config.ts';
 import { ProvisionerError } from '../../lib/errors.ts';
 import { makeEksToken } from '../../lib/kubernetes/eks-token.ts';
@@ -11,6 +11,7 @@ import { type Kubernetes, openKubernetes } from '../../lib/kubernetes.ts';
 import { log } from '../../lib/log.ts';
 import { makeCertificate } from '../support/certificate.ts';
 import { eventually } from '../support/eventually.ts';
+import { startConnectProxy } from '../support/forward-proxies.ts';
 import {
   type ApiServer,
   answerNotFound,
@@ -514,22 +515,73 @@ describe('a plug-in of the kubeconfig', () => {
     expect(shown(api)).toEqual(['run-1', 'run-1', 'run-2', 'run-2']);
   });
 
-  it('is told what it may know', async () => {
-    const api = await startApiServer();
-    const user = await plugIn("{ token: Buffer.from(JSON.stringify([info, process.env.GIVEN])).toString('hex') }", {
+  /** A plug-in whose token is what it was told, and one of its variables. */
+  const tellTale = (rest: object) =>
+    plugIn("{ token: Buffer.from(JSON.stringify([info, process.env.GIVEN])).toString('hex') }", {
       env: [{ name: 'GIVEN', value: 'yes' }],
-      provideClusterInfo: true,
+      ...rest,
     });
-    const kubernetes = await withUser(api, user);
-    const token = (await show(kubernetes, api))?.replace('Bearer ', '') ?? '';
-    expect(JSON.parse(Buffer.from(token, 'hex').toString())).toEqual([
-      {
-        apiVersion: 'client.authentication.k8s.io/v1beta1',
-        kind: 'ExecCredential',
-        spec: { interactive: false, cluster: { server: api.url, 'insecure-skip-tls-verify': false } },
+  const readTold = (shown: string | undefined) =>
+    JSON.parse(Buffer.from(shown?.replace('Bearer ', '') ?? '', 'hex').toString());
+
+  it('is told nothing of the cluster unless it asks for it', async () => {
+    const api = await startApiServer();
+    const kubernetes = await withUser(api, await tellTale({}));
+    const info = {
+      apiVersion: 'client.authentication.k8s.io/v1beta1',
+      kind: 'ExecCredential',
+      spec: { interactive: false },
+    };
+    expect(readTold(await show(kubernetes, api))).toEqual([info, 'yes']);
+  });
+
+  // Of the CA in a file, the proxy and its own extension it was told nothing.
+  it.each(['in a file', 'in itself'])('is told all of the cluster that it may know: the CA is %s', async (where) => {
+    const identity = makeCertificate('kube.example');
+    const api = await startApiServer(undefined, identity);
+    const proxy = await startConnectProxy(api.port);
+    onTestFinished(() => proxy.close());
+    const ca = join(await temporaryFolder(), 'ca.crt');
+    await writeFile(ca, identity.certificate);
+    const config = { audience: ['agents'], deep: { er: 1 } };
+    const cluster = {
+      'tls-server-name': 'kube.example',
+      'proxy-url': proxy.url,
+      extensions: [
+        { name: 'another.example/exec', extension: { audience: 'other' } },
+        { name: 'client.authentication.k8s.io/exec', extension: config },
+      ],
+      ...(where === 'in a file'
+        ? { 'certificate-authority': ca }
+        : { 'certificate-authority-data': base64(identity.certificate) }),
+    };
+    const user = await tellTale({ provideClusterInfo: true });
+    const kubernetes = await open({ KUBECONFIG_PATH: await writeKubeconfig({ server: api.url, cluster, user }) });
+    const [{ spec }] = readTold(await show(kubernetes, api));
+    expect(spec).toEqual({
+      interactive: false,
+      cluster: {
+        server: api.url,
+        'tls-server-name': 'kube.example',
+        'insecure-skip-tls-verify': false,
+        'certificate-authority-data': base64(identity.certificate),
+        'proxy-url': proxy.url,
+        config,
       },
-      'yes',
-    ]);
+    });
+  });
+
+  it('is told of the cluster as we reach it, where K8S_API_SERVER says how', async () => {
+    const api = await startApiServer(undefined, makeCertificate('kube.example'));
+    const user = await tellTale({ provideClusterInfo: true });
+    const path = await writeKubeconfig({ server: 'https://kube.example:6443', user });
+    const kubernetes = await open({ KUBECONFIG_PATH: path, K8S_API_SERVER: api.url, K8S_TLS_SKIP_VERIFY: 'true' });
+    const [{ spec }] = readTold(await show(kubernetes, api));
+    expect(spec.cluster).toEqual({
+      server: api.url,
+      'tls-server-name': 'kube.example',
+      'insecure-skip-tls-verify': true,
+    });
   });
 
   it('may give a client certificate', async () => {
@@ -608,6 +660,46 @@ describe('a plug-in of the kubeconfig', () => {
     }
   });
 
+  it('that cannot do without somebody to ask is refused, and not run', async () => {
+    const api = await startApiServer();
+    const kubernetes = await withUser(api, exec('no-such-plug-in', [], { interactiveMode: 'Always' }));
+    expect(await errorOf(kubernetes.readService('a', never))).toMatchObject({
+      outcome: 'misconfigured',
+      detail:
+        "the plug-in 'no-such-plug-in' of the kubeconfig wants to ask somebody (interactiveMode), and nobody is there",
+    });
+  });
+
+  it.each(['Never', 'IfAvailable'])('that can do without somebody to ask is run: %s', async (interactiveMode) => {
+    const api = await startApiServer();
+    const kubernetes = await withUser(api, await plugIn("{ token: 'run-' + run }", { interactiveMode }));
+    expect(await show(kubernetes, api)).toBe('Bearer run-1');
+  });
+
+  it('that is not there says in the log how it is installed', async () => {
+    const api = await startApiServer();
+    const installHint = 'Install it from https://plug.example';
+    const kubernetes = await withUser(api, exec('no-such-plug-in', [], { installHint }));
+    const error = await errorOf(kubernetes.readService('a', never));
+    expect([error.detail, error.cause]).toEqual([
+      "the plug-in 'no-such-plug-in' of the kubeconfig is not installed",
+      installHint,
+    ]);
+  });
+
+  it('is not run, as by kubectl, for who has a client certificate', async () => {
+    const { certificate, key } = makeCertificate('me');
+    const api = await startApiServer(undefined, makeCertificate('kube.example'));
+    const user = {
+      'client-certificate-data': base64(certificate),
+      'client-key-data': base64(key),
+      ...exec('no-such-plug-in'),
+    };
+    const cluster = { 'insecure-skip-tls-verify': true };
+    const kubernetes = await open({ KUBECONFIG_PATH: await writeKubeconfig({ server: api.url, cluster, user }) });
+    expect(await show(kubernetes, api)).toBeUndefined();
+  });
+
   it('that hangs is ended with the last call that waits for it, and each waits for its own time', async () => {
     const api = await startApiServer();
     const folder = await temporaryFolder();
@@ -630,11 +722,121 @@ describe('a plug-in of the kubeconfig', () => {
       }
     };
     short.abort();
-    expect(await calls[0]).toMatchObject({ outcome: 'deadline-exceeded' });
+    // It was Kubernetes that was blamed.
+    const blamed = {
+      outcome: 'deadline-exceeded',
+      detail: `the plug-in '${process.execPath}' of the kubeconfig did not end in time: it may wait for somebody to log in`,
+    };
+    expect(await calls[0]).toMatchObject(blamed);
     expect(isRunning()).toBe(true);
     long.abort();
-    expect(await calls[1]).toMatchObject({ outcome: 'deadline-exceeded' });
+    expect(await calls[1]).toMatchObject(blamed);
     await eventually('gone: the plug-in', isRunning, (running) => !running);
+  });
+});
+
+// Others than the user alone were dropped, and with them the rights that the kubeconfig asks for, or gives up.
+describe('a user who acts as another one', () => {
+  const headersOf = async (as: Record<string, unknown>) => {
+    let seen: string[] = [];
+    const api = await startApiServer((request, response) => {
+      seen = response.req.rawHeaders.map((text) => Buffer.from(text, 'latin1').toString());
+      answerNotFound(request, response);
+    });
+    const kubernetes = await withUser(api, { token: 'test-token', ...as });
+    expect(await show(kubernetes, api)).toBe('Bearer test-token');
+    const headers = seen.flatMap((name, index) => (index % 2 === 0 ? [[name, seen[index + 1]]] : []));
+    return headers.filter(([name]) => name?.startsWith('Impersonate'));
+  };
+
+  it.each<[string, Record<string, unknown>, string[][]]>([
+    ['nobody', { as: null, 'as-groups': null }, []],
+    ['a user', { as: 'me' }, [['Impersonate-User', 'me']]],
+    ['a user of another alphabet', { as: 'Jürgen Ж 漢' }, [['Impersonate-User', 'Jürgen Ж 漢']]],
+    [
+      'a user of groups',
+      { as: 'me', 'as-groups': ['one', 'two, three'] },
+      [
+        ['Impersonate-User', 'me'],
+        ['Impersonate-Group', 'one'],
+        ['Impersonate-Group', 'two, three'],
+      ],
+    ],
+    [
+      'a user with a UID',
+      { as: 'me', 'as-uid': '06f6ce97' },
+      [
+        ['Impersonate-User', 'me'],
+        ['Impersonate-Uid', '06f6ce97'],
+      ],
+    ],
+    [
+      'a user with more',
+      { as: 'me', 'as-user-extra': { Scopes: ['a', 'b'], scopes: ['c'], 'acme.example/project (ü)': ['ü'], none: [] } },
+      [
+        ['Impersonate-User', 'me'],
+        ['Impersonate-Extra-scopes', 'a'],
+        ['Impersonate-Extra-scopes', 'b'],
+        ['Impersonate-Extra-scopes', 'c'],
+        ['Impersonate-Extra-acme.example%2fproject%20%28%c3%bc%29', 'ü'],
+      ],
+    ],
+  ])('says so, whole: %s', async (_who, as, expected) => {
+    expect(await headersOf(as)).toEqual(expected);
+  });
+
+  it('is refused where it cannot be said', async () => {
+    const api = await startApiServer();
+    const kubernetes = await withUser(api, { token: 't', as: 'two\nlines' });
+    expect(await errorOf(kubernetes.readService('a', never))).toMatchObject({
+      outcome: 'misconfigured',
+      detail: 'the credentials of the kubeconfig cannot be had (ERR_INVALID_CHAR)',
+    });
+  });
+});
+
+// Where they had none that was good, nobody was shown, and Kubernetes permitted nothing.
+describe('the token of an auth-provider', () => {
+  const jwt = (exp: unknown) =>
+    ['{}', JSON.stringify({ exp }), 'signature'].map((part) => Buffer.from(part).toString('base64url')).join('.');
+  const seconds = () => now.getTime() / 1000;
+
+  it.each<[string, (end: number) => { name: string; config: Record<string, unknown> }]>([
+    ['oidc', (end) => ({ name: 'oidc', config: { 'id-token': jwt(end), 'refresh-token': 'top-secret' } })],
+    ['gcp', (end) => ({ name: 'gcp', config: { 'access-token': 'a', expiry: new Date(end * 1000).toISOString() } })],
+    ['azure', (end) => ({ name: 'azure', config: { 'access-token': 'a', 'expires-on': String(end) } })],
+    ['azure, of which nothing is said beside it', (end) => ({ name: 'azure', config: { 'access-token': jwt(end) } })],
+  ])('is shown until it ends, and then refused: %s', async (_which, make) => {
+    const api = await startApiServer();
+    const provider = make(seconds() + 60);
+    const kubernetes = await withUser(api, { 'auth-provider': provider });
+    const token = provider.config['id-token'] ?? provider.config['access-token'];
+    expect(await show(kubernetes, api)).toBe(`Bearer ${token}`);
+    later(61);
+    const error = await errorOf(kubernetes.readService('a', never));
+    expect(error).toMatchObject({
+      outcome: 'misconfigured',
+      detail: `the token of the auth-provider '${provider.name}' of the kubeconfig has ended, and only a plug-in (exec) can get a new one here`,
+    });
+    expect(inspect(error, { depth: null })).not.toContain('top-secret');
+    expect(api.requests).toHaveLength(1);
+  });
+
+  it.each([
+    ['says nothing', jwt(undefined)],
+    ['is no JWT', 'opaque'],
+  ])('is shown for ever where it %s of an end', async (_what, token) => {
+    const api = await startApiServer();
+    const kubernetes = await withUser(api, { 'auth-provider': { name: 'oidc', config: { 'id-token': token } } });
+    later(86_400);
+    expect(await show(kubernetes, api)).toBe(`Bearer ${token}`);
+  });
+
+  it('may come of a plug-in', async () => {
+    const api = await startApiServer();
+    const code = 'console.log(JSON.stringify({ kind: "ExecCredential", status: { token: "of-a-plug-in" } }))';
+    const provider = { name: 'exec', config: exec(process.execPath, ['-e', code]) };
+    expect(await show(await withUser(api, { 'auth-provider': provider }), api)).toBe('Bearer of-a-plug-in');
   });
 });
 
@@ -654,6 +856,19 @@ describe('what is rotated', () => {
     later(0.2);
     expect(await show(kubernetes, api)).toBe('Bearer second');
     expect(api.connections()).toBeLessThanOrEqual(2);
+  });
+
+  // All but the first showed what they had: after a plug-in that hung was gone from the kubeconfig, it was waited for again.
+  it('is shown by all calls that begin side by side', async () => {
+    const api = await startApiServer();
+    const path = join(await temporaryFolder(), 'kubeconfig');
+    await fileWith(path, api, 'first');
+    const kubernetes = await open({ KUBECONFIG_PATH: path });
+    await kubernetes.readService('a', never);
+    await fileWith(path, api, 'second');
+    later(2);
+    await Promise.all(['a', 'b', 'c'].map((name) => kubernetes.readService(name, never)));
+    expect(shown(api)).toEqual(['first', 'second', 'second', 'second']);
   });
 
   it('is warned of, once, where from now on the certificate of the API server is not to be checked', async () => {
@@ -789,6 +1004,24 @@ describe('what is rotated', () => {
     }
     expect(shown(api)).toEqual(['first', 'second!', 'second!', 'third!!!', 'third!!!', 'third!!!']);
     expect(vi.mocked(log.warn).mock.calls).toEqual([[expect.any(String), { path: file, code: 'ENOENT' }]]);
+  });
+
+  it('is not an empty file of a token: the last one stays, and where there was none, it is told', async () => {
+    const api = await startApiServer();
+    const file = join(await temporaryFolder(), 'token');
+    await writeFile(file, '\n');
+    const kubernetes = await withUser(api, { tokenFile: file });
+    expect(await errorOf(kubernetes.readService('a', never))).toMatchObject({
+      outcome: 'misconfigured',
+      detail: `the credentials of the kubeconfig cannot be had (EMPTY: ${file})`,
+    });
+    for (const text of ['first', '', 'second']) {
+      await writeFile(file, text);
+      later(2);
+      await kubernetes.readService('a', never);
+    }
+    expect(shown(api)).toEqual(['first', 'first', 'second']);
+    expect(vi.mocked(log.warn).mock.calls).toEqual([[expect.any(String), { path: file, code: 'EMPTY' }]]);
   });
 
   it('is a file beside the kubeconfig, where its path is relative', async () => {

@@ -2,13 +2,16 @@ import { writeFile } from 'node:fs/promises';
 import type https from 'node:https';
 import net from 'node:net';
 import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
+import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { loadConfig } from '../../lib/config.ts';
 import { KubernetesError } from '../../lib/errors.ts';
 import { type Kubernetes, openKubernetes } from '../../lib/kubernetes.ts';
 import { log } from '../../lib/log.ts';
-import { makeCertificate } from '../support/certificate.ts';
+import { type Identity, makeCertificate } from '../support/certificate.ts';
 import { startConnectProxy, startSocksProxy } from '../support/forward-proxies.ts';
+import { keepSecret } from '../support/secrets.ts';
 import { answerNotFound, answerStatus, startApiServer, temporaryFolder, writeKubeconfig } from './api-server.ts';
 
 const never = new AbortController().signal;
@@ -24,8 +27,8 @@ const trust = { 'certificate-authority-data': base64(authority.certificate) };
 const server = makeCertificate(host, { signedBy: authority });
 
 type Access = { server: string; cluster?: Record<string, unknown>; user?: Record<string, unknown> };
-const open = async (access: Access, env: Record<string, string> = {}): Promise<Kubernetes> =>
-  openKubernetes(loadConfig({ KUBECONFIG_PATH: await writeKubeconfig(access), ...env }), never);
+const open = async (access: Access, env: Record<string, string> = {}, now?: () => Date): Promise<Kubernetes> =>
+  openKubernetes(loadConfig({ KUBECONFIG_PATH: await writeKubeconfig(access), ...env }), never, now);
 
 async function errorOf(call: Promise<unknown>): Promise<KubernetesError> {
   const error = await call.then(
@@ -96,15 +99,38 @@ describe("the API server's certificate", () => {
     await expect(kubernetes.readService('a', never)).resolves.toBeUndefined();
   });
 
-  it('cannot be checked by a CA that is none', async () => {
+  // OpenSSL leaves out what it cannot read, and nobody's certificate would then be signed by the CA.
+  it.each([
+    ['none', 'top-secret'],
+    ['broken', '-----BEGIN CERTIFICATE-----\ntop-secret\n-----END CERTIFICATE-----\n'],
+    ['half of one', authority.certificate.slice(0, 200)],
+    ['a key', keepSecret(authority.key)],
+  ])('cannot be checked by a CA that is %s, which is told as ours', async (_what, text) => {
     const api = await startApiServer(undefined, server);
-    const broken = '-----BEGIN CERTIFICATE-----\ntop-secret\n-----END CERTIFICATE-----\n';
-    const cluster = { 'certificate-authority-data': base64(broken), 'tls-server-name': host };
+    const cluster = { 'certificate-authority-data': base64(text), 'tls-server-name': host };
     const kubernetes = await open({ server: api.url, cluster });
     const error = await errorOf(kubernetes.readService('a', never));
-    expect(error.outcome).toMatch(/^(misconfigured|refused)$/);
-    expect(error.reason).not.toContain('top-secret');
+    expect(error).toMatchObject({
+      outcome: 'misconfigured',
+      reason: expect.stringMatching(/^the CA of the kubeconfig cannot be used \(ERR_OSSL_\w+\)$/),
+    });
+    expect(inspect(error, { depth: null })).not.toContain('top-secret');
     expect(api.requests).toEqual([]);
+  });
+
+  it('is checked by the last good CA while the new one is half written or empty', async () => {
+    let now = new Date();
+    const api = await startApiServer(answerNotFound, server);
+    const file = join(await temporaryFolder(), 'ca.crt');
+    await writeFile(file, authority.certificate);
+    const cluster = { 'certificate-authority': file, 'tls-server-name': host };
+    const kubernetes = await open({ server: api.url, cluster }, {}, () => now);
+    for (const text of [authority.certificate, authority.certificate.slice(0, 100), '', '\n', authority.certificate]) {
+      await writeFile(file, text);
+      now = new Date(now.getTime() + 2000);
+      await expect(kubernetes.readService('a', never)).resolves.toBeUndefined();
+    }
+    expect(vi.mocked(log.warn)).toHaveBeenCalledTimes(2);
   });
 });
 
@@ -191,47 +217,119 @@ describe('a client certificate', () => {
     });
   });
 
-  it('that is none is told before anything is sent', async () => {
-    const { key } = expired;
-    const error = await call({ certificate: 'no certificate', key }, {});
-    expect(error).toMatchObject({
-      outcome: 'misconfigured',
-      reason: expect.stringMatching(/^the CA, the client certificate or its key in the kubeconfig cannot be read \(/),
-    });
-  });
-
-  it('that was replaced before its key is used as soon as that is replaced as well', async () => {
+  // What our own TLS does not take was the server's fault.
+  it.each<[string, { certificate: string; key: string }, RegExp]>([
+    [
+      'is none',
+      { certificate: 'top-secret', key: expired.key },
+      /^the client certificate of the kubeconfig cannot be used \(ERR_OSSL_PEM_NO_START_LINE\)$/,
+    ],
+    [
+      'has a key that is none',
+      { certificate: expired.certificate, key: 'top-secret' },
+      /^the key of the client certificate of the kubeconfig cannot be used \(ERR_OSSL_\w+\)$/,
+    ],
+    [
+      "has another certificate's key",
+      { certificate: expired.certificate, key: makeCertificate('x').key },
+      /^the client certificate of the kubeconfig and its key do not belong together$/,
+    ],
+    [
+      'has a key of another kind',
+      { certificate: expired.certificate, key: makeCertificate('x', { signedBy: authority, rsaBits: 2048 }).key },
+      /^the client certificate of the kubeconfig and its key do not belong together$/,
+    ],
+    [
+      'is of 1024 bits',
+      makeCertificate('me', { signedBy: authority, rsaBits: 1024 }),
+      /^the client certificate of the kubeconfig cannot be used \(ERR_SSL_EE_KEY_TOO_SMALL\)$/,
+    ],
+  ])('that %s is told as ours before anything is sent, through a proxy too', async (_what, identity, reason) => {
     const api = await startApiServer(answerNotFound, server, { ca: authority.certificate, requestCert: true });
-    const folder = await temporaryFolder();
-    const [first, second] = [1, 2].map(() => makeCertificate('me', { signedBy: authority }));
-    const [cert, key] = [join(folder, 'cert'), join(folder, 'key')];
-    await writeFile(cert, first?.certificate ?? '');
-    await writeFile(key, first?.key ?? '');
-    let now = new Date();
-    const kubernetes = await openKubernetes(
-      loadConfig({
-        KUBECONFIG_PATH: await writeKubeconfig({
-          server: api.url,
-          cluster: { ...trust, 'tls-server-name': host },
-          user: { 'client-certificate': cert, 'client-key': key },
-        }),
-      }),
-      never,
-      () => now,
-    );
-    await kubernetes.readService('a', never);
-    await writeFile(cert, second?.certificate ?? '');
-    now = new Date(now.getTime() + 2000);
-    expect(await errorOf(kubernetes.readService('a', never))).toMatchObject({ outcome: 'misconfigured' });
-    await writeFile(key, second?.key ?? '');
-    await expect(kubernetes.readService('a', never)).resolves.toBeUndefined();
+    const proxy = await startConnectProxy(api.port);
+    onTestFinished(() => proxy.close());
+    const cluster = { ...trust, 'tls-server-name': host };
+    for (const more of [{}, { 'proxy-url': proxy.url }]) {
+      const access = { server: api.url, cluster: { ...cluster, ...more }, user: userOf(identity) };
+      const error = await errorOf((await open(access)).readService('a', never));
+      expect(error).toMatchObject({ outcome: 'misconfigured', reason: expect.stringMatching(reason) });
+      expect(inspect(error, { depth: null })).not.toContain('top-secret');
+    }
+    expect([api.requests, proxy.targets]).toEqual([[], []]);
   });
 
-  it('that does not fit its key is told before anything is sent', async () => {
-    const error = await call({ certificate: expired.certificate, key: makeCertificate('x').key }, {});
-    expect(error).toMatchObject({
-      outcome: 'misconfigured',
-      reason: expect.stringMatching(/cannot be read \(ERR_OSSL_/),
+  describe('in files', () => {
+    const [first, second] = [1, 2].map((number) => makeCertificate(`me-${number}`, { signedBy: authority }));
+
+    async function start(certificate = first?.certificate ?? '') {
+      let now = new Date();
+      const seen: string[] = [];
+      const api = await startApiServer(
+        (request, response) => {
+          seen.push((response.req.socket as TLSSocket).getPeerCertificate().subject?.CN as string);
+          answerNotFound(request, response);
+        },
+        server,
+        { ca: authority.certificate, requestCert: true },
+      );
+      const folder = await temporaryFolder();
+      const write = (name: 'cert' | 'key', text = '') => writeFile(join(folder, name), text);
+      await write('cert', certificate);
+      await write('key', first?.key);
+      const access = {
+        server: api.url,
+        cluster: { ...trust, 'tls-server-name': host },
+        user: { 'client-certificate': join(folder, 'cert'), 'client-key': join(folder, 'key') },
+      };
+      const kubernetes = await open(access, {}, () => now);
+      const call = async () => {
+        now = new Date(now.getTime() + 2000);
+        await kubernetes.readService('a', never);
+        return seen.at(-1);
+      };
+      return { write, call };
+    }
+
+    // Those who rotate a certificate replace one file after the other.
+    it.each<[string, 'cert' | 'key', 'cert' | 'key']>([
+      ['certificate', 'cert', 'key'],
+      ['key', 'key', 'cert'],
+    ])('stays in use with its key until both are new: the %s comes first', async (_which, early, late) => {
+      const { write, call } = await start();
+      const texts = { cert: second?.certificate, key: second?.key };
+      expect(await call()).toBe('me-1');
+      await write(early, texts[early]);
+      expect([await call(), await call()]).toEqual(['me-1', 'me-1']);
+      expect(vi.mocked(log.warn).mock.calls).toEqual([
+        [
+          'New credentials of the cluster cannot be used yet',
+          { reason: expect.stringContaining('do not belong together') },
+        ],
+      ]);
+      await write(late, texts[late]);
+      expect(await call()).toBe('me-2');
+    });
+
+    it('stays in use while the new one is half written, empty, or too weak', async () => {
+      const { write, call } = await start();
+      const weak = makeCertificate('weak', { signedBy: authority, rsaBits: 1024 });
+      expect(await call()).toBe('me-1');
+      for (const certificate of [second?.certificate.slice(0, 100), '', weak.certificate]) {
+        await write('cert', certificate);
+        expect(await call()).toBe('me-1');
+      }
+      await write('key', weak.key);
+      expect(await call()).toBe('me-1');
+      await write('cert', second?.certificate);
+      await write('key', second?.key);
+      expect(await call()).toBe('me-2');
+    });
+
+    it('is used as soon as it is one with its key, where it was not at first', async () => {
+      const { write, call } = await start(second?.certificate);
+      await expect(call()).rejects.toMatchObject({ outcome: 'misconfigured' });
+      await write('key', second?.key);
+      expect(await call()).toBe('me-2');
     });
   });
 });
@@ -240,7 +338,7 @@ describe('a client certificate', () => {
 describe.each([
   ['CONNECT', startConnectProxy],
   ['SOCKS', startSocksProxy],
-] as const)("through the kubeconfig's proxy-url, %s,", (_how, startProxy) => {
+] as const)("through the kubeconfig's proxy-url, %s,", (how, startProxy) => {
   async function start(identity = server) {
     const api = await startApiServer(answerNotFound, identity);
     const proxy = await startProxy(api.port);
@@ -305,6 +403,116 @@ describe.each([
     const kubernetes = await open({ server: `https://${host}:6443`, cluster: { ...trust, 'proxy-url': proxy.url } });
     expect(await errorOf(kubernetes.readService('a', AbortSignal.timeout(300)))).toMatchObject({
       outcome: 'deadline-exceeded',
+    });
+  });
+
+  const loginOf = (url: string, login: string) => url.replace('://', `://${login}@`);
+
+  it('calls show the log-in of its URL to the proxy, and to nobody else', async () => {
+    const api = await startApiServer(answerNotFound, server);
+    const proxy = await startProxy(api.port, { login: 'me:top secret@' });
+    onTestFinished(() => proxy.close());
+    const cluster = { ...trust, 'proxy-url': loginOf(proxy.url, 'me:top%20secret%40') };
+    const kubernetes = await open({ server: `https://${host}:6443`, cluster });
+    await expect(kubernetes.readService('a', never)).resolves.toBeUndefined();
+    expect(proxy.targets).toEqual([`${host}:6443`]);
+    expect(JSON.stringify(api.requests)).not.toMatch(/proxy-authorization|top/i);
+  });
+
+  it('the proxy may have an IPv6 address', async () => {
+    const api = await startApiServer(answerNotFound, server);
+    const proxy = await startProxy(api.port, { address: '::1' });
+    onTestFinished(() => proxy.close());
+    const kubernetes = await open({ server: `https://${host}:6443`, cluster: { ...trust, 'proxy-url': proxy.url } });
+    await expect(kubernetes.readService('a', never)).resolves.toBeUndefined();
+  });
+
+  // It was Kubernetes that was said to be unreachable, or that the call could not be made.
+  it.each<[string, Parameters<typeof startProxy>[1], string, string, RegExp]>([
+    ['wants a log-in', { login: 'me:right' }, '', 'misconfigured', /^PROXY wants a log-in, or another one( \(407\))?$/],
+    [
+      'wants another log-in',
+      { login: 'me:right' },
+      'me:top-secret',
+      'misconfigured',
+      /^PROXY wants a log-in, or another one( \(407\))?$/,
+    ],
+    [
+      'does not let us through',
+      { refusal: how === 'CONNECT' ? 403 : 2 },
+      'me:top-secret',
+      'refused',
+      /^PROXY does not let us through to the API server \((403|NotAllowed)\)$/,
+    ],
+    [
+      'does not reach the API server',
+      { refusal: how === 'CONNECT' ? 502 : 4 },
+      'me:top-secret',
+      'unavailable',
+      /^PROXY does not reach the API server \((502|HostUnreachable)\)$/,
+    ],
+  ])('a proxy that %s is named, without its log-in', async (_what, options, login, outcome, reason) => {
+    const api = await startApiServer(answerNotFound, server);
+    const proxy = await startProxy(api.port, options);
+    onTestFinished(() => proxy.close());
+    const url = login === '' ? proxy.url : loginOf(proxy.url, login);
+    const kubernetes = await open({ server: `https://${host}:6443`, cluster: { ...trust, 'proxy-url': url } });
+    const error = await errorOf(kubernetes.readService('a', never));
+    expect(error.outcome).toBe(outcome);
+    expect(error.reason.replace(`the proxy ${proxy.url} of the kubeconfig`, 'PROXY')).toMatch(reason);
+    expect(inspect(error, { depth: null })).not.toContain('top-secret');
+    expect(api.requests).toEqual([]);
+  });
+
+  it('a proxy that is down, or is none, is named, without its log-in', async () => {
+    const { proxy } = await start();
+    await proxy.close();
+    const [scheme] = proxy.url.split('://');
+    // Whatever is at this address hangs up, or says something else.
+    const { port } = await startApiServer();
+    for (const [address, problem] of [
+      [`127.0.0.1:${proxy.port}`, 'is unreachable (ECONNREFUSED)'],
+      ['proxy.invalid:3128', 'is unreachable (ENOTFOUND)'],
+      [`127.0.0.1:${port}`, 'is unreachable'],
+    ] as const) {
+      const cluster = { ...trust, 'proxy-url': `${scheme}://me:top-secret@${address}` };
+      const kubernetes = await open({ server: `https://${host}:6443`, cluster });
+      const error = await errorOf(kubernetes.readService('a', never));
+      expect(error.outcome).toBe('unavailable');
+      expect(error.reason).toContain(`the proxy ${scheme}://${address} of the kubeconfig ${problem}`);
+      expect(inspect(error, { depth: null })).not.toContain('top-secret');
+    }
+  });
+});
+
+describe("a kubeconfig's proxy", () => {
+  it.each(['socks5', 'socks5h', 'socks', 'SOCKS5'])('of %s:// looks up the name of the API server', async (scheme) => {
+    const api = await startApiServer(answerNotFound, server);
+    const proxy = await startSocksProxy(api.port);
+    onTestFinished(() => proxy.close());
+    const cluster = { ...trust, 'proxy-url': proxy.url.replace(/^socks5/, scheme) };
+    const kubernetes = await open({ server: `https://${host}:6443`, cluster });
+    await expect(kubernetes.readService('a', never)).resolves.toBeUndefined();
+    expect(proxy.targets).toEqual([`${host}:6443`]);
+  });
+
+  // As kubectl has it, which knows no other authority than the cluster's.
+  it('of https:// shows a certificate that the CA of the cluster signed', async () => {
+    const api = await startApiServer(answerNotFound, server);
+    const of = async (identity: Identity) => {
+      const proxy = await startConnectProxy(api.port, { identity });
+      onTestFinished(() => proxy.close());
+      const url = `https://localhost:${proxy.port}`;
+      const kubernetes = await open({ server: `https://${host}:6443`, cluster: { ...trust, 'proxy-url': url } });
+      return { url, answer: kubernetes.readService('a', never) };
+    };
+    await expect((await of(makeCertificate('localhost', { signedBy: authority }))).answer).resolves.toBeUndefined();
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const { url, answer } = await of(makeCertificate('localhost'));
+    expect(await errorOf(answer)).toMatchObject({
+      outcome: 'refused',
+      reason: `the certificate of the proxy ${url} of the kubeconfig is not trusted (DEPTH_ZERO_SELF_SIGNED_CERT)`,
     });
   });
 });

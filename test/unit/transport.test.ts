@@ -362,7 +362,10 @@ describe('credentials', () => {
   // ENOENT of a file once read as if Kubernetes could not be reached, with the advice to come again in a second.
   it.each<[string, Access]>([
     ['the authority is in a file that is not there', { server: '', cluster: { 'certificate-authority': missing } }],
-    ['the certificate is in a file that is not there', { server: '', user: { 'client-certificate': missing } }],
+    [
+      'the certificate is in a file that is not there',
+      { server: '', user: { 'client-certificate': missing, 'client-key': missing } },
+    ],
     [
       'the token is in a file that is not there',
       { server: '', user: { 'auth-provider': { name: 'tokenFile', config: { tokenFile: missing } } } },
