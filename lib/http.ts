@@ -34,6 +34,8 @@ const statusCodes: Record<Outcome, number> = {
   unavailable: 503,
   'deadline-exceeded': 504,
   refused: 500,
+  // The caller asked for nothing wrong; who runs the cluster has to mend it.
+  'not-admitted': 500,
   failed: 500,
   misconfigured: 500,
 };
