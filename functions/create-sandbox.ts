@@ -7,9 +7,12 @@ import { createSandbox } from '../lib/sandboxes.ts';
 beginToConnect(currentConfig);
 
 /** `POST /api/sandboxes`: 200 with the sandbox, new or not; 409, 413, 415, 422, 429, 5xx. */
-export const handler = serve({ deadlineSeconds: 25, jsonBody: 'required' }, async (event, invocation) => {
-  const config = currentConfig();
-  const request = parseCreateRequest(event.body, config.sandboxMaxTtlSeconds);
-  const kubernetes = await connectToKubernetes(config, invocation.signal);
-  return json(await createSandbox(request, { ...invocation, config, kubernetes }));
-});
+export const handler = serve(
+  { deadlineSeconds: 25, takeBackSeconds: 2.5, jsonBody: 'required' },
+  async (event, invocation) => {
+    const config = currentConfig();
+    const request = parseCreateRequest(event.body, config.sandboxMaxTtlSeconds);
+    const kubernetes = await connectToKubernetes(config, invocation.signal);
+    return json(await createSandbox(request, { ...invocation, config, kubernetes }));
+  },
+);

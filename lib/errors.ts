@@ -15,6 +15,7 @@ export type Outcome =
   | 'unavailable'
   | 'deadline-exceeded'
   | 'refused'
+  | 'not-admitted'
   | 'failed'
   | 'misconfigured';
 

@@ -29,6 +29,8 @@ const statusCodes: Record<Outcome, number> = {
   unavailable: 503,
   'deadline-exceeded': 504,
   refused: 500,
+  // The caller asked for nothing wrong; who runs the cluster has to mend it.
+  'not-admitted': 500,
   failed: 500,
   misconfigured: 500,
 };
@@ -59,8 +61,10 @@ export type HttpEvent = {
 
 /** What an endpoint is called with beside its event. */
 export type Invocation = Readonly<{
-  /** Aborts at the endpoint's deadline, and shortly before Lambda would end the invocation. */
+  /** Aborts at the endpoint's deadline, counted from the first middleware on, and before Lambda would end the invocation. */
   signal: AbortSignal;
+  /** Aborts when the answer has to be given: what an endpoint takes back after its deadline has until then. */
+  answerBy: AbortSignal;
   now: () => Date;
   requestId: string;
 }>;
@@ -68,6 +72,8 @@ export type Invocation = Readonly<{
 type Endpoint = (event: HttpEvent, invocation: Invocation) => Promise<APIGatewayProxyStructuredResultV2>;
 type Options = {
   deadlineSeconds: number;
+  /** What it may take after that to take back what was begun. */
+  takeBackSeconds?: number;
   jsonBody?: 'required' | 'optional';
   /** Which requests anybody may make; none where it says nothing. */
   isOpen?: (event: HttpEvent) => boolean;
@@ -82,11 +88,14 @@ const reserveMs = 1000;
  * Wraps an endpoint in what all endpoints wear: its deadline, the look at who calls, the JSON body where it takes one, and
  * JSON answers with `detail` for everything that is thrown. The handler it gives never throws.
  */
-export function serve({ deadlineSeconds, jsonBody, isOpen = () => false }: Options, endpoint: Endpoint) {
+export function serve(
+  { deadlineSeconds, takeBackSeconds = 0, jsonBody, isOpen = () => false }: Options,
+  endpoint: Endpoint,
+) {
   return middy(
-    (event: HttpEvent, context: Context, { signal }: { signal: AbortSignal }) => {
-      const deadline = AbortSignal.any([signal, AbortSignal.timeout(deadlineSeconds * 1000)]);
-      return endpoint(event, { signal: deadline, now: () => new Date(), requestId: context.awsRequestId });
+    (event: HttpEvent, context: Context) => {
+      const { signal, answerBy, awsRequestId: requestId } = context as Context & Time;
+      return endpoint(event, { signal, answerBy, now: () => new Date(), requestId });
     },
     {
       timeoutEarlyInMillis: reserveMs,
@@ -95,6 +104,7 @@ export function serve({ deadlineSeconds, jsonBody, isOpen = () => false }: Optio
       },
     },
   )
+    .use(startClock(deadlineSeconds * 1000, takeBackSeconds * 1000))
     .use(addHeaders())
     .use(httpErrorHandler({ logger: false }))
     .use(answerErrors())
@@ -109,7 +119,25 @@ export function json(body: unknown): APIGatewayProxyStructuredResultV2 {
   return { statusCode: 200, headers: { ...jsonType }, body: JSON.stringify(body) };
 }
 
-/** Used first, so that it comes last: whatever the answer is, it bears these headers. */
+type Time = Pick<Invocation, 'signal' | 'answerBy'>;
+
+/**
+ * Used before all others: the look at who calls takes of the same time. Where Lambda leaves less than that, what is begun is ended
+ * early enough to be taken back.
+ */
+function startClock(deadlineMs: number, takeBackMs: number): Stage {
+  const timeout = (ms: number) => AbortSignal.timeout(Math.max(0, Math.floor(ms)));
+  return {
+    before({ context }) {
+      const leftMs = (context.getRemainingTimeInMillis?.() ?? Number.POSITIVE_INFINITY) - reserveMs;
+      const endMs = Math.min(deadlineMs, Math.max(leftMs - takeBackMs, leftMs / 2));
+      const time: Time = { signal: timeout(endMs), answerBy: timeout(Math.min(endMs + takeBackMs, leftMs)) };
+      Object.assign(context, time);
+    },
+  };
+}
+
+/** Used early, so that it comes late: whatever the answer is, it bears these headers. */
 function addHeaders(): Stage {
   const add: Stage['after'] = (request) => {
     if (request.response) request.response = withHeaders(request.response, request);

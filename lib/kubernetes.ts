@@ -13,9 +13,10 @@ import {
 } from '@kubernetes/client-node';
 import type { Config } from './config.ts';
 import { keepCredentials } from './kubernetes/credentials.ts';
-import { foreignAnswerError, isConflict, isExpired, isNotFound } from './kubernetes/outcomes.ts';
+import { deadlineError, foreignAnswerError, isConflict, isExpired, isNotFound } from './kubernetes/outcomes.ts';
 import { type Listed, readPods, readServices } from './kubernetes/protobuf.ts';
 import { retry } from './kubernetes/retries.ts';
+import { shareNext } from './kubernetes/shared-work.ts';
 import { isFileMissing, openAccess } from './kubernetes/sources.ts';
 import { createTransport, placeholderServer } from './kubernetes/transport.ts';
 import type { ListedPod, ListedService } from './listed.ts';
@@ -52,7 +53,10 @@ export type Kubernetes = {
   createNamespace(namespace: V1Namespace, signal: AbortSignal): Promise<void>;
   createService(service: V1Service, signal: AbortSignal): Promise<V1Service>;
   readService(name: string, signal: AbortSignal): Promise<V1Service | undefined>;
-  /** Every Service of a sandbox, or those of these sandboxes: some hundred ids at most, as they go into the address. */
+  /**
+   * Every Service of a sandbox, or those of these sandboxes: some hundred ids at most, as they go into the address. Of those who want
+   * all at once, many get the same array.
+   */
   listServices(signal: AbortSignal, sandboxIds?: readonly string[]): Promise<ListedService[]>;
   /** So many Services at most, from the start or from where another page says that it continues. Throws an expired token. */
   readServicePage(
@@ -165,6 +169,9 @@ export async function openKubernetes(
       (way) => api.listNamespacedPod({ namespace, labelSelector: sandboxSelector, ...page }, way),
       signal,
     );
+  // As many callers as there may be, one call is under way and one waits.
+  const listAllServices = shareNext((signal) => listServices({}, signal));
+  const listAllPods = shareNext((signal) => listPods({}, signal));
 
   return {
     async createNamespace(body, signal) {
@@ -175,7 +182,8 @@ export async function openKubernetes(
       const reading = retry(() => api.readNamespacedService({ namespace, name }, within(signal)), signal);
       return orNothing(reading);
     },
-    listServices: async (signal, sandboxIds) => (await listServices(select(sandboxIds), signal)).items,
+    listServices: (signal, sandboxIds) =>
+      itemsOf(sandboxIds ? listServices(select(sandboxIds), signal) : listAllServices(signal), signal),
     readServicePage: (limit, continueToken, signal) =>
       listServices({ limit, ...(continueToken !== undefined && { _continue: continueToken }) }, signal),
     pageServices: (signal) => readPages((page) => listServices(page, signal)),
@@ -192,7 +200,8 @@ export async function openKubernetes(
       const reading = retry(() => api.readNamespacedPod({ namespace, name }, within(signal)), signal);
       return orNothing(reading);
     },
-    listPods: async (signal, sandboxIds) => (await listPods(select(sandboxIds), signal)).items,
+    listPods: (signal, sandboxIds) =>
+      itemsOf(sandboxIds ? listPods(select(sandboxIds), signal) : listAllPods(signal), signal),
     pagePods: (signal) => readPages((page) => listPods(page, signal)),
     patchPod(name, body, signal) {
       const headers = { 'content-type': mergePatch };
@@ -227,10 +236,18 @@ type JsonList<T> = { kind?: string; items?: T[] | null; metadata?: { _continue?:
 
 type Page = { limit?: number; _continue?: string; labelSelector?: string };
 
-const select = (sandboxIds: readonly string[] | undefined): Page =>
-  sandboxIds === undefined
-    ? {}
-    : { labelSelector: `${sandboxSelector},${sandboxIdLabel} in (${sandboxIds.join(',')})` };
+const select = (sandboxIds: readonly string[]): Page => ({
+  labelSelector: `${sandboxSelector},${sandboxIdLabel} in (${sandboxIds.join(',')})`,
+});
+
+/** What is listed. A call that is shared goes on when this caller's time is over. */
+async function itemsOf<T>(listing: Promise<Listed<T>>, signal: AbortSignal): Promise<T[]> {
+  try {
+    return (await listing).items;
+  } catch (error) {
+    throw error === signal.reason ? deadlineError(signal) : error;
+  }
+}
 
 /** Kubernetes keeps what a page continues for some minutes, and answers 410 afterwards: the list then begins anew. */
 async function readPages<T>(readPage: (page: Page) => Promise<Listed<T>>): Promise<T[]> {

@@ -70,7 +70,8 @@ async function removeNetworkPolicy(kubernetes: Kubernetes, signal: AbortSignal):
     return deletion === 'deleted' ? 'removed' : 'unchanged';
   } catch (error) {
     // Whoever never had a policy need not be permitted to remove one.
-    if (error instanceof KubernetesError && error.status?.code === 403) return 'not-permitted';
+    if (error instanceof KubernetesError && error.outcome === 'refused' && error.status?.code === 403)
+      return 'not-permitted';
     throw error;
   }
 }

@@ -81,5 +81,10 @@ function createProxyAgent(
 /** Calls under way keep their connections; those at rest are closed, and the others as they come to rest. */
 function retire(agent: http.Agent): void {
   Object.assign(agent, { keepAlive: false });
+  closeAtRest(agent);
+}
+
+/** Closes the kept connections that no call uses. */
+export function closeAtRest(agent: http.Agent): void {
   for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
 }

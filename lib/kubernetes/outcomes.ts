@@ -13,9 +13,15 @@ const reasonPattern = /^[A-Za-z]{1,40}$/;
  */
 export function statusError(code: number, retryAfter: string | undefined, body: unknown): KubernetesError {
   const retryAfterSeconds = readSeconds(retryAfter);
-  const status = { ...readStatus(code, body), ...(retryAfterSeconds !== undefined && { retryAfterSeconds }) };
+  const { isStatus, ...said } = readStatus(code, body);
+  const status = { ...said, ...(retryAfterSeconds !== undefined && { retryAfterSeconds }) };
   const extras = { status, cause: status };
   const retry = { ...extras, headers: { 'retry-after': String(retryAfterSeconds ?? defaultRetryAfterSeconds) } };
+  // Before anything else: a webhook and a policy choose the code, the reason and the causes that they refuse with.
+  const policy = isStatus ? judgePolicy(status) : undefined;
+  if (policy !== undefined) {
+    return new KubernetesError(policy.outcome, policy.reason, policy.outcome === 'unavailable' ? retry : extras);
+  }
   if (status.causes.includes('NamespaceTerminating')) {
     return new KubernetesError('unavailable', 'its namespace is being deleted', retry);
   }
@@ -33,14 +39,27 @@ export function statusError(code: number, retryAfter: string | undefined, body: 
   switch (code) {
     case 401:
       return new KubernetesError('refused', 'Kubernetes refused our credentials (401 Unauthorized)', extras);
-    case 403:
-      return new KubernetesError('refused', 'Kubernetes does not permit it (403 Forbidden)', extras);
+    case 403: {
+      const wait = isStatus ? passingRefusals.find(([words]) => words.test(status.message))?.[1] : undefined;
+      if (wait !== undefined) return new KubernetesError('unavailable', wait, retry);
+      // The authorizer tells who may not do what; whatever else forbids it is a plug-in of the API server.
+      if (!isStatus || !/ is forbidden: (?!User )/.test(status.message)) {
+        return new KubernetesError('refused', 'Kubernetes does not permit it (403 Forbidden)', extras);
+      }
+      const plugIn = plugIns.find(([words]) => words.test(status.message))?.[1];
+      const who = plugIn ?? readPodSecurityLevel(status.message) ?? 'a plug-in of the API server';
+      return new KubernetesError('not-admitted', refusedBy(who, code), extras);
+    }
     case 404:
       // A proxy's 404, or that of an unknown path, says nothing about any object.
       if (status.reason === 'NotFound' && status.kind !== undefined)
         return new KubernetesError('not-found', 'Not Found', extras);
       return foreignAnswerError(code, status);
     case 409:
+      // Kubernetes itself was hindered, by a quota that other requests change at the same moment, for one.
+      if (status.kind !== undefined && !ourKinds.test(status.kind)) {
+        return new KubernetesError('unavailable', 'Kubernetes was hindered by another change (409 Conflict)', retry);
+      }
       return new KubernetesError('conflict', 'Conflict', extras);
     case 429:
     case 502:
@@ -48,6 +67,10 @@ export function statusError(code: number, retryAfter: string | undefined, body: 
     case 504:
       return new KubernetesError('unavailable', `Kubernetes is overloaded or not ready (${code})`, retry);
     default:
+      // Its own word for what passes: a new namespace's service account has no token yet.
+      if (status.reason === 'ServerTimeout') {
+        return new KubernetesError('unavailable', `Kubernetes is overloaded or not ready (${code})`, retry);
+      }
       return new KubernetesError(
         'failed',
         reasonPattern.test(status.reason) ? `${status.reason} (${code})` : `HTTP ${code}`,
@@ -55,6 +78,61 @@ export function statusError(code: number, retryAfter: string | undefined, body: 
       );
   }
 }
+
+/** How Kubernetes spells the kinds of what our calls are about: as a resource, or, in a precondition, as a kind. */
+const ourKinds = /^(pods?|services?|namespaces?|networkpolic(y|ies))$/i;
+
+/** What forbids something for a while only, by its words, and ours for it. */
+const passingRefusals: [RegExp, string][] = [
+  [/not yet ready to handle request/, 'Kubernetes is overloaded or not ready (403)'],
+  // While it starts, bindings are known before the roles that they name. It may be missing for good, too.
+  [/: RBAC: .*\bnot found/s, 'a role that our rights come from is not there, or not yet (403 Forbidden)'],
+  // Each namespace gets one, a moment after it was made.
+  [/error looking up service account /i, 'the service account of its namespace is not there yet'],
+];
+
+/** The plug-ins of the API server that refuse what a sandbox may be refused for, by their words, and ours for them. */
+const plugIns: [RegExp, string][] = [
+  [/(minimum|maximum) \S+ usage per |max limit to request ratio per /i, 'a LimitRange'],
+  [/failed quota: |insufficient quota to match/, 'a ResourceQuota'],
+  [/PodSecurityPolicy|pod security policy/, 'PodSecurityPolicy'],
+  [/security context constraint/, 'SecurityContextConstraints'],
+  [/RuntimeClass/, 'its RuntimeClass'],
+];
+
+/** Kubernetes 1.22 and later: `violates PodSecurity "restricted:v1.30": …`. */
+function readPodSecurityLevel(message: string): string | undefined {
+  const level = /violates PodSecurity "([a-z]{1,20}:[a-z0-9.]{1,20})"/.exec(message)?.[1];
+  return level === undefined ? undefined : `Pod Security '${level}'`;
+}
+
+const refusedBy = (who: string, code: number): string => `admission refuses it: ${who} (${code})`;
+
+/** What the API server says of a webhook, in front of the webhook's own words, and of a ValidatingAdmissionPolicy. */
+const webhookWords = /^(?:[^:]*: )?(?:admission webhook "([^"]*)" denied the request|failed calling webhook "([^"]*)")/;
+const policyWords = /^[^:]* is forbidden: ValidatingAdmissionPolicy '([^']*)' .{0,300}?denied request/s;
+
+/**
+ * What a refusal means that comes from a webhook or a policy of the operator's; undefined for any other. They are named, as the
+ * operator has named them. A webhook that cannot be asked, or says that it is itself not well, may be well again soon.
+ */
+function judgePolicy({ code, message }: KubernetesStatus): Pick<KubernetesError, 'outcome' | 'reason'> | undefined {
+  const [isWebhook, denying, failing] = webhookWords.exec(message) ?? [];
+  if (isWebhook !== undefined) {
+    const webhook = nameOf('webhook', denying ?? failing);
+    if (failing !== undefined || code === 429 || code >= 500) {
+      return { outcome: 'unavailable', reason: `admission fails: ${webhook} (${code})` };
+    }
+    return { outcome: 'not-admitted', reason: refusedBy(webhook, code) };
+  }
+  const [isPolicy, policy] = policyWords.exec(message) ?? [];
+  if (isPolicy === undefined) return undefined;
+  return { outcome: 'not-admitted', reason: refusedBy(nameOf('ValidatingAdmissionPolicy', policy), code) };
+}
+
+/** Only what is a name is shown as one. */
+const nameOf = (kind: string, name = ''): string =>
+  /^[a-z0-9][a-z0-9.-]{0,99}$/.test(name) ? `the ${kind} '${name}'` : `a ${kind}`;
 
 /** What answered was something else: a proxy, a login page, another path of the server. `cause` is for the log. */
 export function foreignAnswerError(code: number, status?: KubernetesStatus, cause: unknown = status): KubernetesError {
@@ -100,15 +178,20 @@ function findAlert(error: unknown): string | undefined {
   return typeof message === 'string' ? clientCertificateAlert.exec(message)?.[1] : undefined;
 }
 
-/** What it means that there was no answer: the connection could not be made or trusted, or was cut. */
-export function networkError(error: unknown): KubernetesError {
+/**
+ * What it means that there was no answer: the connection could not be made or trusted, or was cut. With `isSecured`, TLS had been
+ * agreed on: what is wrong with it then is wrong with the connection.
+ */
+export function networkError(error: unknown, isSecured = false): KubernetesError {
   if (error instanceof KubernetesError) return error;
   const code = findCode(error);
   const extras = { cause: error };
+  // With TLS 1.3, the word about our certificate comes after we are done.
   const alert = findAlert(error);
   if (alert !== undefined) {
     return new KubernetesError('refused', `the API server refused our client certificate (TLS alert ${alert})`, extras);
   }
+  if (isSecured && isTlsCode(code)) return unreachable(error, code);
   if (certificateCodes.test(code)) {
     const fault = certificateFaults.find(([codes]) => codes.test(code))?.[1] ?? 'is not trusted';
     return new KubernetesError('refused', `the certificate of the API server ${fault} (${code})`, extras);
@@ -125,10 +208,25 @@ export function networkError(error: unknown): KubernetesError {
   // A token with a line break, for one.
   if (code.startsWith('ERR_INVALID_')) return credentialsError(error);
   if (code === '') return new KubernetesError('failed', 'the call could not be made', extras);
-  return new KubernetesError('unavailable', `Kubernetes is unreachable (${code})`, {
-    cause: error,
+  return unreachable(error, code);
+}
+
+const unreachable = (cause: unknown, code: string): KubernetesError =>
+  new KubernetesError('unavailable', `Kubernetes is unreachable (${code})`, {
+    cause,
     headers: { 'retry-after': String(defaultRetryAfterSeconds) },
   });
+
+/** Node's and OpenSSL's codes for what is wrong with TLS. */
+const isTlsCode = (code: string): boolean => /^ERR_(SSL|TLS|OSSL)_/.test(code);
+
+/**
+ * Whether a connection that was kept turned out to be dead, by the error of the call that took it: closed by the other side, or
+ * garbled.
+ */
+export function isDeadConnection(error: unknown): boolean {
+  const code = findCode(error);
+  return code === 'ECONNRESET' || code === 'EPIPE' || isTlsCode(code);
 }
 
 /**
@@ -177,7 +275,7 @@ export const isRefusalOfUs = (error: KubernetesError): boolean =>
 export function explainRefusal(error: KubernetesError, certificate: string | undefined, now: Date): KubernetesError {
   const code = findCode(error.cause);
   const isHungUp = findAlert(error.cause) !== undefined || code === 'ECONNRESET' || code === 'EPIPE';
-  if (certificate === undefined || !(error.status === undefined ? isHungUp : error.status.code === 401)) return error;
+  if (certificate === undefined || !(error.status === undefined ? isHungUp : isRefusalOfUs(error))) return error;
   const fault = findClientCertificateFault(certificate, now);
   if (fault === undefined) return error;
   const { status, cause } = error;
@@ -200,10 +298,28 @@ function findClientCertificateFault(certificate: string, now: Date): string | un
   }
 }
 
-/** What it means that the operation's time was over before the answer came. */
+/** What it means that the operation's time was over before the answer came; or before the call was made, with another reason. */
 export function deadlineError(signal: AbortSignal, reason = 'Kubernetes did not answer in time'): KubernetesError {
   return new KubernetesError('deadline-exceeded', reason, { cause: signal.reason });
 }
+
+/**
+ * A refusal of what we may do, from an API server that was away a moment ago: it may not have read the rights yet. It says the same
+ * then as where there are none.
+ */
+export function whileStarting(error: KubernetesError): KubernetesError {
+  const isRefusal = error.outcome === 'refused' && error.status?.code === 403;
+  if (!isRefusal || !/ is forbidden: User "[^"]*" cannot \S+ resource "/.test(error.status?.message ?? ''))
+    return error;
+  return new KubernetesError('unavailable', 'Kubernetes does not permit it, or is only starting (403 Forbidden)', {
+    status: error.status,
+    cause: error.cause,
+    headers: { 'retry-after': String(defaultRetryAfterSeconds) },
+  });
+}
+
+/** Whether time was over. */
+export const isDeadlineExceeded = (error: unknown): boolean => isOutcome(error, 'deadline-exceeded');
 
 /** Whether Kubernetes said that the object is not there. */
 export const isNotFound = (error: unknown): boolean => isOutcome(error, 'not-found');
@@ -213,7 +329,7 @@ export const isConflict = (error: unknown): boolean => isOutcome(error, 'conflic
 
 /** Whether an object of that name is already there, or still there: a Pod keeps its name while it terminates. */
 export const isAlreadyExists = (error: unknown): boolean =>
-  error instanceof KubernetesError && error.status?.reason === 'AlreadyExists';
+  isConflict(error) && error instanceof KubernetesError && error.status?.reason === 'AlreadyExists';
 
 /** Whether an object could not be made because its namespace is not there. */
 export const isNamespaceMissing = (error: unknown): boolean =>
@@ -221,14 +337,15 @@ export const isNamespaceMissing = (error: unknown): boolean =>
 
 /** Whether an object could not be made because its namespace is being deleted. */
 export const isNamespaceTerminating = (error: unknown): boolean =>
-  error instanceof KubernetesError && (error.status?.causes.includes('NamespaceTerminating') ?? false);
+  isOutcome(error, 'unavailable') &&
+  error instanceof KubernetesError &&
+  (error.status?.causes.includes('NamespaceTerminating') ?? false);
 
 /** Whether a page of a list was asked for with a token that Kubernetes did not make. */
-export const isInvalidToken = (error: unknown): boolean =>
-  error instanceof KubernetesError && error.status?.code === 400;
+export const isInvalidToken = (error: unknown): boolean => isFailure(error, 400);
 
 /** Whether the rest of a list is not kept any more: it has to be read from its start. */
-export const isExpired = (error: unknown): boolean => error instanceof KubernetesError && error.status?.code === 410;
+export const isExpired = (error: unknown): boolean => isFailure(error, 410);
 
 /**
  * Whether the call may have taken effect all the same: there was no answer, or one that something went wrong. Not if there
@@ -241,7 +358,11 @@ export function isUncertain(error: unknown): boolean {
 }
 
 /** Whether a JSON patch was refused because one of its tests failed (RFC 6902; Kubernetes answers 422). */
-export const isTestFailed = (error: unknown): boolean => error instanceof KubernetesError && error.status?.code === 422;
+export const isTestFailed = (error: unknown): boolean => isFailure(error, 422);
+
+/** Whether it is for Kubernetes itself that the call failed with this code. */
+const isFailure = (error: unknown, code: number): boolean =>
+  error instanceof KubernetesError && error.outcome === 'failed' && error.status?.code === code;
 
 function isOutcome(error: unknown, outcome: KubernetesError['outcome']): boolean {
   return error instanceof KubernetesError && error.outcome === outcome;
@@ -251,11 +372,14 @@ function isOutcome(error: unknown, outcome: KubernetesError['outcome']): boolean
 const readSeconds = (retryAfter: string | undefined): number | undefined =>
   retryAfter !== undefined && /^\d{1,4}$/.test(retryAfter) ? Number(retryAfter) : undefined;
 
-function readStatus(code: number, body: unknown): KubernetesStatus {
+function readStatus(code: number, body: unknown): KubernetesStatus & { isStatus: boolean } {
   const status = (typeof body === 'string' ? parse(body) : body) as RawStatus | null | undefined;
-  if (status?.kind !== 'Status') return { code, reason: '', message: readText(body).slice(0, 1000), causes: [] };
+  if (status?.kind !== 'Status') {
+    return { isStatus: false, code, reason: '', message: readText(body).slice(0, 1000), causes: [] };
+  }
   const { kind, causes } = status.details ?? {};
   return {
+    isStatus: true,
     code,
     reason: readText(status.reason),
     message: readText(status.message),

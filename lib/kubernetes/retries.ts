@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { KubernetesError } from '../errors.ts';
-import { isNamespaceTerminating } from './outcomes.ts';
+import { isDeadlineExceeded, isNamespaceTerminating } from './outcomes.ts';
 
 /** How often a call is made at most, and how long the first wait is, in milliseconds; each further one is twice as long. */
 const [maxAttempts, firstWaitMs] = [4, 50];
@@ -11,13 +11,17 @@ const longestAskedSeconds = 10;
 /**
  * Makes the call again when it failed in passing: Kubernetes is overloaded, not ready or unreachable, or the connection was
  * cut. Never waits beyond the signal: then, after the last attempt, and where Kubernetes asks for too long a wait, it throws
- * what the call threw. The call must be one that may take effect twice.
+ * what the call threw; of an attempt that time was over for, what the one before it threw, which tells more. The call must be one
+ * that may take effect twice.
  */
 export async function retry<T>(call: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  let earlier: unknown;
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await call();
     } catch (error) {
+      if (isDeadlineExceeded(error)) throw earlier ?? error;
+      earlier = error;
       const waitMs = attempt === maxAttempts ? undefined : findRetryDelay(error, attempt);
       if (waitMs === undefined) throw error;
       await wait(waitMs, undefined, { signal }).catch(() => {

@@ -28,3 +28,28 @@ export function share<T>(work: (signal: AbortSignal) => Promise<T>): (signal: Ab
     }
   };
 }
+
+/**
+ * As `share`, for work that shows what there is: nobody joins work that began before they came, as what they did before may not be
+ * seen by it. One piece is under way at most, and one waits for its end, which all who come meanwhile join.
+ */
+export function shareNext<T>(work: (signal: AbortSignal) => Promise<T>): (signal: AbortSignal) => Promise<T> {
+  let underWay: Promise<unknown> | undefined;
+  let next: ((signal: AbortSignal) => Promise<T>) | undefined;
+  const open = () => {
+    const mine = share(async (end) => {
+      await underWay;
+      end.throwIfAborted();
+      // From here on, others come too late for it.
+      if (next === mine) next = undefined;
+      const result = work(end);
+      underWay = result.catch(() => {});
+      return result;
+    });
+    return mine;
+  };
+  return (signal) => {
+    next ??= open();
+    return next(signal);
+  };
+}

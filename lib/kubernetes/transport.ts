@@ -2,17 +2,20 @@ import http from 'node:http';
 import https from 'node:https';
 import { type HttpLibrary, type RequestContext, ResponseContext, wrapHttpLibrary } from '@kubernetes/client-node';
 import type { KubernetesError } from '../errors.ts';
-import { keepAgent } from './agents.ts';
+import { closeAtRest, keepAgent } from './agents.ts';
 import type { Credentials, CredentialsKeeper } from './credentials.ts';
 import {
   deadlineError,
   explainRefusal,
   foreignAnswerError,
+  isDeadConnection,
   isRefusalOfUs,
   networkError,
   statusError,
+  whileStarting,
 } from './outcomes.ts';
 import { protobufType, readStatus } from './protobuf.ts';
+import { takeTurns } from './turns.ts';
 
 type Answer = { code: number; headers: http.IncomingHttpHeaders; body: Buffer };
 
@@ -31,22 +34,61 @@ export type Transport = (
 export const placeholderServer = 'https://kubernetes.invalid';
 
 /**
+ * How many calls are made at once at most, by the calls of one process: those that read one object or write, and lists, which take the
+ * API server long and must not hold up the others. Two callers' creates are already four calls at once.
+ */
+const [callsAtOnce, listsAtOnce] = [64, 8];
+
+/**
+ * How long a kept connection may be silent after a call was sent on it, in milliseconds, before it is taken for dead: whatever stood
+ * in between has forgotten it, and says so to nobody. One object is read at once; a long list may take its time to begin, and so
+ * may a write that webhooks look at.
+ */
+const [readPatienceMs, patienceMs] = [2_000, 4_000];
+
+/** How long a proxy may take to connect, in milliseconds: longer than any call has. */
+const connectMs = 30_000;
+
+/** For how long an API server that was away may not have read all rights yet, in milliseconds. */
+const startingMs = 30_000;
+
+/**
  * The client's way to the API server, over connections that are kept (the client's own opens a new one for every call).
  * Whatever is not a success is thrown as a `KubernetesError`. A call that is refused for what it showed, or for what it knew
  * the API server by, or cannot be made with it, is made once more where that has changed by then.
  */
 export function createTransport(credentials: CredentialsKeeper, now: () => Date): Transport {
   const findAgent = keepAgent();
+  const [takeCallTurn, takeListTurn] = [takeTurns(callsAtOnce), takeTurns(listsAtOnce)];
+  let awayAtMs = Number.NEGATIVE_INFINITY;
+  const noteAway = () => {
+    awayAtMs = now().getTime();
+  };
 
-  const explain = (error: KubernetesError, { tls }: Credentials) => explainRefusal(error, tls.cert, now());
+  const explain = (error: KubernetesError, { tls }: Credentials) => {
+    const explained = explainRefusal(error, tls.cert, now());
+    return Math.abs(now().getTime() - awayAtMs) < startingMs ? whileStarting(explained) : explained;
+  };
   const attempt = async (request: RequestContext, shown: Credentials, signal: AbortSignal) => {
+    const takeTurn = isList(request) ? takeListTurn : takeCallTurn;
+    let isOurTurn = false;
     try {
-      const answer = await exchange(request, shown, await findAgent(shown), signal);
+      const agent = await findAgent(shown);
+      const answer = await takeTurn(() => {
+        isOurTurn = true;
+        return exchange({ request, shown, agent, signal, onEnd: noteAway });
+      }, signal);
       if (answer.code < 400) return { answer };
       const refusal = (isProtobuf(answer) && readStatus(answer.body)) || answer.body.toString();
-      return { error: explain(statusError(answer.code, answer.headers['retry-after'], refusal), shown) };
+      const error = statusError(answer.code, answer.headers['retry-after'], refusal);
+      // So says what stands in front of an API server that is away.
+      if (answer.code >= 502) noteAway();
+      return { error: explain(error, shown) };
     } catch (error) {
-      return { error: signal.aborted ? deadlineError(signal) : explain(networkError(error), shown) };
+      if (!signal.aborted) return { error: explain(networkError(error), shown) };
+      return {
+        error: isOurTurn ? deadlineError(signal) : deadlineError(signal, 'other calls to Kubernetes took all time'),
+      };
     }
   };
   const call = async (request: RequestContext, signal: AbortSignal): Promise<Answer> => {
@@ -97,51 +139,103 @@ function isKubernetesJson({ headers }: Answer, text: string): boolean {
   return isJson && text.includes('"kind"') && text.trimEnd().endsWith('}');
 }
 
+/** The client gives every list a selector, and a single object none. */
+const isList = (request: RequestContext): boolean =>
+  request.getHttpMethod() === 'GET' && request.getUrl().includes('?');
+
+/** What came of a call on a kept connection that was none any more. */
+const nothing = Symbol('no answer');
+
 /**
- * One request and its whole answer. A kept connection that the other side has closed meanwhile (a frozen function cannot
- * notice) fails at its next use before any answer: the request then goes out again, until it has had a new connection.
- * Every call is safe to repeat: names and preconditions make it idempotent.
+ * One request and its whole answer. A kept connection may be dead: closed by the other side meanwhile (a frozen function cannot
+ * notice), or forgotten by what is in between, so that nothing comes back. The request then goes out again, until it has had a
+ * living or a new connection. Every call is safe to repeat: names and preconditions make it idempotent.
  */
-async function exchange(
-  request: RequestContext,
-  { access, headers }: Credentials,
-  agent: http.Agent,
-  signal: AbortSignal,
-): Promise<Answer> {
+async function exchange(call: Call): Promise<Answer> {
   for (;;) {
-    let reused = false;
-    try {
-      return await new Promise<Answer>((resolve, reject) => {
-        const url = new URL(access.server + request.getUrl().slice(placeholderServer.length));
-        const body = request.getBody();
-        const outgoing = (url.protocol === 'http:' ? http : https).request(url, {
-          agent,
-          method: request.getHttpMethod(),
-          headers: {
-            ...request.getHeaders(),
-            ...headers,
-            // Node frames the body of a DELETE only if it is told its length; unframed, it spoils the connection.
-            ...(typeof body === 'string' && { 'content-length': Buffer.byteLength(body) }),
-          },
-          signal,
-        });
-        outgoing.on('error', (error) => {
-          reused = outgoing.reusedSocket;
-          reject(error);
-        });
-        outgoing.on('response', (incoming) => {
-          const pieces: Buffer[] = [];
-          incoming.on('data', (piece: Buffer) => pieces.push(piece));
-          incoming.on('error', reject);
-          incoming.on('end', () => {
-            resolve({ code: incoming.statusCode ?? 0, headers: incoming.headers, body: Buffer.concat(pieces) });
-          });
-        });
-        outgoing.end(body);
-      });
-    } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code;
-      if (!(reused && (code === 'ECONNRESET' || code === 'EPIPE'))) throw error;
-    }
+    call.signal.throwIfAborted();
+    const answer = await send(call);
+    if (answer !== nothing) return answer;
   }
+}
+
+type Call = {
+  request: RequestContext;
+  shown: Credentials;
+  agent: http.Agent;
+  signal: AbortSignal;
+  /** A connection ended, or could not be made. */
+  onEnd: () => void;
+};
+
+/** Sends the request. Ends with the signal whatever the agent is doing: where it still connects, Node would not tell. */
+function send({ request, shown, agent, signal, onEnd }: Call): Promise<Answer | typeof nothing> {
+  const { access, headers } = shown;
+  const url = new URL(access.server + request.getUrl().slice(placeholderServer.length));
+  const body = request.getBody();
+  const outgoing = (url.protocol === 'http:' ? http : https).request(url, {
+    agent,
+    // Heeded by what connects through a proxy alone: where its call is over, it ends some time as well.
+    timeout: connectMs,
+    method: request.getHttpMethod(),
+    headers: {
+      ...request.getHeaders(),
+      ...headers,
+      // Node frames the body of a DELETE only if it is told its length; unframed, it spoils the connection.
+      ...(typeof body === 'string' && { 'content-length': Buffer.byteLength(body) }),
+    },
+  });
+  const isReadOfOne = request.getHttpMethod() === 'GET' && !isList(request);
+  let isSecured = false;
+  let hasBegun = false;
+  let silence: NodeJS.Timeout | undefined;
+  const { promise, resolve, reject } = Promise.withResolvers<Answer | typeof nothing>();
+
+  /** The others that are kept are most likely as dead: none of them is to cost a call its time. */
+  const abandon = () => {
+    if (outgoing.reusedSocket && !hasBegun) closeAtRest(agent);
+    outgoing.destroy();
+  };
+  const stop = () => {
+    reject(signal.reason);
+    abandon();
+  };
+  const giveUp = () => {
+    if (hasBegun) return;
+    resolve(nothing);
+    abandon();
+  };
+  outgoing.on('socket', (socket) => {
+    if (outgoing.reusedSocket) {
+      isSecured = true;
+      // A process that was busy has to read first what may have come meanwhile.
+      silence = setTimeout(() => setImmediate(giveUp), isReadOfOne ? readPatienceMs : patienceMs);
+    } else {
+      socket.once('secureConnect', () => {
+        isSecured = true;
+      });
+      socket.once('close', onEnd);
+    }
+  });
+  outgoing.on('error', (error) => {
+    onEnd();
+    if (outgoing.reusedSocket && !hasBegun && isDeadConnection(error)) resolve(nothing);
+    else reject(networkError(error, isSecured));
+  });
+  outgoing.on('response', (incoming) => {
+    hasBegun = true;
+    clearTimeout(silence);
+    const pieces: Buffer[] = [];
+    incoming.on('data', (piece: Buffer) => pieces.push(piece));
+    incoming.on('error', (error) => reject(networkError(error, isSecured)));
+    incoming.on('end', () => {
+      resolve({ code: incoming.statusCode ?? 0, headers: incoming.headers, body: Buffer.concat(pieces) });
+    });
+  });
+  signal.addEventListener('abort', stop);
+  outgoing.end(body);
+  return promise.finally(() => {
+    clearTimeout(silence);
+    signal.removeEventListener('abort', stop);
+  });
 }

@@ -24,8 +24,11 @@ import { annotate, noteUse, pointer } from './uses.ts';
 /** How long a Service may be without a NodePort, in milliseconds: as long as the original waits. */
 const nodePortPatienceMs = 10_000;
 
-/** What a call that cleans up after the operation's deadline may take, in milliseconds: at most two come in a row. */
-const afterwardsMs = 1_250;
+/**
+ * How long a look may take whether there is something to take back, and what is taken back where nobody says until when, in
+ * milliseconds. Together they are what `create-sandbox` is given for it after its deadline.
+ */
+const [lookBackMs, takeBackMs] = [1_000, 1_500];
 
 /**
  * Makes the sandbox, or finds it and mends it: afterwards there is one Service and one Pod behind it that will serve. The
@@ -38,11 +41,17 @@ const afterwardsMs = 1_250;
  * back what this request made, unless another request uses it by now, as far as Kubernetes can still be reached.
  */
 export async function createSandbox(request: CreateSandboxRequest, operation: Operation): Promise<SandboxView> {
+  let earlier: unknown;
   for (let attempt = 0; ; attempt += 1) {
     try {
       return await tryToCreate(request, operation);
     } catch (error) {
-      if (!(error instanceof Obstacle)) throw error;
+      if (!(error instanceof Obstacle)) {
+        // What Kubernetes said before tells more than that time was over then.
+        const isLate = error instanceof ProvisionerError && error.outcome === 'deadline-exceeded';
+        throw isLate ? (earlier ?? error) : error;
+      }
+      earlier = error instanceof PassingFailure ? error.cause : undefined;
       if (error instanceof PassingFailure) await outwait(error, attempt, operation.signal);
       else await pause(attempt, error.message, operation.signal);
     }
@@ -132,7 +141,7 @@ async function claimService(request: CreateSandboxRequest, operation: Operation)
 async function findOwnService(request: CreateSandboxRequest, operation: Operation): Promise<V1Service | undefined> {
   const { kubernetes, requestId } = operation;
   const found = await kubernetes
-    .readService(serviceName(request.sandboxId), AbortSignal.timeout(afterwardsMs))
+    .readService(serviceName(request.sandboxId), AbortSignal.timeout(lookBackMs))
     .catch(() => undefined);
   return found?.metadata?.annotations?.[lastUsedByAnnotation] === requestId ? found : undefined;
 }
@@ -201,11 +210,12 @@ async function awaitNodePort(service: V1Service, operation: Operation): Promise<
  * Pod, should there be one after all, goes with it (garbage collection). Never throws: what cannot be rolled back is mended
  * by the next create.
  */
-async function rollBack(service: V1Service, { kubernetes }: Operation): Promise<void> {
+async function rollBack(service: V1Service, operation: Operation): Promise<void> {
   const { name = '', uid = '', resourceVersion = '' } = service.metadata ?? {};
   try {
     const preconditions = { uid, resourceVersion };
-    const deletion = await kubernetes.deleteService(name, preconditions, AbortSignal.timeout(afterwardsMs));
+    const signal = operation.answerBy ?? AbortSignal.timeout(takeBackMs);
+    const deletion = await operation.kubernetes.deleteService(name, preconditions, signal);
     if (deletion !== 'deleted') log.info('Did not roll back a Service', { service: name, deletion });
   } catch (error) {
     log.warn('Could not roll back a Service', { service: name, error: error as Error });

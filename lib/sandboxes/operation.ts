@@ -4,13 +4,16 @@ import { describeFailure, ProvisionerError } from '../errors.ts';
 import type { Kubernetes } from '../kubernetes.ts';
 import { createRecentIds } from '../recent-ids.ts';
 
-/** What an operation on sandboxes works with. Everything it does in Kubernetes ends with `signal`, its deadline. */
+/** What an operation on sandboxes works with. Everything it does in Kubernetes ends with `signal`, its deadline, but for
+ * what it takes back. */
 export type Operation = Readonly<{
   kubernetes: Kubernetes;
   config: Config;
   /** The clock. */
   now: () => Date;
   signal: AbortSignal;
+  /** Aborts when the answer has to be given: what is taken back has until then, or some seconds where this is not said. */
+  answerBy?: AbortSignal;
   /** Tells this request from every other. */
   requestId: string;
 }>;

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { lambdaContext } from '../support/events.ts';
-import { type ApiServer, answerStatus, startApiServer, writeKubeconfig } from '../unit/api-server.ts';
+import { type ApiServer, answerJson, answerStatus, startApiServer, writeKubeconfig } from '../unit/api-server.ts';
 import { askingFunctions, type FunctionName, get, startCold } from './handlers.ts';
 
 const json = { 'content-type': 'application/json' };
@@ -50,6 +50,54 @@ describe.each(askingFunctions)('%s, where Kubernetes', (name, callIt) => {
       expect(JSON.stringify(answer)).not.toContain('secret');
     },
   );
+
+  const says403 = (words: string) => ({
+    kind: 'Status',
+    reason: 'Forbidden',
+    message: `pods "secret" is forbidden: ${words}`,
+    code: 403,
+  });
+
+  it.each<[string, { code: number }, number, object, string]>([
+    [
+      'has an admission that refuses it',
+      says403('maximum cpu usage per Container is 500m, but limit is 1'),
+      500,
+      json,
+      'admission refuses it: a LimitRange (403)',
+    ],
+    [
+      'has a webhook that refuses it',
+      { ...says403(''), message: 'admission webhook "deny.example.com" denied the request: secret', code: 409 },
+      500,
+      json,
+      "admission refuses it: the webhook 'deny.example.com' (409)",
+    ],
+    [
+      'has a webhook that is down',
+      {
+        ...says403(''),
+        reason: 'InternalError',
+        message: 'Internal error occurred: failed calling webhook "deny.example.com": Post "https://secret/": EOF',
+        code: 500,
+      },
+      503,
+      again,
+      "admission fails: the webhook 'deny.example.com' (500)",
+    ],
+    [
+      'is only starting',
+      says403('not yet ready to handle request'),
+      503,
+      again,
+      'Kubernetes is overloaded or not ready (403)',
+    ],
+  ])('%s: says which, and not in the words of Kubernetes', async (_what, refusal, status, headers, reason) => {
+    await startWith((_request, response) => answerJson(response, refusal, refusal.code));
+    const answer = await callIt();
+    expect(answer).toEqual({ status, headers, body: says(name, reason) });
+    expect(JSON.stringify(answer)).not.toContain('secret');
+  });
 
   it('is not what answers, with a 404 in HTML: that does not make the sandbox one that is not there', async () => {
     await startWith((_request, response) => {

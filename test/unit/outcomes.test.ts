@@ -3,18 +3,27 @@ import { describe, expect, it } from 'vitest';
 import { KubernetesError } from '../../lib/errors.ts';
 import {
   deadlineError,
+  explainRefusal,
   isAlreadyExists,
   isConflict,
+  isExpired,
+  isInvalidToken,
   isNamespaceMissing,
   isNamespaceTerminating,
   isNotFound,
+  isRefusalOfUs,
   isTestFailed,
   networkError,
   statusError,
+  whileStarting,
 } from '../../lib/kubernetes/outcomes.ts';
+import { findRetryDelay } from '../../lib/kubernetes/retries.ts';
+import { makeCertificate } from '../support/certificate.ts';
 
 const status = (code: number, reason: string, message: string, details?: object): string =>
   JSON.stringify({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason, details, code });
+
+const expired = makeCertificate('me', { validTo: new Date(Date.now() - 60_000) }).certificate;
 
 const told = (error: KubernetesError) => ({ outcome: error.outcome, reason: error.reason, headers: error.headers });
 const retryAfter = (seconds: string) => ({ 'retry-after': seconds });
@@ -81,9 +90,54 @@ const answers = {
   etcdGone: status(500, 'InternalError', 'etcdserver: leader changed'),
   timeout: status(504, 'Timeout', 'Timeout: request did not complete within requested timeout'),
   starting: status(503, 'ServiceUnavailable', 'apiserver not ready'),
+  quotaChanged: status(
+    409,
+    'Conflict',
+    'Operation cannot be fulfilled on resourcequotas "q": the object has been modified; please apply your changes to the latest version and try again',
+    { name: 'q', kind: 'resourcequotas' },
+  ),
+  serviceChanged: status(
+    409,
+    'Conflict',
+    'Operation cannot be fulfilled on services "sandbox-a-svc": the object has been modified; please apply your changes',
+    { name: 'sandbox-a-svc', kind: 'services' },
+  ),
+  otherUid: status(
+    409,
+    'Conflict',
+    'Operation cannot be fulfilled on Pod "sandbox-a": the UID in the precondition (x) does not match the UID in record (y)',
+    { name: 'sandbox-a', kind: 'Pod' },
+  ),
+  tokenMissing: status(
+    500,
+    'ServerTimeout',
+    'No API token found for service account "default", retry after the token is automatically created',
+    { name: 'create pod', kind: 'serviceaccounts', retryAfterSeconds: 1 },
+  ),
   badRequest: status(400, 'BadRequest', 'the object provided is unrecognized'),
+  limited: status(
+    403,
+    'Forbidden',
+    'pods "sandbox-a" is forbidden: maximum cpu usage per Container is 500m, but limit is 1',
+    {
+      name: 'sandbox-a',
+      kind: 'pods',
+    },
+  ),
   html: '<html><head><title>Bad</title></head><body>nginx</body></html>',
 };
+
+const predicates = {
+  isNotFound,
+  isConflict,
+  isAlreadyExists,
+  isExpired,
+  isInvalidToken,
+  isNamespaceMissing,
+  isNamespaceTerminating,
+  isTestFailed,
+};
+const holding = (error: unknown) => Object.entries(predicates).flatMap(([name, holds]) => (holds(error) ? [name] : []));
 
 const words = {
   podMissing: ['not-found', 'Not Found'],
@@ -156,6 +210,24 @@ describe('what Kubernetes answers', () => {
       undefined,
       answers.timeout,
       ['unavailable', 'Kubernetes is overloaded or not ready (504)'],
+      retryAfter('1'),
+    ],
+    [
+      'a quota that other requests change',
+      409,
+      undefined,
+      answers.quotaChanged,
+      ['unavailable', 'Kubernetes was hindered by another change (409 Conflict)'],
+      retryAfter('1'),
+    ],
+    ['our own object that another has changed', 409, undefined, answers.serviceChanged, ['conflict', 'Conflict'], {}],
+    ['our own object that is another by now', 409, undefined, answers.otherUid, ['conflict', 'Conflict'], {}],
+    [
+      'a service account without its token yet',
+      500,
+      undefined,
+      answers.tokenMissing,
+      ['unavailable', 'Kubernetes is overloaded or not ready (500)'],
       retryAfter('1'),
     ],
     ['an object that is not valid', 422, undefined, answers.invalid, ['failed', 'Invalid (422)'], {}],
@@ -255,6 +327,187 @@ describe('what Kubernetes answers', () => {
   });
 });
 
+describe('what admission says', () => {
+  const pod = { name: 'sandbox-a', kind: 'pods' };
+  const forbidden = (words: string) => status(403, 'Forbidden', `pods "sandbox-a" is forbidden: ${words}`, pod);
+  const hook = 'validation.gatekeeper.sh';
+
+  // Kubernetes 1.20's own words, seen there; those of newer versions, which say so, are their sources'.
+  it.each<[string, string, string]>([
+    ['LimitRange', 'maximum cpu usage per Container is 500m, but limit is 1', 'a LimitRange'],
+    [
+      'LimitRange, of several',
+      '[cpu max limit to request ratio per Container is 2, but provided ratio is 10.000000, minimum cpu usage per Pod is 3, but request is 100m]',
+      'a LimitRange',
+    ],
+    ['ResourceQuota', 'failed quota: q: must specify limits.memory', 'a ResourceQuota'],
+    [
+      'PodSecurityPolicy',
+      'PodSecurityPolicy: unable to admit pod: [spec.volumes[0]: Invalid value: "hostPath": hostPath volumes are not allowed to be used]',
+      'PodSecurityPolicy',
+    ],
+    [
+      'PodSecurityPolicy, of which there is none',
+      'PodSecurityPolicy: no providers available to validate pod request',
+      'PodSecurityPolicy',
+    ],
+    [
+      'PodSecurity (1.22)',
+      'violates PodSecurity "restricted:v1.30": host path volumes (volumes "skills", "user-data"), allowPrivilegeEscalation != false',
+      "Pod Security 'restricted:v1.30'",
+    ],
+    [
+      "OpenShift's SecurityContextConstraints",
+      'unable to validate against any security context constraint: [provider "anyuid": Forbidden: not usable by user]',
+      'SecurityContextConstraints',
+    ],
+    ['RuntimeClass', 'pod rejected: RuntimeClass "gvisor" not found', 'its RuntimeClass'],
+    ['whatever else there is', 'no PriorityClass with name secret was found', 'a plug-in of the API server'],
+  ])('is told apart from rights: %s', (_what, words, who) => {
+    const error = statusError(403, undefined, forbidden(words));
+    expect(told(error)).toEqual({ outcome: 'not-admitted', reason: `admission refuses it: ${who} (403)`, headers: {} });
+    expect(findRetryDelay(error, 1)).toBeUndefined();
+  });
+
+  it.each([
+    ['not yet ready to handle request', 'Kubernetes is overloaded or not ready (403)'],
+    [
+      'error looking up service account agents/default: serviceaccount "default" not found',
+      'the service account of its namespace is not there yet',
+    ],
+    [
+      'User "system:serviceaccount:a:b" cannot create resource "pods" in API group "" in the namespace "a": RBAC: role.rbac.authorization.k8s.io "provisioner" not found',
+      'a role that our rights come from is not there, or not yet (403 Forbidden)',
+    ],
+    [
+      'User "me" cannot get resource "pods" in API group "" in the namespace "a": RBAC: [clusterrole.rbac.authorization.k8s.io "x" not found, role.rbac.authorization.k8s.io "y" not found]',
+      'a role that our rights come from is not there, or not yet (403 Forbidden)',
+    ],
+  ])('for a while only is passing: %s', (words, reason) => {
+    const error = statusError(403, undefined, forbidden(words));
+    expect(told(error)).toEqual({ outcome: 'unavailable', reason, headers: retryAfter('1') });
+    expect(findRetryDelay(error, 1)).toBeDefined();
+  });
+
+  // A webhook chooses its code, its reason and its causes. They were read as Kubernetes' own.
+  it.each<[number, string, object | undefined]>([
+    [400, '', undefined],
+    [403, 'Forbidden', { causes: [{ reason: 'NamespaceTerminating' }] }],
+    [404, 'NotFound', { kind: 'pods' }],
+    [404, 'NotFound', { kind: 'namespaces' }],
+    [409, 'AlreadyExists', { kind: 'services' }],
+    [409, 'Conflict', { kind: 'resourcequotas' }],
+    [410, 'Expired', undefined],
+    [401, 'Unauthorized', undefined],
+    [422, 'Invalid', undefined],
+  ])('is what a webhook says, whatever it chooses: %i %s', (code, reason, details) => {
+    const message = `admission webhook "${hook}" denied the request: [secret-policy] exceeded quota`;
+    // As an intermediate version had it.
+    for (const prefix of ['', 'pods "sandbox-a" is forbidden: ']) {
+      const error = statusError(code, undefined, status(code, reason, `${prefix}${message}`, details));
+      expect(told(error)).toEqual({
+        outcome: 'not-admitted',
+        reason: `admission refuses it: the webhook '${hook}' (${code})`,
+        headers: {},
+      });
+      expect(holding(error)).toEqual([]);
+      expect(isRefusalOfUs(error)).toBe(false);
+      expect(findRetryDelay(error, 1)).toBeUndefined();
+    }
+  });
+
+  it.each<[string, number, string]>([
+    [
+      'that is down',
+      500,
+      `Internal error occurred: failed calling webhook "${hook}": Post "https://secret.svc:443/v1?timeout=2s": dial tcp 10.0.0.1:443: connect: connection refused`,
+    ],
+    [
+      'that hangs',
+      500,
+      `Internal error occurred: failed calling webhook "${hook}": Post "https://secret.svc:443/v1?timeout=2s": context deadline exceeded`,
+    ],
+    [
+      'that answers with an error',
+      500,
+      `Internal error occurred: failed calling webhook "${hook}": an error on the server`,
+    ],
+    ['that says itself that it failed', 500, `admission webhook "${hook}" denied the request: secret`],
+    ['that asks for patience', 429, `admission webhook "${hook}" denied the request: secret`],
+  ])('of a webhook %s is passing, and names it', (_what, code, message) => {
+    const error = statusError(code, undefined, status(code, code === 500 ? 'InternalError' : '', message));
+    expect(told(error)).toEqual({
+      outcome: 'unavailable',
+      reason: `admission fails: the webhook '${hook}' (${code})`,
+      headers: retryAfter('1'),
+    });
+    expect(findRetryDelay(error, 1)).toBeDefined();
+  });
+
+  it.each([
+    [403, 'Forbidden'],
+    [422, 'Invalid'],
+    [401, 'Unauthorized'],
+  ])('is what a ValidatingAdmissionPolicy says (1.26), with %i', (code, reason) => {
+    const words = "ValidatingAdmissionPolicy 'no-host-paths' with binding 'secret' denied request: secret";
+    const message = `pods "sandbox-a" is forbidden: ${words}`;
+    const error = statusError(code, undefined, status(code, reason, message, { ...pod, causes: [{ message: words }] }));
+    expect(told(error)).toEqual({
+      outcome: 'not-admitted',
+      reason: `admission refuses it: the ValidatingAdmissionPolicy 'no-host-paths' (${code})`,
+      headers: {},
+    });
+    expect(holding(error)).toEqual([]);
+    expect(explainRefusal(error, expired, new Date()).outcome).toBe('not-admitted');
+  });
+
+  it('names a webhook only where that is a name', () => {
+    for (const name of ['', '<script>', 'a b', 'x'.repeat(200), 'https://secret.svc', 'ü.example']) {
+      const denied = `admission webhook "${name}" denied the request without explanation`;
+      expect(statusError(400, undefined, status(400, '', denied)).reason).toBe('admission refuses it: a webhook (400)');
+      const failed = `Internal error occurred: failed calling webhook "${name}": secret`;
+      expect(statusError(500, undefined, status(500, 'InternalError', failed)).reason).toBe(
+        'admission fails: a webhook (500)',
+      );
+    }
+  });
+
+  it('is not said by who is no Kubernetes', () => {
+    const page =
+      'access to pods is forbidden: admission webhook "x.y.z" denied the request, not yet ready to handle request';
+    expect(told(statusError(403, undefined, page))).toEqual({
+      outcome: 'refused',
+      reason: words.forbidden[1],
+      headers: {},
+    });
+  });
+});
+
+describe('a refusal of rights while Kubernetes may be starting', () => {
+  // An API server that has not read its bindings yet says just what it says where there are none. Seen on 1.20.
+  it('may be passing', () => {
+    const words = 'User "system:serviceaccount:a:b" cannot list resource "pods" in API group "" in the namespace "a"';
+    for (const object of ['pods', 'pods "sandbox-a"']) {
+      const refusal = statusError(403, undefined, status(403, 'Forbidden', `${object} is forbidden: ${words}`));
+      expect(told(refusal)).toMatchObject({ outcome: 'refused' });
+      expect(told(whileStarting(refusal))).toEqual({
+        outcome: 'unavailable',
+        reason: 'Kubernetes does not permit it, or is only starting (403 Forbidden)',
+        headers: retryAfter('1'),
+      });
+    }
+  });
+
+  it.each<[string, KubernetesError]>([
+    ["a proxy's", statusError(403, undefined, answers.html)],
+    ['of credentials', statusError(401, undefined, answers.unauthorized)],
+    ['of admission', statusError(403, undefined, answers.limited)],
+    ['of a quota', statusError(403, undefined, answers.quota)],
+  ])('stays what it is where it is another one: %s', (_what, error) => {
+    expect(whileStarting(error)).toBe(error);
+  });
+});
+
 describe('no answer', () => {
   const errorOf = (code: string) => Object.assign(new Error(`something with 10.0.0.1 ${code}`), { code });
 
@@ -332,6 +585,24 @@ describe('no answer', () => {
     });
   });
 
+  it.each(['ERR_SSL_BAD_RECORD_TYPE', 'ERR_TLS_RENEGOTIATION_DISABLED', 'ERR_OSSL_EVP_BAD_DECRYPT'])(
+    'is a broken connection where TLS had been agreed on: %s',
+    (code) => {
+      expect(told(networkError(errorOf(code), true))).toEqual({
+        outcome: 'unavailable',
+        reason: `Kubernetes is unreachable (${code})`,
+        headers: retryAfter('1'),
+      });
+    },
+  );
+
+  it('is a word about our certificate where TLS had been agreed on for our part', () => {
+    const alert = Object.assign(new Error('SSL alert number 116'), {
+      code: 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED',
+    });
+    expect(networkError(alert, true)).toMatchObject({ outcome: 'refused' });
+  });
+
   it('is no word about our certificate where the alert is another one', () => {
     const error = Object.assign(new Error('alert internal error:SSL alert number 80'), { code: 'EPROTO' });
     expect(networkError(error).reason).toBe('Kubernetes is unreachable (EPROTO)');
@@ -389,17 +660,6 @@ describe('no answer', () => {
 });
 
 describe('the predicates', () => {
-  const predicates = {
-    isNotFound,
-    isConflict,
-    isAlreadyExists,
-    isNamespaceMissing,
-    isNamespaceTerminating,
-    isTestFailed,
-  };
-  const holding = (error: unknown) =>
-    Object.entries(predicates).flatMap(([name, holds]) => (holds(error) ? [name] : []));
-
   it.each<[string, unknown, string[]]>([
     ['an object that is not there', statusError(404, undefined, answers.podMissing), ['isNotFound']],
     [
@@ -411,6 +671,9 @@ describe('the predicates', () => {
     ['a name that is taken', statusError(409, undefined, answers.alreadyExists), ['isConflict', 'isAlreadyExists']],
     ['a Pod that terminates', statusError(409, undefined, answers.beingDeleted), ['isConflict', 'isAlreadyExists']],
     ['a precondition', statusError(409, undefined, answers.precondition), ['isConflict']],
+    ['a quota that others change', statusError(409, undefined, answers.quotaChanged), []],
+    ['a list that is forgotten', statusError(410, undefined, status(410, 'Expired', 'too old')), ['isExpired']],
+    ['a token of nobody', statusError(400, undefined, answers.badRequest), ['isInvalidToken']],
     ['a namespace that terminates', statusError(403, undefined, answers.terminating), ['isNamespaceTerminating']],
     ['a patch of which a test failed', statusError(422, undefined, answers.testFailed), ['isTestFailed']],
     ['a right that we have not', statusError(403, undefined, answers.forbidden), []],

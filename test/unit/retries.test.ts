@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { networkError, statusError } from '../../lib/kubernetes/outcomes.ts';
+import { deadlineError, networkError, statusError } from '../../lib/kubernetes/outcomes.ts';
 import { findRetryDelay, retry } from '../../lib/kubernetes/retries.ts';
 
 const status = (code: number, reason: string, retryAfter?: string) =>
@@ -59,6 +59,15 @@ describe('a call that fails', () => {
     const failing = counted([refused]);
     await expect(retry(failing.call, AbortSignal.timeout(10_000))).rejects.toBe(refused);
     expect(failing.count()).toBe(1);
+  });
+
+  // What a webhook that hangs did, for one, is not known any more once time is over.
+  it('throws what an earlier attempt threw where time was over for the last one', async () => {
+    const late = deadlineError(AbortSignal.abort());
+    const broken = status(500, 'InternalError');
+    await expect(retry(counted([broken, late]).call, AbortSignal.timeout(10_000))).rejects.toBe(broken);
+    await expect(retry(counted([broken, cut, late]).call, AbortSignal.timeout(10_000))).rejects.toBe(cut);
+    await expect(retry(counted([late]).call, AbortSignal.timeout(10_000))).rejects.toBe(late);
   });
 
   it('throws what it threw when its time is over before the next attempt', async () => {

@@ -11,6 +11,7 @@ import { type Kubernetes, openKubernetes } from '../../lib/kubernetes.ts';
 import { log } from '../../lib/log.ts';
 import { type Identity, makeCertificate } from '../support/certificate.ts';
 import { startConnectProxy, startSocksProxy } from '../support/forward-proxies.ts';
+import { startRelay } from '../support/relay.ts';
 import { keepSecret } from '../support/secrets.ts';
 import { answerNotFound, answerStatus, startApiServer, temporaryFolder, writeKubeconfig } from './api-server.ts';
 
@@ -131,6 +132,46 @@ describe("the API server's certificate", () => {
       await expect(kubernetes.readService('a', never)).resolves.toBeUndefined();
     }
     expect(vi.mocked(log.warn)).toHaveBeenCalledTimes(2);
+  });
+});
+
+describe('a TLS stream that breaks', () => {
+  /** The server begins each of so many answers, and the stream is spoilt then. */
+  async function start(broken: number) {
+    const api = await startApiServer((request, response) => {
+      if (api.requests.length > broken) return answerNotFound(request, response);
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.write('{"kind":', () => setTimeout(() => relay.garble(), 50));
+    }, server);
+    const relay = await startRelay(api.port);
+    onTestFinished(() => relay.close());
+    const cluster = { ...trust, 'tls-server-name': host };
+    return { api, relay, kubernetes: await open({ server: `https://127.0.0.1:${relay.port}`, cluster }) };
+  }
+
+  // It read `TLS could not be agreed on`, and nobody tried again.
+  it('in the middle of an answer is a broken connection as any other', async () => {
+    const { api, kubernetes } = await start(4);
+    expect(await errorOf(kubernetes.readService('a', never))).toMatchObject({
+      outcome: 'unavailable',
+      reason: expect.stringMatching(/^Kubernetes is unreachable \(E\w+\)$/),
+      headers: { 'retry-after': '1' },
+    });
+    expect(api.requests).toHaveLength(4);
+  });
+
+  it('once is not noticed', async () => {
+    const { api, kubernetes } = await start(1);
+    await expect(kubernetes.readService('a', never)).resolves.toBeUndefined();
+    expect(api.requests).toHaveLength(2);
+  });
+
+  it('while nobody uses it is not noticed either, not even by the creation of a Service', async () => {
+    const { api, relay, kubernetes } = await start(0);
+    await kubernetes.readService('a', never);
+    relay.garble();
+    expect(await errorOf(kubernetes.createService({}, never))).toMatchObject({ status: { code: 404 } });
+    expect(api.connections()).toBe(2);
   });
 });
 

@@ -2,12 +2,13 @@ import { writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { loadConfig } from '../../lib/config.ts';
 import { KubernetesError } from '../../lib/errors.ts';
 import { type Kubernetes, openKubernetes } from '../../lib/kubernetes.ts';
 import { makeCertificate } from '../support/certificate.ts';
 import { eventually } from '../support/eventually.ts';
+import { startRelay } from '../support/relay.ts';
 import {
   answerJson,
   answerNotFound,
@@ -129,6 +130,75 @@ describe('the connection to Kubernetes', () => {
   });
 });
 
+describe('a kept connection that was forgotten by what is in between', () => {
+  async function start(answer: Parameters<typeof startApiServer>[0] = answerNotFound) {
+    const api = await startApiServer(answer);
+    const relay = await startRelay(api.port);
+    onTestFinished(() => relay.close());
+    const kubernetes = await open({ server: `http://127.0.0.1:${relay.port}` });
+    await Promise.all(['a', 'b', 'c', 'd'].map((name) => kubernetes.readService(name, never)));
+    relay.forget();
+    return { api, relay, kubernetes };
+  }
+  const secondsOf = async (work: () => Promise<unknown>) => {
+    const start = performance.now();
+    await work();
+    return (performance.now() - start) / 1000;
+  };
+
+  // A get answered 504 after its 8 s, and a create would have used up its 25.
+  it('is given up, and the call is made on a new one; the others that are as old cost nobody any time', async () => {
+    const { api, relay, kubernetes } = await start();
+    expect(await secondsOf(() => kubernetes.readService('e', AbortSignal.timeout(8_000)))).toBeLessThan(6);
+    expect(api.requests.map(({ url }) => url.split('/').at(-1))).toEqual(['a', 'b', 'c', 'd', 'e']);
+    expect(relay.connections()).toBe(5);
+    const others = () => Promise.all(['f', 'g', 'h'].map((name) => kubernetes.readService(name, never)));
+    expect(await secondsOf(others)).toBeLessThan(1.5);
+  });
+
+  it('is given up for a list and for what is written as well', async () => {
+    const { kubernetes, api } = await start((request, response) => {
+      if (request.method === 'POST') return answerJson(response, service, 201);
+      if (!request.url.includes('?')) return answerNotFound(request, response);
+      answerJson(response, { kind: 'PodList', metadata: {}, items: [] });
+    });
+    const creating = kubernetes.createService(service, AbortSignal.timeout(8_000));
+    const listing = kubernetes.listPods(AbortSignal.timeout(8_000));
+    expect(await Promise.all([creating, listing])).toMatchObject([service, []]);
+    expect(api.requests).toHaveLength(6);
+  });
+
+  it('is not waited for again by the next call, where the first one had less time than that', async () => {
+    const { kubernetes } = await start();
+    await errorOf(kubernetes.readService('e', AbortSignal.timeout(200)));
+    expect(await secondsOf(() => kubernetes.readService('f', never))).toBeLessThan(1.5);
+  });
+
+  it('is not what a server has that takes its time: its call is not made twice', async () => {
+    const api = await startApiServer((request, response) => {
+      const slowly = request.url.endsWith('/new') || request.url.includes('?') ? 3_000 : 0;
+      response.writeHead(request.url.includes('?') ? 200 : 404, { 'content-type': 'application/json' });
+      if (request.url.endsWith('/long')) response.write(' ');
+      const later = request.url.endsWith('/long') ? 3_000 : slowly;
+      const body = request.url.includes('?')
+        ? { kind: 'PodList', metadata: {}, items: [] }
+        : { kind: 'Status', reason: 'NotFound', details: { kind: 'services' }, code: 404 };
+      setTimeout(() => response.end(JSON.stringify(body)), later);
+    });
+    const kubernetes = await open({ server: api.url });
+    await Promise.all(['a', 'b'].map((name) => kubernetes.readService(name, never)));
+    // A list that is long in coming, and an answer that has begun, on kept connections; whatever it is on a new one.
+    const onKept = [kubernetes.listPods(never), kubernetes.readService('long', never)];
+    await eventually(
+      'seen: the calls on kept connections',
+      () => api.requests.length,
+      (count) => count === 4,
+    );
+    await Promise.all([...onKept, kubernetes.readService('new', never)]);
+    expect(api.requests).toHaveLength(5);
+  });
+});
+
 describe('a call', () => {
   it('ends when its signal does', async () => {
     const api = await startApiServer(() => {});
@@ -151,6 +221,23 @@ describe('a call', () => {
     expect(await errorOf(kubernetes.readService('a', AbortSignal.timeout(200)))).toMatchObject({
       outcome: 'deadline-exceeded',
     });
+  });
+
+  // Node does not tell of the end of a request that has no connection yet.
+  it.each(['http', 'socks5h'])('ends when its signal does while a proxy does not answer: %s', async (scheme) => {
+    const held = new Set<net.Socket>();
+    const proxy = net.createServer((socket) => void held.add(socket.on('error', () => {})));
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => {
+      proxy.close();
+      for (const socket of held) socket.destroy();
+    });
+    const url = `${scheme}://127.0.0.1:${(proxy.address() as net.AddressInfo).port}`;
+    const kubernetes = await open({ server: 'https://kube.example:6443', cluster: { 'proxy-url': url } });
+    const ended = errorOf(kubernetes.readPod('sandbox-a', AbortSignal.timeout(300)));
+    const waiting = new Promise((resolve) => setTimeout(resolve, 5_000, 'still waiting'));
+    expect(await Promise.race([ended, waiting])).toMatchObject({ outcome: 'deadline-exceeded' });
+    expect(held.size).toBe(1);
   });
 
   it('is not made where its signal is over', async () => {
@@ -337,6 +424,142 @@ describe('an answer', () => {
     const kubernetes = await open({ server: api.url });
     await expect(kubernetes.readService('a', never)).rejects.toBeInstanceOf(Error);
     expect(other.requests).toEqual([]);
+  });
+});
+
+describe('many calls at once', () => {
+  const list = (kind: string, names: readonly string[]) => ({
+    kind,
+    metadata: {},
+    items: names.map((name) => ({ metadata: { name } })),
+  });
+
+  // Of 200 who listed 350 sandboxes at once, 97 got a 504.
+  it('that list all share one that begins after they came, and never one that began before', async () => {
+    const there = ['a'];
+    const held = Promise.withResolvers<void>();
+    const api = await startApiServer(async (_request, response) => {
+      // What there was when the call came.
+      const body = list('PodList', there);
+      if (api.requests.length === 1) await held.promise;
+      answerJson(response, body);
+    });
+    const kubernetes = await open({ server: api.url });
+    const first = kubernetes.listPods(never);
+    await eventually(
+      'seen: the first list',
+      () => api.requests.length,
+      (count) => count === 1,
+    );
+    there.push('b');
+    const others = Array.from({ length: 50 }, () => kubernetes.listPods(never));
+    held.resolve();
+    const namesOf = async (pods: ReturnType<Kubernetes['listPods']>) =>
+      (await pods).map(({ metadata }) => metadata?.name);
+    expect(await namesOf(first)).toEqual(['a']);
+    for (const other of others) expect(await namesOf(other)).toEqual(['a', 'b']);
+    expect(api.requests).toHaveLength(2);
+    // Nor do others: those of some sandboxes, of another kind, or of another client.
+    const another = await open({ server: api.url });
+    await Promise.all([
+      kubernetes.listPods(never),
+      another.listPods(never),
+      kubernetes.listPods(never, ['x']),
+      kubernetes.listPods(never, ['y']),
+    ]);
+    expect(api.requests).toHaveLength(6);
+  });
+
+  it('that list all are told each what went wrong, or that their own time is over', async () => {
+    const api = await startApiServer((_request, response) => {
+      setTimeout(() => answerStatus(response, 403, 'Forbidden'), 300);
+    });
+    const kubernetes = await open({ server: api.url });
+    const impatient = errorOf(kubernetes.listPods(AbortSignal.timeout(50)));
+    const patient = [errorOf(kubernetes.listPods(never)), errorOf(kubernetes.listPods(never))];
+    expect(await impatient).toMatchObject({
+      outcome: 'deadline-exceeded',
+      reason: 'Kubernetes did not answer in time',
+    });
+    for (const error of await Promise.all(patient)) {
+      expect(error).toMatchObject({ outcome: 'refused', status: { code: 403 } });
+    }
+    expect(api.requests).toHaveLength(1);
+  });
+
+  it('are 64 at most, and lists 8: the others wait, and the ones do not hold up the others', async () => {
+    const underWay = { calls: 0, lists: 0 };
+    const most = { calls: 0, lists: 0 };
+    const held: (() => void)[] = [];
+    const api = await startApiServer((request, response) => {
+      const kind = request.url.includes('?') ? 'lists' : 'calls';
+      underWay[kind] += 1;
+      most[kind] = Math.max(most[kind], underWay[kind]);
+      const end = () => {
+        underWay[kind] -= 1;
+        if (kind === 'calls') answerNotFound(request, response);
+        else answerJson(response, list('PodList', []));
+      };
+      if (kind === 'lists') held.push(end);
+      else setTimeout(end, 5);
+    });
+    const kubernetes = await open({ server: api.url });
+    const lists = Array.from({ length: 20 }, (_, index) => kubernetes.listPods(never, [`${index}`]));
+    const late = errorOf(kubernetes.listPods(AbortSignal.timeout(1_500), ['late']));
+    const calls = Array.from({ length: 200 }, (_, index) => kubernetes.readService(`${index}`, never));
+    expect(await Promise.all(calls)).toEqual(calls.map(() => undefined));
+    expect(most).toEqual({ calls: 64, lists: 8 });
+    expect(await late).toMatchObject({
+      outcome: 'deadline-exceeded',
+      reason: 'other calls to Kubernetes took all time',
+    });
+    const ending = setInterval(() => held.shift()?.(), 5);
+    onTestFinished(() => clearInterval(ending));
+    await Promise.all(lists);
+    expect(most.lists).toBe(8);
+  });
+});
+
+describe('an API server that has just started', () => {
+  const words = 'pods "a" is forbidden: User "me" cannot get resource "pods" in API group "" in the namespace "b"';
+  const refuse = (response: Parameters<typeof answerNotFound>[1]) =>
+    answerJson(response, { kind: 'Status', message: words, reason: 'Forbidden', details: {}, code: 403 }, 403);
+
+  // While it reads the rights, it says what it says where there are none.
+  it('is asked again where it does not permit what it may permit in a moment', async () => {
+    const api = await startApiServer((request, response) => {
+      if ([2, 3].includes(api.requests.length)) refuse(response);
+      else answerNotFound(request, response);
+    });
+    const kubernetes = await open({ server: api.url });
+    await kubernetes.readPod('a', never);
+    api.cutConnections();
+    await expect(kubernetes.readPod('a', never)).resolves.toBeUndefined();
+    expect(api.requests).toHaveLength(4);
+  });
+
+  it('is not what refuses who has no right, where no connection has ended', async () => {
+    const api = await startApiServer((_request, response) => refuse(response));
+    const kubernetes = await open({ server: api.url });
+    const refusal = { outcome: 'refused', reason: 'Kubernetes does not permit it (403 Forbidden)' };
+    expect(await errorOf(kubernetes.readPod('a', never))).toMatchObject(refusal);
+    expect(await errorOf(kubernetes.readPod('a', never))).toMatchObject(refusal);
+    expect(api.requests).toHaveLength(2);
+  });
+
+  it('is believed after half a minute', async () => {
+    let now = new Date();
+    const api = await startApiServer((_request, response) => refuse(response));
+    const config = loadConfig({ KUBECONFIG_PATH: await writeKubeconfig({ server: api.url }) });
+    const kubernetes = await openKubernetes(config, never, () => now);
+    await errorOf(kubernetes.readPod('a', never));
+    api.cutConnections();
+    expect(await errorOf(kubernetes.readPod('a', never))).toMatchObject({
+      outcome: 'unavailable',
+      reason: 'Kubernetes does not permit it, or is only starting (403 Forbidden)',
+    });
+    now = new Date(now.getTime() + 31_000);
+    expect(await errorOf(kubernetes.readPod('a', never))).toMatchObject({ outcome: 'refused' });
   });
 });
 

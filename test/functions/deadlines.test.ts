@@ -1,0 +1,69 @@
+import { once } from 'node:events';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { httpEvent, lambdaContext } from '../support/events.ts';
+import { answerJson, answerNotFound, startApiServer, writeKubeconfig } from '../unit/api-server.ts';
+import { apiKey, create, startCold } from './handlers.ts';
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
+
+/** Keys of callers that AWS keeps and takes its time to tell. */
+async function storeKeys(milliseconds: number): Promise<Record<string, string>> {
+  const extension = await startApiServer((_request, response) => {
+    setTimeout(() => answerJson(response, { SecretString: apiKey }), milliseconds);
+  });
+  return {
+    PROVISIONER_API_KEY_SECRET_ID: 'keys',
+    AWS_SESSION_TOKEN: 'session',
+    PARAMETERS_SECRETS_EXTENSION_HTTP_PORT: `${extension.port}`,
+  };
+}
+
+describe('the time of a request', () => {
+  // A create had its 25 s after the 2 s that the keys had taken, and Lambda ended it before it had taken back what it made.
+  it('begins with its first middleware: the look at who calls is part of it', async () => {
+    startCold(await storeKeys(1_800));
+    const { json, serve } = await import('../../lib/http.ts');
+    const handler = serve({ deadlineSeconds: 3 }, async (_event, { signal }) => {
+      await once(signal, 'abort');
+      return json({});
+    });
+    const start = performance.now();
+    const event = httpEvent({ method: 'GET', path: '/', headers: { 'x-api-key': apiKey } });
+    await handler(event as Parameters<typeof handler>[0], lambdaContext());
+    const seconds = (performance.now() - start) / 1000;
+    expect(seconds).toBeGreaterThan(2.9);
+    expect(seconds).toBeLessThan(4.5);
+  });
+
+  it('is enough to take back a sandbox that could not be made, before the answer', async () => {
+    const done: string[] = [];
+    const api = await startApiServer((request, response) => {
+      const what = `${request.method} ${request.url.split('/')[5]}`;
+      if (what === 'POST pods') return;
+      if (what === 'POST services') {
+        const { metadata, spec } = JSON.parse(request.body);
+        const service = { kind: 'Service', metadata: { ...metadata, uid: 'u', resourceVersion: '7' }, spec };
+        service.spec.ports[0].nodePort = 30_000;
+        return answerJson(response, service, 201);
+      }
+      if (what !== 'DELETE services') return answerNotFound(request, response);
+      setTimeout(() => {
+        done.push(what);
+        answerJson(response, { kind: 'Status', status: 'Success' });
+      }, 700);
+    });
+    startCold({ KUBECONFIG_PATH: await writeKubeconfig({ server: api.url }), ...(await storeKeys(1_000)) });
+    // Less than the 25 s of a create: it ends so early that the rest is enough.
+    const answer = await create({ sandbox_id: 'a1b2c3d4' }, {}, lambdaContext('create-sandbox', 7_000));
+    expect(answer).toMatchObject({
+      status: 504,
+      body: { detail: 'Pod creation failed: Kubernetes did not answer in time' },
+    });
+    expect(done).toEqual(['DELETE services']);
+    expect(api.requests.filter(({ method }) => method === 'DELETE').map(({ body }) => JSON.parse(body))).toEqual([
+      { preconditions: { uid: 'u', resourceVersion: '7' } },
+    ]);
+  });
+});
