@@ -16,7 +16,7 @@ import { lastUsedByAnnotation, podName, serviceName, threadIdAnnotation } from '
 import { forgetNetworkPolicy, requireNetworkPolicy } from '../network-policy.ts';
 import type { CreateSandboxRequest } from '../request.ts';
 import { findNodePort, findThreadId, type SandboxView } from '../status.ts';
-import { Obstacle, type Operation, pause, seenAlive, settle } from './operation.ts';
+import { notEnoughTime, Obstacle, type Operation, pause, seenAlive, settle } from './operation.ts';
 import { describeGoing, ensurePod, requireSameService, requireSandbox, requireThread } from './pods.ts';
 import { present, readNamed } from './reading.ts';
 import { annotate, noteUse, pointer } from './uses.ts';
@@ -47,11 +47,11 @@ export async function createSandbox(request: CreateSandboxRequest, operation: Op
       return await tryToCreate(request, operation);
     } catch (error) {
       if (!(error instanceof Obstacle)) {
-        // What Kubernetes said before tells more than that time was over then.
+        // What stood in the way before tells more than that time was over then.
         const isLate = error instanceof ProvisionerError && error.outcome === 'deadline-exceeded';
         throw isLate ? (earlier ?? error) : error;
       }
-      earlier = error instanceof PassingFailure ? error.cause : undefined;
+      earlier = error instanceof PassingFailure ? error.cause : notEnoughTime(error.message, error);
       if (error instanceof PassingFailure) await outwait(error, attempt, operation.signal);
       else await pause(attempt, error.message, operation.signal);
     }

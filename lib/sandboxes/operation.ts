@@ -4,8 +4,10 @@ import { describeFailure, ProvisionerError } from '../errors.ts';
 import type { Kubernetes } from '../kubernetes.ts';
 import { createRecentIds } from '../recent-ids.ts';
 
-/** What an operation on sandboxes works with. Everything it does in Kubernetes ends with `signal`, its deadline, but for
- * what it takes back. */
+/**
+ * What an operation on sandboxes works with. Everything it does in Kubernetes ends with `signal`, its deadline, but for what it takes
+ * back.
+ */
 export type Operation = Readonly<{
   kubernetes: Kubernetes;
   config: Config;
@@ -37,9 +39,13 @@ export async function pause(attempt: number, obstacle: string, signal: AbortSign
   try {
     await wait(longest * (0.5 + Math.random() / 2), undefined, { signal });
   } catch (cause) {
-    throw new ProvisionerError('deadline-exceeded', `There was not enough time: ${obstacle}`, { cause });
+    throw notEnoughTime(obstacle, cause);
   }
 }
+
+/** Time was over while this stood in the way. */
+export const notEnoughTime = (obstacle: string, cause: unknown): ProvisionerError =>
+  new ProvisionerError('deadline-exceeded', `There was not enough time: ${obstacle}`, { cause });
 
 /** What came of a call: its value, or why there is none. */
 export type Settled<T> = { value: T } | { error: unknown };

@@ -7,7 +7,7 @@ import { forgetNetworkPolicy } from '../network-policy.ts';
 import { isOwned, isOwnedByAnother } from '../ownership.ts';
 import type { CreateSandboxRequest } from '../request.ts';
 import { cannotStart, findThreadId, isServing } from '../status.ts';
-import { Obstacle, type Operation, pause, type Settled, unwrap } from './operation.ts';
+import { notEnoughTime, Obstacle, type Operation, pause, type Settled, unwrap } from './operation.ts';
 
 /**
  * A Pod that serves behind this Service: the one that was read, one that another request made, or a new one. A Pod that
@@ -27,6 +27,10 @@ export async function ensurePod(
   const name = podName(request.sandboxId);
   // For a new sandbox it does not matter that the Pod could not be read: creating it will tell.
   let pod = isNew && 'error' in read ? undefined : unwrap('Pod lookup failed', read);
+  let obstacle: string | undefined;
+  /** What stood in the way tells more than that time was over for the call after it. */
+  const describe = (failure: unknown) =>
+    signal.aborted && obstacle ? notEnoughTime(obstacle, failure) : describeFailure('Pod creation failed', failure);
   for (let attempt = 0; ; attempt += 1) {
     const seen = pod;
     if (seen !== undefined) requireSandbox('Pod', seen);
@@ -56,19 +60,20 @@ export async function ensurePod(
       }
       return await kubernetes.createPod(buildPod(request, service, config), signal);
     } catch (failure) {
-      if (signal.aborted) throw describeFailure('Pod creation failed', failure);
+      if (signal.aborted) throw describe(failure);
       if (isNamespaceMissing(failure) || isNamespaceTerminating(failure)) {
         forgetNetworkPolicy(kubernetes);
         throw new Obstacle('its namespace is being deleted');
       }
       pod = await kubernetes.readPod(name, signal).catch((error) => {
-        throw describeFailure('Pod creation failed', isAlreadyExists(failure) ? error : failure);
+        throw describe(isAlreadyExists(failure) ? error : failure);
       });
       // Whatever Kubernetes says to the creation: if a request beside this one made the Pod, the sandbox is there.
       const made = pod !== undefined && isServing(pod, service);
       if (!made && !isAlreadyExists(failure)) throw describeFailure('Pod creation failed', failure);
     }
-    if (attempt > 0) await pause(attempt - 1, describeGoing('Pod', pod), signal);
+    obstacle = describeGoing('Pod', pod);
+    if (attempt > 0) await pause(attempt - 1, obstacle, signal);
   }
 }
 
