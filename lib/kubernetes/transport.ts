@@ -60,20 +60,16 @@ const startingMs = 30_000;
 export function createTransport(credentials: CredentialsKeeper, now: () => Date): Transport {
   const findAgent = keepAgent();
   const [takeCallTurn, takeListTurn] = [takeTurns(callsAtOnce), takeTurns(listsAtOnce)];
-  let awayAtMs = Number.NEGATIVE_INFINITY;
-  const noteAway = () => {
-    awayAtMs = now().getTime();
-  };
+  /** When the API server was away last, as the connections of each agent tell. */
+  const awayAtMs = new WeakMap<http.Agent, number>();
 
-  const explain = (error: KubernetesError, { tls }: Credentials) => {
-    const explained = explainRefusal(error, tls.cert, now());
-    return Math.abs(now().getTime() - awayAtMs) < startingMs ? whileStarting(explained) : explained;
-  };
+  const explain = (error: KubernetesError, { tls }: Credentials) => explainRefusal(error, tls.cert, now());
   const attempt = async (request: RequestContext, shown: Credentials, signal: AbortSignal) => {
     const takeTurn = isList(request) ? takeListTurn : takeCallTurn;
     let isOurTurn = false;
     try {
       const agent = await findAgent(shown);
+      const noteAway = () => void awayAtMs.set(agent, now().getTime());
       const answer = await takeTurn(() => {
         isOurTurn = true;
         return exchange({ request, shown, agent, signal, onEnd: noteAway });
@@ -83,7 +79,8 @@ export function createTransport(credentials: CredentialsKeeper, now: () => Date)
       const error = statusError(answer.code, answer.headers['retry-after'], refusal);
       // So says what stands in front of an API server that is away.
       if (answer.code >= 502) noteAway();
-      return { error: explain(error, shown) };
+      const mayBeStarting = Math.abs(now().getTime() - (awayAtMs.get(agent) ?? Number.NaN)) < startingMs;
+      return { error: explain(mayBeStarting ? whileStarting(error) : error, shown) };
     } catch (error) {
       if (!signal.aborted) return { error: explain(networkError(error), shown) };
       return {
