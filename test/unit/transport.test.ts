@@ -199,6 +199,26 @@ describe('a kept connection that was forgotten by what is in between', () => {
   });
 });
 
+describe('an API server that is slow to answer', () => {
+  it('is asked twice once at most, not at each call', async () => {
+    let isSlow = false;
+    const api = await startApiServer((request, response) => {
+      setTimeout(() => answerNotFound(request, response), isSlow ? 2_300 : 0);
+    });
+    const kubernetes = await open({ server: api.url });
+    await Promise.all(['a', 'b', 'c'].map((name) => kubernetes.readService(name, never)));
+    isSlow = true;
+    await kubernetes.readService('d', never);
+    await Promise.all(['e', 'f'].map((name) => kubernetes.readService(name, never)));
+    expect(
+      api.requests
+        .map(({ url }) => url.split('/').at(-1))
+        .toSorted()
+        .join(''),
+    ).toBe('abcddef');
+  });
+});
+
 describe('a call', () => {
   it('ends when its signal does', async () => {
     const api = await startApiServer(() => {});
