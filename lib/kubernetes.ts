@@ -13,12 +13,13 @@ import {
 } from '@kubernetes/client-node';
 import type { Config } from './config.ts';
 import { keepCredentials } from './kubernetes/credentials.ts';
+import { placeholderServer } from './kubernetes/exchange.ts';
 import { deadlineError, foreignAnswerError, isConflict, isExpired, isNotFound } from './kubernetes/outcomes.ts';
 import { type Listed, readPods, readServices } from './kubernetes/protobuf.ts';
 import { retry } from './kubernetes/retries.ts';
 import { shareNext } from './kubernetes/shared-work.ts';
 import { isFileMissing, openAccess } from './kubernetes/sources.ts';
-import { createTransport, placeholderServer } from './kubernetes/transport.ts';
+import { createTransport } from './kubernetes/transport.ts';
 import type { ListedPod, ListedService } from './listed.ts';
 import { sandboxIdLabel, sandboxSelector } from './names.ts';
 

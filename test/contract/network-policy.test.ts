@@ -333,8 +333,8 @@ describe('a sandbox of a runtime class that is not there', () => {
   it('is refused, and leaves nothing behind', async () => {
     const failure = await (await startProcess()).create().catch((error: unknown) => error);
     expect(failure).toMatchObject({
-      outcome: 'refused',
-      detail: 'Pod creation failed: Kubernetes does not permit it (403 Forbidden)',
+      outcome: 'not-admitted',
+      detail: 'Pod creation failed: admission refuses it: its RuntimeClass (403)',
     });
     expect([await count('pods'), await count('services')]).toEqual([0, 0]);
   });

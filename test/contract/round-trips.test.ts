@@ -1,6 +1,6 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
-import { type KubernetesCall, roundTripsInARow } from '../support/kubernetes-proxy.ts';
+import { isFor, type KubernetesCall, roundTripsInARow } from '../support/kubernetes-proxy.ts';
 import { originalPod, originalService } from '../support/original.ts';
 import { newSandboxId, newThreadId, useWorld } from '../support/world.ts';
 
@@ -81,6 +81,33 @@ describe('round trips to Kubernetes in a row, warm', () => {
     });
     expect(roundTripsInARow(calls), describeCalls(calls)).toBe(1);
     expect(calls.length, describeCalls(calls)).toBe(2);
+  });
+
+  // 200 callers made 400 lists at once; 97 of them, and gets beside them, got a 504.
+  it('100 lists at once: two at most, in four calls, and each sees what its caller had made; a get beside them: one', async () => {
+    const before = await world.givenSandbox();
+    const { promise: hold, resolve: release } = Promise.withResolvers<void>();
+    const isList = (call: KubernetesCall) => call.method === 'GET' && call.query !== '';
+    const faults = (['services', 'pods'] as const).map((resource) =>
+      world.proxy.injectFault({ when: (call) => isList(call) && isFor(call, resource), action: { hold }, times: 1 }),
+    );
+    const first = world.list();
+    await Promise.all(faults.map((fault) => fault.firstHit()));
+    const made = await world.givenSandbox();
+    const others = Array.from({ length: 100 }, () => world.list({ timeoutMs: 20_000 }));
+    expect((await world.get(made.sandboxId)).status).toBe(200);
+    // Until all of them have come.
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    expect(world.proxy.calls.filter(isList)).toHaveLength(2);
+    release();
+    const idsIn = (answer: Awaited<typeof first>): string[] =>
+      answer.body.sandboxes.map((view: { sandbox_id: string }) => view.sandbox_id);
+    expect(idsIn(await first)).toContain(before.sandboxId);
+    for (const answer of await Promise.all(others)) {
+      expect(answer.status, answer.text).toBe(200);
+      expect(idsIn(answer)).toContain(made.sandboxId);
+    }
+    expect(world.proxy.calls.filter(isList)).toHaveLength(4);
   });
 
   it('health: none', async () => {

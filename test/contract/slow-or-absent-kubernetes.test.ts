@@ -1,7 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { afterUse, expectError, expectUnavailable } from '../support/answers.ts';
 import { answerOf, type Outcome, outcomeOf, patience } from '../support/callers.ts';
+import type { HttpAnswer } from '../support/http-call.ts';
+import { isFor } from '../support/kubernetes-proxy.ts';
 import type { SandboxNames } from '../support/original.ts';
 import { newSandboxId, newThreadId, type SandboxView, useWorld } from '../support/world.ts';
 
@@ -50,6 +52,46 @@ describe('while Kubernetes takes 10 s for every call', () => {
   });
 
   afterAll(() => world.proxy.reset());
+});
+
+// A NAT may forget a connection, and a frozen function does not notice its end. A get answered 504 after its 8 s.
+describe('a kept connection on which nothing comes back', () => {
+  afterEach(() => world.proxy.reset());
+
+  const silence = (method: string, resource: 'pods' | 'services') =>
+    world.proxy.injectFault({
+      when: (call) => call.method === method && isFor(call, resource),
+      action: { delayMs: 60_000 },
+      times: 1,
+    });
+
+  it.each<[string, () => ReturnType<typeof silence>, (given: Given) => Promise<HttpAnswer>]>([
+    ['a get', () => silence('GET', 'pods'), ({ sandboxId }) => world.get(sandboxId, patience.read)],
+    ['a list', () => silence('GET', 'services'), () => world.list(patience.read)],
+    [
+      'a create',
+      () => silence('POST', 'services'),
+      () => world.create({ sandbox_id: newSandboxId(), thread_id: newThreadId() }, patience.create),
+    ],
+    [
+      'a repeated create',
+      () => silence('PATCH', 'services'),
+      ({ sandboxId, threadId }) => world.create({ sandbox_id: sandboxId, thread_id: threadId }, patience.create),
+    ],
+    ['a delete', () => silence('DELETE', 'services'), ({ sandboxId }) => world.destroy(sandboxId, patience.destroy)],
+  ])('is not waited for until time is over: %s succeeds on a new one', async (_what, inject, call) => {
+    const given = await world.givenSandbox();
+    // Each function has connections of its own to keep.
+    await world.get(given.sandboxId);
+    await world.list();
+    await world.destroy(newSandboxId());
+    const fault = inject();
+    const start = performance.now();
+    const answer = await call(given);
+    expect(answer.status, answer.text).toBe(200);
+    expect(fault.hits).toHaveLength(1);
+    expect(performance.now() - start).toBeLessThan(7_000);
+  });
 });
 
 describe('while nothing answers at the address of Kubernetes', () => {

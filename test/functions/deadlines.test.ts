@@ -20,6 +20,14 @@ async function storeKeys(milliseconds: number): Promise<Record<string, string>> 
   };
 }
 
+/** What Kubernetes makes of a Service that is sent to it. */
+function makeService(body: string): object {
+  const { metadata, spec } = JSON.parse(body);
+  const [port] = spec.ports;
+  const ports = [{ ...port, nodePort: 30_000 }];
+  return { kind: 'Service', metadata: { ...metadata, uid: 'u', resourceVersion: '7' }, spec: { ...spec, ports } };
+}
+
 describe('the time of a request', () => {
   // A create had its 25 s after the 2 s that the keys had taken, and Lambda ended it before it had taken back what it made.
   it('begins with its first middleware: the look at who calls is part of it', async () => {
@@ -43,10 +51,7 @@ describe('the time of a request', () => {
       const what = `${request.method} ${request.url.split('/')[5]}`;
       if (what === 'POST pods') return;
       if (what === 'POST services') {
-        const { metadata, spec } = JSON.parse(request.body);
-        const service = { kind: 'Service', metadata: { ...metadata, uid: 'u', resourceVersion: '7' }, spec };
-        service.spec.ports[0].nodePort = 30_000;
-        return answerJson(response, service, 201);
+        return answerJson(response, makeService(request.body), 201);
       }
       if (what !== 'DELETE services') return answerNotFound(request, response);
       setTimeout(() => {
@@ -65,5 +70,26 @@ describe('the time of a request', () => {
     expect(api.requests.filter(({ method }) => method === 'DELETE').map(({ body }) => JSON.parse(body))).toEqual([
       { preconditions: { uid: 'u', resourceVersion: '7' } },
     ]);
+  });
+
+  // A webhook that hangs uses up all time: who hears of it alone does not know of the webhook.
+  it.each(['services', 'pods'])('that is over is told with what Kubernetes said before: %s', async (resource) => {
+    const api = await startApiServer((request, response) => {
+      if (request.method === 'POST' && request.url.endsWith(`/${resource}`)) {
+        const posts = api.requests.filter(({ method, url }) => method === 'POST' && url.endsWith(`/${resource}`));
+        if (posts.length > 1) return;
+        const message = 'Internal error occurred: failed calling webhook "hook.example.com": context deadline exceeded';
+        return answerJson(response, { kind: 'Status', reason: 'InternalError', message, code: 500 }, 500);
+      }
+      if (request.method === 'POST') return answerJson(response, makeService(request.body), 201);
+      answerNotFound(request, response);
+    });
+    startCold({ KUBECONFIG_PATH: await writeKubeconfig({ server: api.url }) });
+    const what = resource === 'pods' ? 'Pod' : 'Service';
+    expect(await create({ sandbox_id: 'a1b2c3d4' }, {}, lambdaContext('create-sandbox', 5_000))).toEqual({
+      status: 503,
+      headers: { 'content-type': 'application/json', 'retry-after': '1' },
+      body: { detail: `${what} creation failed: admission fails: the webhook 'hook.example.com' (500)` },
+    });
   });
 });

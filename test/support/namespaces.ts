@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 
+import { webhooksPath } from './admission-webhook.ts';
 import { isEmbeddedCluster, removeNamespace, testNamespacePrefix } from './cluster.ts';
 import {
   type KubernetesAddress,
@@ -32,16 +33,21 @@ async function removeNamespacesOfRun(): Promise<void> {
   const names = (all.body.items as KubernetesObject[]).map(({ metadata }) => metadata.name);
   const left = names.filter((name) => name.startsWith(testNamespacePrefix()));
   await Promise.all(left.map((name) => removeNamespace(openKubernetesClient(address, name))));
-  for (const kind of ['clusterrolebindings', 'clusterroles']) await removeClusterRights(kind, address);
+  // The rights of those who may make a namespace are in none, nor are webhooks.
+  for (const kind of ['clusterrolebindings', 'clusterroles']) {
+    await removeFromCluster(
+      `/apis/rbac.authorization.k8s.io/v1/${kind}`,
+      `sandbox-provisioner:${testNamespacePrefix()}`,
+      address,
+    );
+  }
+  await removeFromCluster(webhooksPath, testNamespacePrefix(), address);
 }
 
-/** The rights of those who may make a namespace are in none. */
-async function removeClusterRights(kind: string, address: KubernetesAddress): Promise<void> {
+async function removeFromCluster(path: string, prefix: string, address: KubernetesAddress): Promise<void> {
   const { request } = openKubernetesClient(address, 'default');
-  const path = `/apis/rbac.authorization.k8s.io/v1/${kind}`;
   const names = ((await request('GET', path)).body.items as KubernetesObject[]).map(({ metadata }) => metadata.name);
-  const left = names.filter((name) => name.startsWith(`sandbox-provisioner:${testNamespacePrefix()}`));
-  for (const name of left) await request('DELETE', `${path}/${name}`);
+  for (const name of names) if (name.startsWith(prefix)) await request('DELETE', `${path}/${name}`);
 }
 
 if (import.meta.main) await removeNamespacesOfRun();

@@ -199,6 +199,26 @@ describe('a kept connection that was forgotten by what is in between', () => {
   });
 });
 
+describe('an API server that is slow to answer', () => {
+  it('is asked twice once at most, not at each call', async () => {
+    let isSlow = false;
+    const api = await startApiServer((request, response) => {
+      setTimeout(() => answerNotFound(request, response), isSlow ? 2_300 : 0);
+    });
+    const kubernetes = await open({ server: api.url });
+    await Promise.all(['a', 'b', 'c'].map((name) => kubernetes.readService(name, never)));
+    isSlow = true;
+    await kubernetes.readService('d', never);
+    await Promise.all(['e', 'f'].map((name) => kubernetes.readService(name, never)));
+    expect(
+      api.requests
+        .map(({ url }) => url.split('/').at(-1))
+        .toSorted()
+        .join(''),
+    ).toBe('abcddef');
+  });
+});
+
 describe('a call', () => {
   it('ends when its signal does', async () => {
     const api = await startApiServer(() => {});
@@ -501,14 +521,16 @@ describe('many calls at once', () => {
         else answerJson(response, list('PodList', []));
       };
       if (kind === 'lists') held.push(end);
-      else setTimeout(end, 5);
+      else setTimeout(end, 50);
     });
     const kubernetes = await open({ server: api.url });
     const lists = Array.from({ length: 20 }, (_, index) => kubernetes.listPods(never, [`${index}`]));
     const late = errorOf(kubernetes.listPods(AbortSignal.timeout(1_500), ['late']));
     const calls = Array.from({ length: 200 }, (_, index) => kubernetes.readService(`${index}`, never));
     expect(await Promise.all(calls)).toEqual(calls.map(() => undefined));
-    expect(most).toEqual({ calls: 64, lists: 8 });
+    expect(most.calls).toBeGreaterThan(8);
+    expect(most.calls).toBeLessThanOrEqual(64);
+    expect(most.lists).toBe(8);
     expect(await late).toMatchObject({
       outcome: 'deadline-exceeded',
       reason: 'other calls to Kubernetes took all time',

@@ -1,0 +1,144 @@
+import http from 'node:http';
+import https from 'node:https';
+import type { RequestContext } from '@kubernetes/client-node';
+import { closeAtRest } from './agents.ts';
+import type { Credentials } from './credentials.ts';
+import { isDeadConnection, networkError } from './outcomes.ts';
+
+/** A whole answer. */
+export type Answer = { code: number; headers: http.IncomingHttpHeaders; body: Buffer };
+
+/** What the connections of an agent have shown of the API server, and when, in milliseconds of the clock. */
+export type Signs = {
+  /** One ended, or could not be made. */
+  awayAtMs: number;
+  /** A call had to wait as long for its answer as on a dead connection: silence alone is no sign of death then. */
+  slowAtMs: number;
+};
+
+/** One request, and the connections that it may take. */
+export type Call = {
+  request: RequestContext;
+  shown: Credentials;
+  agent: http.Agent;
+  signs: Signs;
+  signal: AbortSignal;
+  now: () => Date;
+};
+
+/** What the client is to take for the API server: where that is can change, so each call finds it out. */
+export const placeholderServer = 'https://kubernetes.invalid';
+
+/**
+ * How long a kept connection may be silent after a call was sent on it, in milliseconds, before it is taken for dead. One object is
+ * read at once; a long list may take its time to begin, and so may a write that webhooks look at.
+ */
+const [readPatienceMs, otherPatienceMs] = [2_000, 4_000];
+
+/** For how long an API server that was slow is given its time, in milliseconds: calls made twice would make it slower. */
+const slowMs = 10_000;
+
+/** How long a proxy may take to connect, in milliseconds: longer than any call has. */
+const connectMs = 30_000;
+
+/** The client gives every list a selector, and a single object none. */
+export const isList = (request: RequestContext): boolean =>
+  request.getHttpMethod() === 'GET' && request.getUrl().includes('?');
+
+/** What came of a call on a kept connection that was none any more. */
+const nothing = Symbol('no answer');
+
+/**
+ * One request and its whole answer. A kept connection may be dead: closed by the other side meanwhile (a frozen function cannot
+ * notice), or forgotten by what is in between, which says so to nobody. The request then goes out again, until it has had a
+ * living or a new connection. Every call is safe to repeat: names and preconditions make it idempotent.
+ */
+export async function exchange(call: Call): Promise<Answer> {
+  for (;;) {
+    call.signal.throwIfAborted();
+    const answer = await send(call);
+    if (answer !== nothing) return answer;
+  }
+}
+
+/** Sends the request. Ends with the signal whatever the agent is doing: where it still connects, Node would not tell. */
+function send({ request, shown, agent, signs, signal, now }: Call): Promise<Answer | typeof nothing> {
+  const url = new URL(shown.access.server + request.getUrl().slice(placeholderServer.length));
+  const body = request.getBody();
+  const outgoing = (url.protocol === 'http:' ? http : https).request(url, {
+    agent,
+    // Heeded by what connects through a proxy alone: where its call is over, it ends some time as well.
+    timeout: connectMs,
+    method: request.getHttpMethod(),
+    headers: {
+      ...request.getHeaders(),
+      ...shown.headers,
+      // Node frames the body of a DELETE only if it is told its length; unframed, it spoils the connection.
+      ...(typeof body === 'string' && { 'content-length': Buffer.byteLength(body) }),
+    },
+  });
+  const isReadOfOne = request.getHttpMethod() === 'GET' && !isList(request);
+  const patienceMs = isReadOfOne ? readPatienceMs : otherPatienceMs;
+  const sentAt = process.uptime();
+  let isSecured = false;
+  let hasBegun = false;
+  let silence: NodeJS.Timeout | undefined;
+  const { promise, resolve, reject } = Promise.withResolvers<Answer | typeof nothing>();
+
+  const noteEnd = () => {
+    signs.awayAtMs = now().getTime();
+  };
+  const noteWait = () => {
+    if ((process.uptime() - sentAt) * 1000 >= patienceMs) signs.slowAtMs = now().getTime();
+  };
+  /** The others that are kept are most likely as dead: none of them is to cost a call its time. */
+  const abandon = () => {
+    if (outgoing.reusedSocket && !hasBegun) closeAtRest(agent);
+    outgoing.destroy();
+  };
+  const stop = () => {
+    if (!hasBegun) noteWait();
+    reject(signal.reason);
+    abandon();
+  };
+  const giveUp = () => {
+    if (hasBegun) return;
+    resolve(nothing);
+    abandon();
+  };
+  outgoing.on('socket', (socket) => {
+    if (!outgoing.reusedSocket) {
+      socket.once('secureConnect', () => {
+        isSecured = true;
+      });
+      socket.once('close', noteEnd);
+      return;
+    }
+    isSecured = true;
+    if (Math.abs(now().getTime() - signs.slowAtMs) < slowMs) return;
+    // A process that was busy has to read first what may have come meanwhile.
+    silence = setTimeout(() => setImmediate(giveUp), patienceMs);
+  });
+  outgoing.on('error', (error) => {
+    noteEnd();
+    if (outgoing.reusedSocket && !hasBegun && isDeadConnection(error)) resolve(nothing);
+    else reject(networkError(error, isSecured));
+  });
+  outgoing.on('response', (incoming) => {
+    hasBegun = true;
+    noteWait();
+    clearTimeout(silence);
+    const pieces: Buffer[] = [];
+    incoming.on('data', (piece: Buffer) => pieces.push(piece));
+    incoming.on('error', (error) => reject(networkError(error, isSecured)));
+    incoming.on('end', () => {
+      resolve({ code: incoming.statusCode ?? 0, headers: incoming.headers, body: Buffer.concat(pieces) });
+    });
+  });
+  signal.addEventListener('abort', stop);
+  outgoing.end(body);
+  return promise.finally(() => {
+    clearTimeout(silence);
+    signal.removeEventListener('abort', stop);
+  });
+}
