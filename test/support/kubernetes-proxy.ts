@@ -4,6 +4,7 @@ import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { protobufType, writeProtobuf } from '../../lib/local/kubernetes-protobuf.ts';
 import { type KubernetesAddress, type KubernetesAnswer, sendToKubernetes } from './kubernetes-client.ts';
 import { keepSecret } from './secrets.ts';
 
@@ -89,7 +90,7 @@ export function kubernetesStatus(code: number, reason: string, message: string, 
 
 /**
  * Starts a proxy in front of the cluster, on a free port of 127.0.0.1, which shows every answer of it as `translate` gives it.
- * Answers that the tests change are asked for as JSON.
+ * Answers that the tests change are asked for as JSON, and given in what the provisioner has asked for.
  */
 export async function startKubernetesProxy(
   cluster: KubernetesAddress,
@@ -159,6 +160,7 @@ export async function startKubernetesProxy(
         if (action !== undefined && 'holdAnswer' in action) await action.holdAnswer();
         if (action !== undefined && 'rewrite' in action) answer = action.rewrite(answer);
       }
+      if (request.headers.accept?.startsWith(protobufType)) answer = asProtobuf(answer);
       call.status = answer.status;
       response.writeHead(answer.status, forwardedHeaders(answer.headers));
       response.end(answer.bytes ?? answer.text, () => {
@@ -317,6 +319,15 @@ const NOT_FORWARDED = new Set([
 
 function forwardedHeaders(headers: http.IncomingHttpHeaders): http.OutgoingHttpHeaders {
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !NOT_FORWARDED.has(name)));
+}
+
+/** What Kubernetes answers to who asks for protobuf: the answer in protobuf, where it is one of Kubernetes' that it writes so. */
+function asProtobuf(answer: KubernetesAnswer): KubernetesAnswer {
+  if (answer.headers['content-type'] !== 'application/json') return answer;
+  const bytes = writeProtobuf(JSON.parse(answer.text));
+  return bytes === undefined
+    ? answer
+    : { ...answer, headers: { ...answer.headers, 'content-type': protobufType }, bytes };
 }
 
 async function pause(delayMs: number, signal: AbortSignal): Promise<void> {
