@@ -20,6 +20,9 @@ const { functions } = loadYaml<{ functions: Record<string, { handler: string }> 
 );
 const apiKey = keepSecret('a-key-of-the-tests-0123456789');
 
+const openNames = ['health', 'fallback', 'cleanup-sandboxes'];
+const askingNames = Object.keys(functions).filter((name) => !openNames.includes(name));
+
 let folder: string;
 let cluster: TestCluster;
 let proxy: KubernetesProxy;
@@ -124,6 +127,12 @@ describe.skipIf(noLambdaRuntime !== undefined)(
         expect(await destroy()).toEqual({ status: 200, body: { ok: true, sandbox_id: 'a1b2' } });
         expect(await get()).toEqual({ status: 404, body: { detail: "Sandbox 'a1b2' not found" } });
       }
+    });
+
+    it.each([...askingNames])('lets nobody in who shows no key: %s', async (name) => {
+      const event = httpEvent({ method: 'GET', path: '/api/sandboxes/a1b2', pathParameters });
+      expect(await invoke(name, event)).toMatchObject({ answer: { statusCode: 401 } });
+      expect(proxy.calls).toEqual([]);
     });
 
     it('runs on its schedule, and logs its report', async () => {
