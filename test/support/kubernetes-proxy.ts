@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { protobufType, writeProtobuf } from '../../lib/local/kubernetes-protobuf.ts';
+import { findFreePorts } from './free-ports.ts';
 import { type KubernetesAddress, type KubernetesAnswer, sendToKubernetes } from './kubernetes-client.ts';
 import { keepSecret } from './secrets.ts';
 
@@ -180,7 +181,7 @@ export async function startKubernetesProxy(
     socket.on('close', () => sockets.delete(socket));
   });
 
-  async function listen(port: number): Promise<number> {
+  async function listen(port: number): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen(port, '127.0.0.1', () => {
@@ -188,7 +189,6 @@ export async function startKubernetesProxy(
         resolve();
       });
     });
-    return (server.address() as AddressInfo).port;
   }
 
   async function stopListening(): Promise<void> {
@@ -197,7 +197,9 @@ export async function startKubernetesProxy(
     await closed;
   }
 
-  const port = await listen(0);
+  // One that nobody else gets while it refuses connections.
+  const [port = 0] = await findFreePorts(1);
+  await listen(port);
   const url = `http://127.0.0.1:${port}`;
   writeFileSync(
     kubeconfig,
