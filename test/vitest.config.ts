@@ -31,6 +31,8 @@ export default defineConfig({
           name: 'code',
           include: ['test/{unit,functions,bundle}/**/*.test.ts'],
           testTimeout: 20_000,
+          // Some wait, for Serverless or for a time-out: by default, two cores would have one worker.
+          maxWorkers: 3,
           sequence: { groupOrder: 0 },
         },
       },

@@ -1,5 +1,6 @@
 // Runs before `npm start`, `npm test` and the others, when the dependencies may not be there yet: plain JavaScript that
-// Node 20 reads. Installs what package-lock.json names, unless all of it is installed already.
+// Node 20 reads. Installs what package-lock.json names, unless all of it is installed already; the same in the folders that the
+// command names, from the root of the project.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -7,14 +8,19 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const bundledNode = `${root}node_modules/.bin/node`;
 
-if (!isInstalled()) install();
+for (const folder of ['', ...process.argv.slice(2).map((name) => `${name}/`)]) {
+  if (!isInstalled(root + folder)) install(root + folder);
+}
 requireNode();
 
-/** Whether every package that this machine needs is there in the version that the lock file names. */
-function isInstalled() {
-  const installed = readPackages(`${root}node_modules/.package-lock.json`);
+/**
+ * Whether every package that this machine needs is there in the version that the lock file names.
+ * @param {string} folder
+ */
+function isInstalled(folder) {
+  const installed = readPackages(`${folder}node_modules/.package-lock.json`);
   if (installed === undefined) return false;
-  const wanted = readPackages(`${root}package-lock.json`) ?? {};
+  const wanted = readPackages(`${folder}package-lock.json`) ?? {};
   return Object.entries(wanted).every(
     // An optional package is another platform's, or is there because its version was installed with the rest.
     ([path, { version, optional }]) =>
@@ -30,14 +36,17 @@ function readPackages(path) {
   return existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')).packages : undefined;
 }
 
-function install() {
+/** @param {string} folder */
+function install(folder) {
   // Not to standard output: that is for what the command itself prints.
   console.error('Installing the dependencies (npm ci)…');
   const npm = process.env.npm_execpath;
   const [command, ...args] = npm?.endsWith('.js') ? [process.execPath, npm] : ['npm'];
   // Whatever the machine's npm is set to leave out: the tools are development dependencies, Node 24 is an optional one.
-  const flags = ['ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund', '--loglevel=error'];
-  const { status } = spawnSync(command, [...args, ...flags], { cwd: root, stdio: ['inherit', 2, 2] });
+  const parts = ['--include=dev', '--include=optional'];
+  // No install script is needed: those that there are compile, or look whether what was downloaded runs.
+  const flags = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
+  const { status } = spawnSync(command, [...args, 'ci', ...parts, ...flags], { cwd: folder, stdio: ['inherit', 2, 2] });
   if (status !== 0) process.exit(status ?? 1);
 }
 

@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers';
 import type { createLists } from './kubernetes-lists.ts';
 import { groupOf, isObject, KINDS, type Kind } from './kubernetes-objects.ts';
 import { readPatch } from './kubernetes-patch.ts';
+import { protobufType, writeProtobuf } from './kubernetes-protobuf.ts';
 import type { DeleteOptions, Given, Registry } from './kubernetes-registry.ts';
 import {
   badRequest,
@@ -102,8 +103,10 @@ export function createRestHandler(
     const { code, body } = await answer(request).catch(
       (error): Answer => (error instanceof StatusError ? error : internalError(String(error))),
     );
-    response.writeHead(code, { 'content-type': 'application/json' });
-    response.end(JSON.stringify(body));
+    // Kubernetes takes the first type that it knows.
+    const protobuf = request.headers.accept?.startsWith(protobufType) ? writeProtobuf(body) : undefined;
+    response.writeHead(code, { 'content-type': protobuf === undefined ? 'application/json' : protobufType });
+    response.end(protobuf ?? JSON.stringify(body));
     // What is left of a body that was not read would be taken for the next request.
     request.resume();
   };

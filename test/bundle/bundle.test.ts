@@ -9,11 +9,6 @@ import { inflateRawSync } from 'node:zlib';
 import { loadYaml } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Artifact, buildArtifact } from '../../lib/build/bundle.ts';
-import { aTime } from '../support/answers.ts';
-import { aReport } from '../support/clean-up.ts';
-import { type HttpRequest, httpEvent, scheduledEvent } from '../support/events.ts';
-import { answerJson, answerStatus, kubeconfigText, type SeenRequest, startApiServer } from '../unit/api-server.ts';
-import { field, listOf } from '../unit/protobuf-answers.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const { functions } = loadYaml<{ functions: Record<string, { handler: string }> }>(
@@ -72,7 +67,9 @@ describe.each(modules)('the zip of $name', ({ name, module }) => {
   });
 
   it('holds what was bundled, without a source map or a word about one', async () => {
-    expect(built(name).entries[0]?.content.equals(await readFile(built(name).bundle))).toBe(true);
+    for (const { path, content } of built(name).entries) {
+      expect(content.equals(await readFile(join(folder, 'first', name, path))), path).toBe(true);
+    }
     expect(built(name).code).not.toContain('sourceMappingURL');
     expect(built(name).code).not.toContain('sourcesContent');
     expect(built(name).sources.length).toBeGreaterThan(0);
@@ -146,118 +143,13 @@ describe('a bundle', () => {
   });
 });
 
-describe('what is unpacked from the zip, where there is no node_modules,', () => {
-  const request = (method: string, path: string, rest: Partial<HttpRequest> = {}): HttpRequest => ({
-    method,
-    path,
-    ...rest,
-  });
-  const pathParameters = { sandbox_id: 'a1b2' };
-
-  it.each<[string, HttpRequest, number, unknown]>([
-    ['health', request('GET', '/health'), 200, { status: 'ok' }],
-    ['fallback', request('GET', '/x', { routeKey: '$default' }), 404, { detail: 'Not Found' }],
-    ['list-sandboxes', request('GET', '/api/sandboxes'), 200, { sandboxes: [], count: 0 }],
-    [
-      'get-sandbox',
-      request('GET', '/api/sandboxes/a1b2', { pathParameters }),
-      404,
-      { detail: "Sandbox 'a1b2' not found" },
-    ],
-    [
-      'destroy-sandbox',
-      request('DELETE', '/api/sandboxes/a1b2', { pathParameters }),
-      200,
-      { ok: true, sandbox_id: 'a1b2' },
-    ],
-    [
-      'create-sandbox',
-      request('POST', '/api/sandboxes', { body: { sandbox_id: 'a1b2' } }),
-      200,
-      {
-        sandbox_id: 'a1b2',
-        sandbox_url: 'http://host.docker.internal:30123',
-        status: 'Pending',
-        created_at: null,
-        expires_at: aTime,
-      },
-    ],
-    [
-      'renew-sandbox',
-      request('POST', '/api/sandboxes/a1b2/renew', { pathParameters }),
-      404,
-      { detail: "Sandbox 'a1b2' not found" },
-    ],
-  ])('answers as Lambda calls it: %s', async (name, call, status, body) => {
-    const api = await startApiServer(likeKubernetes);
-    const kubeconfig = join(folder, `${name}.kubeconfig`);
-    await writeFile(kubeconfig, kubeconfigText({ server: api.url }));
-    const file = join(folder, 'unpacked', name, functions[name]?.handler.replace(/\.handler$/, '.cjs') ?? '');
-    const answer = await callInChild(file, httpEvent(call), { KUBECONFIG_PATH: kubeconfig, AUTH: 'off' });
-    expect({ status: answer.statusCode, body: JSON.parse(answer.body) }).toEqual({ status, body });
-    expect(api.requests.length > 0).toBe(askingNames.includes(name));
-    // Nobody is let in by what is deployed without a word about callers.
-    const isOpen = ['health', 'fallback'].includes(name);
-    const closed = await callInChild(file, httpEvent(call), { KUBECONFIG_PATH: kubeconfig });
-    expect(closed.statusCode).toBe(isOpen ? status : 401);
-  });
-
-  it('reads what Kubernetes writes in protobuf: list-sandboxes', async () => {
-    const label = (name: string, value: string) => field(11, [field(1, name), field(2, value)]);
-    const labels = [label('app', 'deer-flow-sandbox'), label('sandbox-id', 'a1b2')];
-    const ports = [field(1, 'http'), field(5, 30_123)];
-    const service = [field(1, [field(1, 'sandbox-a1b2-svc'), ...labels]), field(2, [field(1, ports)])];
-    const pod = [field(1, [field(1, 'sandbox-a1b2'), ...labels]), field(3, [field(1, 'Running')])];
-    const api = await startApiServer(({ url }, response) => {
-      response.writeHead(200, { 'content-type': 'application/vnd.kubernetes.protobuf' });
-      response.end(url.includes('/pods') ? listOf('PodList', [pod]) : listOf('ServiceList', [service]));
-    });
-    const kubeconfig = join(folder, 'protobuf.kubeconfig');
-    await writeFile(kubeconfig, kubeconfigText({ server: api.url }));
-    const file = join(folder, 'unpacked', 'list-sandboxes', 'functions', 'list-sandboxes.cjs');
-    const event = httpEvent(request('GET', '/api/sandboxes'));
-    const answer = await callInChild(file, event, { KUBECONFIG_PATH: kubeconfig, AUTH: 'off' });
-    expect(JSON.parse(answer.body).sandboxes).toMatchObject([{ sandbox_id: 'a1b2', status: 'Running' }]);
-  });
-
-  it('runs on its schedule: cleanup-sandboxes', async () => {
-    const name = 'cleanup-sandboxes';
-    const api = await startApiServer(likeKubernetes);
-    const kubeconfig = join(folder, `${name}.kubeconfig`);
-    await writeFile(kubeconfig, kubeconfigText({ server: api.url }));
-    const file = join(folder, 'unpacked', name, 'functions', `${name}.cjs`);
-    expect(await callInChild(file, scheduledEvent(), { KUBECONFIG_PATH: kubeconfig })).toEqual(aReport({}));
-    expect(api.requests.map(({ method }) => method)).toEqual(['GET', 'GET']);
-  });
-
+// How the functions answer: lambda-runtime.test.ts.
+describe('what is unpacked from the zip', () => {
   it.each(modules)('exports the handler and nothing else: $name', ({ name, module }) => {
     const exported = createRequire(import.meta.url)(join(folder, 'unpacked', name, `${module}.cjs`));
     expect(Object.keys(exported)).toEqual(['handler']);
   });
 });
-
-/** An API server in a few lines: nothing is there, and what is created is. */
-function likeKubernetes({ method, url, body }: SeenRequest, response: Parameters<typeof answerJson>[0]): void {
-  const list = url.match(/\/(service|pod)s(\?|$)/)?.[1];
-  if (method === 'GET' && list !== undefined) {
-    answerJson(response, {
-      kind: list === 'pod' ? 'PodList' : 'ServiceList',
-      apiVersion: 'v1',
-      metadata: {},
-      items: [],
-    });
-    return;
-  }
-  if (method !== 'POST') {
-    answerStatus(response, 404, 'NotFound', { kind: 'services' });
-    return;
-  }
-  const object = JSON.parse(body);
-  object.metadata.uid = `uid-of-${object.metadata.name}`;
-  if (object.kind === 'Service') object.spec.ports[0].nodePort = 30_123;
-  else object.status = { phase: 'Pending' };
-  answerJson(response, object, 201);
-}
 
 /** What a process has loaded once it has imported a bundle: files, by their paths in the zip, and modules of Node. */
 async function importInChild(file: string): Promise<{ files: string[]; builtins: string[] }> {
@@ -276,26 +168,6 @@ async function importInChild(file: string): Promise<{ files: string[]; builtins:
   });
   const { files, builtins }: { files: string[]; builtins: string[] } = JSON.parse(stdout);
   return { files: files.map((path) => path.split('/').slice(-2).join('/')), builtins };
-}
-
-/** Calls a bundle's handler in a process of its own that has nothing but this environment. */
-async function callInChild(
-  file: string,
-  event: unknown,
-  env: Record<string, string>,
-): Promise<{ statusCode: number; body: string }> {
-  const script = `
-    const context = { awsRequestId: 'request', getRemainingTimeInMillis: () => 20_000 };
-    require(process.argv[1]).handler(JSON.parse(process.argv[2]), context).then((answer) => {
-      process.stdout.write(JSON.stringify(answer), () => process.exit());
-    });
-  `;
-  const { stdout } = await promisify(execFile)(process.execPath, ['-e', script, file, JSON.stringify(event)], {
-    cwd: dirname(file),
-    env: { PATH: process.env.PATH ?? '', LOG_LEVEL: 'SILENT', AWS_LAMBDA_FUNCTION_NAME: 'example', ...env },
-    timeout: 15_000,
-  });
-  return JSON.parse(stdout);
 }
 
 /** The files of a zip, by its central directory (APPNOTE.TXT 4.3.12); for stored and deflated ones. */

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { loadYaml } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { secretSettings } from '../../lib/build/deployment.ts';
+import { loadTemplateCheck } from '../support/cloudformation.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const serverless = join(root, 'node_modules', '.bin', 'serverless');
@@ -21,7 +22,9 @@ type Run = { code: number; output: string };
 type Template = { Resources: Record<string, Resource>; Outputs: Record<string, unknown> };
 
 let folder: string;
+let findFaults: Awaited<ReturnType<typeof loadTemplateCheck>>;
 beforeAll(async () => {
+  findFaults = await loadTemplateCheck();
   // A copy, because packaging writes beside serverless.yml.
   folder = await mkdtemp(join(tmpdir(), 'sandbox-provisioner-deployment-'));
   for (const part of ['serverless.yml', 'package.json', 'lib', 'functions']) {
@@ -44,8 +47,9 @@ function run(command: string, env: Record<string, string>): Promise<Run> {
   });
 }
 
-async function readTemplate(): Promise<Template> {
-  return JSON.parse(await readFile(join(folder, '.serverless/cloudformation-template-update-stack.json'), 'utf8'));
+/** The template of the whole, or of what is made before it: the bucket that it is deployed from. */
+async function readTemplate(of: 'create' | 'update' = 'update'): Promise<Template> {
+  return JSON.parse(await readFile(join(folder, `.serverless/cloudformation-template-${of}-stack.json`), 'utf8'));
 }
 
 /** The resources of a type, by their logical ids; of those that hold one, its properties alone. */
@@ -98,6 +102,29 @@ describe('a package without any settings', () => {
     expect(result.code).toBe(0);
     expect(result.output).toMatch(/A deployment will be refused: there is no key to know callers by/);
     expect(result.output).toMatch(/A deployment will be refused: NODE_HOST is 'host.docker.internal'/);
+  });
+
+  it("is nothing but what AWS' own specification knows", async () => {
+    expect(findFaults(template)).toEqual([]);
+    expect(findFaults(await readTemplate('create'))).toEqual([]);
+  });
+
+  it('would be told of, were a property misspelt, of another type or missing', () => {
+    const wrong = structuredClone(template);
+    const { Code, ...rest } = wrong.Resources.HealthLambdaFunction?.Properties ?? {};
+    wrong.Resources.HealthLambdaFunction = {
+      Type: 'AWS::Lambda::Function',
+      Properties: { ...rest, MemorySise: 256, Timeout: '29', Layers: 'one', Environment: { Variable: {} } },
+    };
+    wrong.Resources.Alarm = { Type: 'AWS::CloudWatch::Alarms', Properties: {} };
+    expect(findFaults(wrong).toSorted()).toEqual([
+      'Alarm (AWS::CloudWatch::Alarms): there is no such type',
+      'HealthLambdaFunction (AWS::Lambda::Function).Code: is missing',
+      'HealthLambdaFunction (AWS::Lambda::Function).Environment.Variable: there is no such property',
+      'HealthLambdaFunction (AWS::Lambda::Function).Layers: is no array: "one"',
+      'HealthLambdaFunction (AWS::Lambda::Function).MemorySise: there is no such property',
+      'HealthLambdaFunction (AWS::Lambda::Function).Timeout: is no integer: "29"',
+    ]);
   });
 
   it('has a function for each of serverless.yml, in no VPC, without layers or reserved concurrency', () => {
@@ -206,6 +233,10 @@ describe('a package with everything set', () => {
   }, 120_000);
   afterAll(() => {
     eks.close();
+  });
+
+  it("is nothing but what AWS' own specification knows", () => {
+    expect(findFaults(template)).toEqual([]);
   });
 
   it('asked EKS where the cluster is, and says where the kubeconfig is to those that need it', () => {

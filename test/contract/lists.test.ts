@@ -1,10 +1,13 @@
+import { PbfReader } from 'pbf';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { loadConfig } from '../../lib/config.ts';
 import { type Kubernetes, openKubernetes } from '../../lib/kubernetes.ts';
 import type { ListedPod, ListedService } from '../../lib/listed.ts';
+import { writeProtobuf } from '../../lib/local/kubernetes-protobuf.ts';
 import { openTestCluster, type TestCluster } from '../support/cluster.ts';
-import type { KubernetesObject } from '../support/kubernetes-client.ts';
+import { eventually } from '../support/eventually.ts';
+import { type KubernetesObject, sendToKubernetes } from '../support/kubernetes-client.ts';
 import { type KubernetesProxy, startKubernetesProxy } from '../support/kubernetes-proxy.ts';
 import { originalPod, originalService } from '../support/original.ts';
 
@@ -31,6 +34,8 @@ afterAll(async () => {
 
 /** The embedded Kubernetes removes a Pod on no node at once: none ends there. */
 const sandboxIds = () => ['bare', 'ended', ...(cluster.isEmbedded ? [] : ['ends']), 'running'];
+
+const protobufType = 'application/vnd.kubernetes.protobuf';
 
 const since = '2026-11-22T12:00:00Z';
 
@@ -163,6 +168,38 @@ const serviceOf = (service: KubernetesObject): Json => ({
 const asJson = (items: ListedPod[] | ListedService[], read: (object: KubernetesObject) => Json): Json =>
   items.map((item) => read(JSON.parse(JSON.stringify(item).replaceAll('.000Z"', 'Z"'))));
 
+type ReadField = { number: number; value: number | Buffer };
+
+/** The fields of a message; undefined where the bytes are none. */
+function readFields(message: Buffer): ReadField[] | undefined {
+  const reader = new PbfReader(message);
+  const fields: ReadField[] = [];
+  try {
+    for (let number = reader.nextField(); number !== 0; number = reader.nextField()) {
+      const isBytes = reader.type === 2;
+      fields.push({ number, value: isBytes ? (reader.readBytes() as Buffer) : reader.readVarint(true) });
+    }
+  } catch {
+    return undefined;
+  }
+  return reader.pos === message.length ? fields : undefined;
+}
+
+/** The fields of a message, and of those within it, that are not so in another message, which may have more of them. */
+function findForeign(message: Buffer, other: Buffer, path = ''): string[] {
+  const others = readFields(other) ?? [];
+  let at = 0;
+  return (readFields(message) ?? []).flatMap(({ number, value }) => {
+    at = others.findIndex((field, index) => index >= at && field.number === number);
+    const found = others[at]?.value;
+    at = at < 0 ? others.length : at + 1;
+    const place = `${path}/${number}`;
+    if (!(value instanceof Buffer && found instanceof Buffer)) return value === found ? [] : [`${place}: ${value}`];
+    if (value.equals(found)) return [];
+    return readFields(value) && readFields(found) ? findForeign(value, found, place) : [`${place}: ${value}`];
+  });
+}
+
 const byName = (one: KubernetesObject, other: KubernetesObject) => (one.metadata.name < other.metadata.name ? -1 : 1);
 
 describe('lists', () => {
@@ -197,17 +234,47 @@ describe('lists', () => {
     expect([...first.items, ...second.items]).toEqual(whole);
   });
 
-  it('are asked for as protobuf, which every Kubernetes writes and the embedded one does not', async () => {
+  it('are asked for as protobuf', async () => {
     proxy.reset();
     await kubernetes.listPods(signal);
-    const expected = cluster.isEmbedded ? 'application/json' : 'application/vnd.kubernetes.protobuf';
-    expect(proxy.calls.map(({ clusterType }) => clusterType)).toEqual([expected]);
+    await kubernetes.listServices(signal);
+    expect(proxy.calls.map(({ clusterType }) => clusterType)).toEqual([protobufType, protobufType]);
   });
 
-  it('are refused in words that are understood', async () => {
+  it.each([
+    ['pods', ''],
+    ['services', '?limit=2'],
+    ['services', '?continue=no-token'],
+  ])('are written in protobuf by the embedded Kubernetes as by every other: %s%s', async (resource, query) => {
+    const path = `/api/v1/namespaces/${cluster.namespace}/${resource}${query}`;
+    const ask = (accept: string) =>
+      sendToKubernetes(cluster.address, { method: 'GET', path, headers: { accept }, text: '' });
+    // A list bears the revision of the whole cluster, which others may change.
+    const { json, protobuf } = await eventually(
+      'the same before and after: a list',
+      async () => ({
+        json: await ask('application/json'),
+        protobuf: await ask(protobufType),
+        after: await ask('application/json'),
+      }),
+      ({ json, after }) => json.text === after.text,
+    );
+    const written = writeProtobuf(JSON.parse(json.text)) as Buffer;
+    const answered = protobuf.bytes as Buffer;
+    expect(written.subarray(0, 4)).toEqual(answered.subarray(0, 4));
+    expect(findForeign(written.subarray(4), answered.subarray(4))).toEqual([]);
+  });
+
+  it('are refused in protobuf as well, in words that are understood', async () => {
+    proxy.reset();
     await expect(kubernetes.readServicePage(2, 'no token of Kubernetes', signal)).rejects.toMatchObject({
       name: 'KubernetesError',
-      status: { code: 400, reason: 'BadRequest' },
+      status: {
+        code: 400,
+        reason: 'BadRequest',
+        message: expect.stringContaining('continue key is not valid'),
+      },
     });
+    expect(proxy.calls.map(({ clusterType }) => clusterType)).toEqual([protobufType]);
   });
 });

@@ -8,9 +8,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } 
 import { afterUse } from '../support/answers.ts';
 import { isEmbeddedCluster } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
-import { isListening } from '../support/free-ports.ts';
 import { callHttp, type HttpAnswer } from '../support/http-call.ts';
 import { type Provisioner, startProvisioner } from '../support/provisioner.ts';
+import { newSandboxId } from '../support/world.ts';
 
 let provisioner: Provisioner | undefined;
 let temporary = '';
@@ -31,49 +31,56 @@ afterAll(() => rmSync(temporary, { recursive: true, force: true }));
 const ask = (method: string, route: string, body?: unknown): Promise<HttpAnswer> =>
   callHttp({ method, url: `${provisioner?.url}${route}`, body });
 
+/** What answers at a sandbox' URL; undefined where nothing does. */
+const open = (url: string): Promise<{ stand_in: boolean; pod: string } | undefined> =>
+  callHttp({ method: 'GET', url: `${url}/v1/sandbox` }).then(
+    ({ body }) => body,
+    () => undefined,
+  );
+
 // Where a real cluster is named, this is about another one.
 describe.skipIf(!isEmbeddedCluster)('npm start on a machine without Kubernetes', () => {
   it('makes a sandbox, opens it, removes it; and Ctrl-C leaves no process and no port', async () => {
     provisioner = await startProvisioner({ EMBEDDED_KUBERNETES: 'true', TMPDIR: temporary });
     expect(provisioner.output()).toMatch(/Kubernetes.*embedded/i);
 
-    const body = { sandbox_id: 'my-first', thread_id: 'my-thread' };
+    const [first, second] = [newSandboxId(), newSandboxId()];
+    const body = { sandbox_id: first, thread_id: 'my-thread' };
     const created = await ask('POST', '/api/sandboxes', body);
     expect(created.status, created.text).toBe(200);
     const url: string = created.body.sandbox_url;
     expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
     await eventually(
       'Running: the first sandbox',
-      () => ask('GET', '/api/sandboxes/my-first'),
+      () => ask('GET', `/api/sandboxes/${first}`),
       (answer) => answer.body?.status === 'Running',
     );
-    const opened = await eventually(
-      'open: the first sandbox',
-      () => callHttp({ method: 'GET', url: `${url}/v1/sandbox` }).catch(() => undefined),
-      (answer) => answer?.status === 200,
-    );
     // Nobody should take it for the real thing.
-    expect(opened?.text).toMatch(/stand-in/i);
+    await eventually(
+      'open: the first sandbox',
+      () => open(url),
+      (answer) => answer?.stand_in === true && answer.pod === `sandbox-${first}`,
+    );
     const view = { ...created.body, status: 'Running' };
     const used = await ask('POST', '/api/sandboxes', body);
     expect(used).toMatchObject({ status: 200, body: afterUse(view) });
     expect((await ask('GET', '/api/sandboxes')).body).toEqual({ sandboxes: [used.body], count: 1 });
 
-    const second = await ask('POST', '/api/sandboxes', { sandbox_id: 'my-second' });
-    expect((await ask('DELETE', '/api/sandboxes/my-first')).body).toEqual({ ok: true, sandbox_id: 'my-first' });
-    expect((await ask('GET', '/api/sandboxes/my-first')).status).toBe(404);
+    const left: string = (await ask('POST', '/api/sandboxes', { sandbox_id: second })).body.sandbox_url;
+    expect((await ask('DELETE', `/api/sandboxes/${first}`)).body).toEqual({ ok: true, sandbox_id: first });
+    expect((await ask('GET', `/api/sandboxes/${first}`)).status).toBe(404);
 
-    const left = Number(new URL(second.body.sandbox_url).port);
     await eventually(
       'open: the second sandbox',
-      () => isListening(left),
-      (isOpen) => isOpen,
+      () => open(left),
+      (answer) => answer?.pod === `sandbox-${second}`,
     );
     // Throws where the process or one of its own ports is left.
     await provisioner.stop();
     provisioner = undefined;
-    expect(await isListening(left)).toBe(false);
-    expect(await isListening(Number(new URL(url).port))).toBe(false);
+    // By now a port may be that of another cluster's sandbox.
+    expect((await open(left))?.pod).not.toBe(`sandbox-${second}`);
+    expect((await open(url))?.pod).not.toBe(`sandbox-${first}`);
   });
 });
 
@@ -111,11 +118,12 @@ describe.skipIf(!isEmbeddedCluster)('npm start', () => {
     async (signal) => {
       const started = await startProvisioner({ EMBEDDED_KUBERNETES: 'true', TMPDIR: temporary }, 'npm');
       provisioner = started;
-      const created = await ask('POST', '/api/sandboxes', { sandbox_id: 'one' });
+      const sandboxId = newSandboxId();
+      const created = await ask('POST', '/api/sandboxes', { sandbox_id: sandboxId });
       provisioner = undefined;
       // Throws where a process or a port of it is left.
       await started.end(signal);
-      expect(await isListening(Number(new URL(created.body.sandbox_url).port))).toBe(false);
+      expect((await open(created.body.sandbox_url))?.pod).not.toBe(`sandbox-${sandboxId}`);
       expect(foldersOfIt()).toEqual([]);
     },
   );

@@ -4,7 +4,7 @@ import { inspect } from 'node:util';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { makeCertificate } from '../support/certificate.ts';
 import { answerJson, kubeconfigText, startApiServer, temporaryFolder, writeKubeconfig } from '../unit/api-server.ts';
-import { type Answer, askingFunctions, call, create, get, list, startCold } from './handlers.ts';
+import { type Answer, askingFunctions, call, create, get, list, load, startCold } from './handlers.ts';
 
 const json = { 'content-type': 'application/json' };
 const answerEmpty: Parameters<typeof startApiServer>[0] = ({ url }, response) => {
@@ -174,6 +174,7 @@ describe('a kubeconfig', () => {
   it('that is not there is waited for no longer than the function has time', async () => {
     startCold({ KUBECONFIG_PATH: join(await temporaryFolder(), 'kubeconfig'), KUBECONFIG_WAIT_SECONDS: '30' });
     const { lambdaContext } = await import('../support/events.ts');
+    await load('list-sandboxes');
     const start = performance.now();
     const answer = await list(lambdaContext('list-sandboxes', 1500));
     expect([503, 504]).toContain(answer.status);

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { lambdaContext } from '../support/events.ts';
 import { type ApiServer, answerJson, answerStatus, startApiServer, writeKubeconfig } from '../unit/api-server.ts';
-import { askingFunctions, type FunctionName, get, startCold } from './handlers.ts';
+import { askingFunctions, type FunctionName, get, load, startCold } from './handlers.ts';
 
 const json = { 'content-type': 'application/json' };
 const again = { ...json, 'retry-after': '1' };
@@ -122,9 +122,11 @@ describe.each(askingFunctions)('%s, where Kubernetes', (name, callIt) => {
         response.writeHead(200, { 'content-type': type });
         response.end(text);
       });
+      await load(name);
       const start = performance.now();
       const answer = await callIt();
-      expect(performance.now() - start).toBeLessThan(2000);
+      // Long before its time is over.
+      expect(performance.now() - start).toBeLessThan(4000);
       expect(answer).toMatchObject({ headers: json, body: { detail: expect.any(String) } });
       expect(answer.status).toBeGreaterThanOrEqual(500);
       expect(JSON.stringify(answer)).not.toContain('secret');
@@ -150,6 +152,7 @@ describe.each(askingFunctions)('%s, where Kubernetes', (name, callIt) => {
 
   it('does not answer before Lambda would end the function: answers 504 in time', async () => {
     await startWith(() => {});
+    await load(name);
     const start = performance.now();
     const answer = await callIt(lambdaContext(name, 1500));
     expect(answer).toEqual({ status: 504, headers: json, body: { detail: expect.stringMatching(/time/) } });
@@ -159,6 +162,7 @@ describe.each(askingFunctions)('%s, where Kubernetes', (name, callIt) => {
 
   it('would have to be asked with no time left at all: answers 504 at once', async () => {
     await startWith(() => {});
+    await load(name);
     const start = performance.now();
     expect(await callIt(lambdaContext(name, 200))).toMatchObject({ status: 504, headers: json });
     expect(performance.now() - start).toBeLessThan(1000);

@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { protobufType, writeProtobuf } from '../../lib/local/kubernetes-protobuf.ts';
+import { findFreePorts } from './free-ports.ts';
 import { type KubernetesAddress, type KubernetesAnswer, sendToKubernetes } from './kubernetes-client.ts';
 import { keepSecret } from './secrets.ts';
 
@@ -89,7 +91,7 @@ export function kubernetesStatus(code: number, reason: string, message: string, 
 
 /**
  * Starts a proxy in front of the cluster, on a free port of 127.0.0.1, which shows every answer of it as `translate` gives it.
- * Answers that the tests change are asked for as JSON.
+ * Answers that the tests change are asked for as JSON, and given in what the provisioner has asked for.
  */
 export async function startKubernetesProxy(
   cluster: KubernetesAddress,
@@ -159,6 +161,7 @@ export async function startKubernetesProxy(
         if (action !== undefined && 'holdAnswer' in action) await action.holdAnswer();
         if (action !== undefined && 'rewrite' in action) answer = action.rewrite(answer);
       }
+      if (request.headers.accept?.startsWith(protobufType)) answer = asProtobuf(answer);
       call.status = answer.status;
       response.writeHead(answer.status, forwardedHeaders(answer.headers));
       response.end(answer.bytes ?? answer.text, () => {
@@ -178,7 +181,7 @@ export async function startKubernetesProxy(
     socket.on('close', () => sockets.delete(socket));
   });
 
-  async function listen(port: number): Promise<number> {
+  async function listen(port: number): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen(port, '127.0.0.1', () => {
@@ -186,7 +189,6 @@ export async function startKubernetesProxy(
         resolve();
       });
     });
-    return (server.address() as AddressInfo).port;
   }
 
   async function stopListening(): Promise<void> {
@@ -195,7 +197,9 @@ export async function startKubernetesProxy(
     await closed;
   }
 
-  const port = await listen(0);
+  // One that nobody else gets while it refuses connections.
+  const [port = 0] = await findFreePorts(1);
+  await listen(port);
   const url = `http://127.0.0.1:${port}`;
   writeFileSync(
     kubeconfig,
@@ -317,6 +321,15 @@ const NOT_FORWARDED = new Set([
 
 function forwardedHeaders(headers: http.IncomingHttpHeaders): http.OutgoingHttpHeaders {
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !NOT_FORWARDED.has(name)));
+}
+
+/** What Kubernetes answers to who asks for protobuf: the answer in protobuf, where it is one of Kubernetes' that it writes so. */
+function asProtobuf(answer: KubernetesAnswer): KubernetesAnswer {
+  if (answer.headers['content-type'] !== 'application/json') return answer;
+  const bytes = writeProtobuf(JSON.parse(answer.text));
+  return bytes === undefined
+    ? answer
+    : { ...answer, headers: { ...answer.headers, 'content-type': protobufType }, bytes };
 }
 
 async function pause(delayMs: number, signal: AbortSignal): Promise<void> {

@@ -1,9 +1,9 @@
-import { spawnSync } from 'node:child_process';
 import https from 'node:https';
-import { fileURLToPath } from 'node:url';
 
 import { loadAllYaml } from '@kubernetes/client-node';
 
+import { loadConfig } from '../../lib/config.ts';
+import { type Output, printRights as printRbac } from '../../lib/local/rbac-output.ts';
 import { eventually } from './eventually.ts';
 import { type KubernetesAddress, type KubernetesObject, openKubernetesClient } from './kubernetes-client.ts';
 
@@ -13,28 +13,12 @@ import { type KubernetesAddress, type KubernetesObject, openKubernetesClient } f
  */
 export type Rights = 'namespace' | 'cluster';
 
-/** What a command printed, and how it ended. */
-export interface Printed {
-  readonly exitCode: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-
-/** Runs what `npm run --silent rbac` runs, with these options and settings and no others. */
-export function printRights(options: readonly string[], settings: Record<string, string> = {}): Printed {
-  const command = ['lib/local/rbac.ts', ...options];
-  const { status, stdout, stderr } = spawnSync(process.execPath, command, {
-    cwd: ROOT,
-    env: { PATH: process.env.PATH, ...settings },
-    encoding: 'utf8',
-  });
-  return { exitCode: status, stdout, stderr };
-}
+/** What `npm run rbac` prints with these options and settings and no others, without a process of its own. */
+export const printRights = (options: readonly string[], settings: Record<string, string> = {}): Output =>
+  printRbac(options, () => loadConfig(settings));
 
 /** The objects in what was printed, as `kubectl apply` reads it. */
-export function readPrinted({ stdout }: Printed): KubernetesObject[] {
+export function readPrinted({ stdout }: Output): KubernetesObject[] {
   const documents = loadAllYaml(stdout) as (KubernetesObject | null)[];
   // Without the client's classes.
   return JSON.parse(JSON.stringify(documents.filter((document) => document !== null)));

@@ -5,6 +5,7 @@ import { type DeployedFunction, planDeployment } from '../../lib/build/deploymen
 import { checkEnvironment, findOverLimits } from '../../lib/build/deployment-checks.ts';
 import { type DeploymentSettings, readDeploymentSettings } from '../../lib/build/deployment-settings.ts';
 import { fillInEksCluster } from '../../lib/build/eks-cluster.ts';
+import { loadTemplateCheck } from '../support/cloudformation.ts';
 
 type Environment = Record<string, string>;
 
@@ -52,8 +53,12 @@ const settingsOf = (values: Environment = {}): DeploymentSettings => {
   expect(problems).toEqual([]);
   return settings as DeploymentSettings;
 };
-const plan = (environment: Environment, values?: Environment) =>
-  planDeployment(functions, environment, settingsOf(values));
+const findFaults = await loadTemplateCheck();
+const plan = (environment: Environment, values?: Environment) => {
+  const planned = planDeployment(functions, environment, settingsOf(values));
+  expect(findFaults(planned.resources)).toEqual([]);
+  return planned;
+};
 
 type Role = { Policies: { PolicyDocument: { Statement: unknown[] } }[] };
 const statementsOf = (deployment: ReturnType<typeof plan>, name: Name) => {

@@ -47,7 +47,7 @@ function findFault(request: CreateSandboxRequest): string | undefined {
   return undefined;
 }
 
-const numRuns = 100_000;
+const numRuns = 10_000;
 
 /** Makes requests with hostile ids, and looks at what comes of those that are accepted. */
 function tryHostileIds(name: 'sandboxId' | 'threadId', toBody: (id: string) => object): void {
@@ -68,12 +68,12 @@ function tryHostileIds(name: 'sandboxId' | 'threadId', toBody: (id: string) => o
   expect(accepted).toBeLessThan(numRuns / 2);
 }
 
-describe('of 100,000 ids, random and hostile,', () => {
+describe('of 10,000 ids, random and hostile,', () => {
   it('a sandbox_id that is accepted makes legal names and labels, and a folder of its own; others make nothing', () => {
     tryHostileIds('sandboxId', (id) => ({ sandbox_id: id }));
-  }, 120_000);
+  });
 
   it('a thread_id that is accepted is a folder exactly one level below THREADS_HOST_PATH; others make nothing', () => {
     tryHostileIds('threadId', (id) => ({ sandbox_id: 'a', thread_id: id }));
-  }, 120_000);
+  });
 });

@@ -1,5 +1,17 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { printRights, readPrinted } from '../support/rights.ts';
+
+/** Runs what `npm run --silent rbac` runs, with these settings and no others. */
+function runRbac(options: readonly string[], settings: Record<string, string>) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['lib/local/rbac.ts', ...options], {
+    cwd: fileURLToPath(new URL('../..', import.meta.url)),
+    env: { PATH: process.env.PATH, ...settings },
+    encoding: 'utf8',
+  });
+  return { exitCode: status, stdout, stderr };
+}
 
 const verbs = ['create', 'get', 'list', 'patch', 'delete'];
 const sandboxes = { apiGroups: [''], resources: ['pods', 'services'], verbs };
@@ -9,6 +21,16 @@ const apiVersion = 'rbac.authorization.k8s.io/v1';
 const apiGroup = 'rbac.authorization.k8s.io';
 
 describe('npm run rbac', () => {
+  it.each([
+    ['what is asked for', 0, ['--group', 'one']],
+    ['what is wrong', 2, ['--group']],
+  ])('prints, as a command, %s', (_what, exitCode, options) => {
+    const settings = { K8S_NAMESPACE: 'agents' };
+    const printed = runRbac(options, settings);
+    expect(printed).toEqual(printRights(options, settings));
+    expect(printed.exitCode).toBe(exitCode);
+  });
+
   it('prints a Role of the namespace and who has it, fit for kubectl, and nothing else', () => {
     const options = ['--group', 'one', '--user', 'two', '--service-account', 'three', '--service-account', 'a/b.c'];
     const printed = printRights(options, { K8S_NAMESPACE: 'agents' });

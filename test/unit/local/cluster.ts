@@ -45,9 +45,9 @@ export async function startTestCluster(options: EmbeddedKubernetesOptions = {}):
   };
 }
 
-/** Asks again and again until the answer is as wanted; fails after 5 s with the last one. */
+/** Asks again and again until the answer is as wanted; fails after 15 s with the last one. */
 export async function until<T>(ask: () => Promise<T>, isWanted: (answer: T) => boolean): Promise<T> {
-  const end = Date.now() + 5000;
+  const end = Date.now() + 15_000;
   for (;;) {
     const answer = await ask();
     if (isWanted(answer)) return answer;

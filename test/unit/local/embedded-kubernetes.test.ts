@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import { expect, it } from 'vitest';
 import { startEmbeddedKubernetes } from '../../../lib/local/embedded-kubernetes.ts';
+import { findFreePorts } from '../../support/free-ports.ts';
 import { failure, failureOf, podManifest, serviceManifest, startTestCluster, until } from './cluster.ts';
 
 const cluster = await startTestCluster();
@@ -91,7 +92,10 @@ it.each([
 });
 
 it('leaves nothing open when it is closed', async () => {
-  const other = await startEmbeddedKubernetes({ startupMs: 0, readyMs: 0 });
+  // Ports that nobody else takes once they are free.
+  const [port = 0, nodePort = 0] = await findFreePorts(2);
+  const nodePortRange = [nodePort, nodePort] as const;
+  const other = await startEmbeddedKubernetes({ port, nodePortRange, startupMs: 0, readyMs: 0 });
   const { users } = JSON.parse(other.kubeconfig);
   const headers = { authorization: `Bearer ${users[0].user.token}`, 'content-type': 'application/json' };
   const created = await fetch(`${other.server}/api/v1/namespaces/default/services`, {

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { createServer, type Server } from 'node:net';
 import { afterAll, expect, it } from 'vitest';
 import { failure, MERGE_PATCH, podManifest, serviceManifest, startTestCluster, until } from './cluster.ts';
@@ -12,7 +13,9 @@ async function findRange(): Promise<{ range: [number, number]; taken: Server }> 
       const server = createServer().once('error', () => resolve(undefined));
       server.listen(port, '127.0.0.1', () => resolve(server));
     });
-  for (let port = 24_000; ; port += 3) {
+  for (;;) {
+    // Another run of the tests looks for its own at the same moment.
+    const port = 24_000 + 3 * randomInt(1_000);
     const servers = await Promise.all([listen(port), listen(port + 1), listen(port + 2)]);
     const [first, second, third] = servers;
     first?.close();
