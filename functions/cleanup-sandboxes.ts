@@ -1,7 +1,7 @@
-import { cleanUpSandboxes } from '../lib/cleanup.ts';
-import { currentConfig } from '../lib/config.ts';
-import { beginToConnect, connectToKubernetes } from '../lib/kubernetes.ts';
-import { runScheduled } from '../lib/schedule.ts';
+import { runScheduled } from '../lib/cleanup/schedule.ts';
+import { cleanUpSandboxes } from '../lib/cleanup/sweep.ts';
+import { currentConfig } from '../lib/config/index.ts';
+import { beginToConnect, connectToKubernetes } from '../lib/kubernetes/index.ts';
 
 beginToConnect(currentConfig);
 

@@ -1,8 +1,8 @@
-import { currentConfig } from '../lib/config.ts';
-import { json, serve } from '../lib/http.ts';
-import { beginToConnect, connectToKubernetes } from '../lib/kubernetes.ts';
-import { parseSandboxId } from '../lib/request.ts';
-import { destroySandbox } from '../lib/sandboxes.ts';
+import { currentConfig } from '../lib/config/index.ts';
+import { parseSandboxId } from '../lib/http/request.ts';
+import { json, serve } from '../lib/http/serve.ts';
+import { beginToConnect, connectToKubernetes } from '../lib/kubernetes/index.ts';
+import { destroySandbox } from '../lib/sandboxes/destroy.ts';
 
 beginToConnect(currentConfig);
 

@@ -1,9 +1,9 @@
 import http from 'node:http';
 import https from 'node:https';
 import type { RequestContext } from '@kubernetes/client-node';
-import { closeAtRest } from './agents.ts';
-import type { Credentials } from './credentials.ts';
-import { isDeadConnection, networkError } from './outcomes.ts';
+import { closeAtRest } from './credentials/agents.ts';
+import type { Credentials } from './credentials/index.ts';
+import { isDeadConnection, networkError } from './errors.ts';
 
 /** A whole answer. */
 export type Answer = { code: number; headers: http.IncomingHttpHeaders; body: Buffer };

@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { KubernetesError } from '../errors.ts';
-import { isDeadlineExceeded, isNamespaceTerminating } from './outcomes.ts';
+import { isDeadlineExceeded, isNamespaceTerminating } from './errors.ts';
 
 /** How often a call is made at most, and how long the first wait is, in milliseconds; each further one is twice as long. */
 const [maxAttempts, firstWaitMs] = [4, 50];

@@ -1,9 +1,8 @@
 import type http from 'node:http';
 import { type HttpLibrary, type RequestContext, ResponseContext, wrapHttpLibrary } from '@kubernetes/client-node';
 import type { KubernetesError } from '../errors.ts';
-import { keepAgent } from './agents.ts';
-import type { Credentials, CredentialsKeeper } from './credentials.ts';
-import { type Answer, exchange, isList, type Signs } from './exchange.ts';
+import { keepAgent } from './credentials/agents.ts';
+import type { Credentials, CredentialsKeeper } from './credentials/index.ts';
 import {
   deadlineError,
   explainRefusal,
@@ -12,8 +11,9 @@ import {
   networkError,
   statusError,
   whileStarting,
-} from './outcomes.ts';
-import { protobufType, readStatus } from './protobuf.ts';
+} from './errors.ts';
+import { type Answer, exchange, isList, type Signs } from './exchange.ts';
+import { protobufType, readStatus } from './lists.ts';
 import { takeTurns } from './turns.ts';
 
 /**

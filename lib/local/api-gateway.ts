@@ -1,6 +1,6 @@
 import type { Server as HttpServer, ServerResponse } from 'node:http';
 import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify } from 'jose';
-import { areClaimsOf } from '../authentication.ts';
+import { areClaimsOf } from '../http/authentication.ts';
 
 /** What of API Gateway serverless-offline is to be taught. */
 export type GatewaySettings = Readonly<{

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Authentication, accessSources } from '../config/callers.ts';
 import { clusterSources } from '../config/cluster.ts';
-import type { EmbeddedKubernetes } from './embedded-kubernetes.ts';
+import type { EmbeddedKubernetes } from './kubernetes/index.ts';
 
 type Environment = Record<string, string | null | undefined>;
 type Serverless = {
@@ -57,7 +57,7 @@ export default class LocalClusterPlugin {
           return;
         }
         // Only here: to package or deploy, it is not even loaded.
-        const { startEmbeddedKubernetes } = await import('./embedded-kubernetes.ts');
+        const { startEmbeddedKubernetes } = await import('./kubernetes/index.ts');
         cluster = await startEmbeddedKubernetes();
         // What goes before the kubeconfig's file must not lead elsewhere.
         const others = [...clusterSources, 'EKS_CLUSTER_ENDPOINT', 'EKS_CLUSTER_CA', 'KUBECONFIG_CONTEXT'];
@@ -107,7 +107,7 @@ async function guard(
   if (isUnset && isLocal) environment.AUTH = 'off';
   // Only here: to package or deploy, they are not even loaded.
   const { configureGateway } = await import('./api-gateway.ts');
-  const { loadAccessConfig } = await import('../config.ts');
+  const { loadAccessConfig } = await import('../config/index.ts');
   custom.offline = { customAuthenticationProvider: fileURLToPath(new URL('./api-gateway.ts', import.meta.url)) };
   let authentication: Authentication;
   try {

@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { V1Service } from '@kubernetes/client-node';
 import { describeFailure, ProvisionerError } from '../errors.ts';
-import { findTtlSeconds } from '../expiry.ts';
+import type { CreateSandboxRequest } from '../http/request.ts';
 import {
   findRetryDelay,
   isAlreadyExists,
@@ -9,15 +9,15 @@ import {
   isNamespaceTerminating,
   isUncertain,
   type JsonPatchOperation,
-} from '../kubernetes.ts';
+} from '../kubernetes/index.ts';
 import { log } from '../log.ts';
-import { buildNamespace, buildService, openEarly, useAnnotations } from '../manifests.ts';
-import { lastUsedByAnnotation, podName, serviceName, threadIdAnnotation } from '../names.ts';
-import { forgetNetworkPolicy, requireNetworkPolicy } from '../network-policy.ts';
-import type { CreateSandboxRequest } from '../request.ts';
-import { findNodePort, findThreadId, type SandboxView } from '../status.ts';
+import { findTtlSeconds } from '../model/expiry.ts';
+import { buildNamespace, buildService, openEarly, useAnnotations } from '../model/manifests.ts';
+import { lastUsedByAnnotation, podName, serviceName, threadIdAnnotation } from '../model/names.ts';
+import { findNodePort, findThreadId, type SandboxView } from '../model/status.ts';
+import { describeGoing, ensurePod, requireSameService, requireSandbox, requireThread } from './ensure-pod.ts';
+import { forgetNetworkPolicy, requireNetworkPolicy } from './network-policy.ts';
 import { notEnoughTime, Obstacle, type Operation, pause, seenAlive, settle } from './operation.ts';
-import { describeGoing, ensurePod, requireSameService, requireSandbox, requireThread } from './pods.ts';
 import { present, readNamed } from './reading.ts';
 import { annotate, noteUse, pointer } from './uses.ts';
 

@@ -1,8 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/index.ts';
 import { describeFailure, ProvisionerError } from '../errors.ts';
-import type { Kubernetes } from '../kubernetes.ts';
-import { createRecentIds } from '../recent-ids.ts';
+import type { Kubernetes } from '../kubernetes/index.ts';
+import { createRecentIds } from './recent-ids.ts';
 
 /**
  * What an operation on sandboxes works with. Everything it does in Kubernetes ends with `signal`, its deadline, but for what it takes

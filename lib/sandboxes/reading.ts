@@ -1,10 +1,10 @@
 import type { V1Pod, V1Service } from '@kubernetes/client-node';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/index.ts';
 import { ProvisionerError } from '../errors.ts';
-import type { ListedPod, ListedService } from '../listed.ts';
-import { ifSandbox, podName, serviceName } from '../names.ts';
-import { belongsTo } from '../ownership.ts';
-import { type SandboxView, viewSandbox } from '../status.ts';
+import type { ListedPod, ListedService } from '../model/listed.ts';
+import { ifSandbox, podName, serviceName } from '../model/names.ts';
+import { belongsTo } from '../model/ownership.ts';
+import { type SandboxView, viewSandbox } from '../model/status.ts';
 import { type Operation, settle, unwrap } from './operation.ts';
 
 /** What there is of a sandbox. */

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
 import { build } from 'esbuild';
-import { buildArtifact, bundleOptions } from '../../lib/build/bundle.ts';
+import { buildArtifact, bundleOptions } from '../../lib/deploy/bundle.ts';
 
 /** A bundle and what it weighs, in bytes. */
 export type Built = { path: string; bytes: number; gzipBytes: number; zipBytes: number | undefined };

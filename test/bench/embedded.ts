@@ -1,4 +1,4 @@
-import { startEmbeddedKubernetes } from '../../lib/local/embedded-kubernetes.ts';
+import { startEmbeddedKubernetes } from '../../lib/local/kubernetes/index.ts';
 import { answerQuestions } from './helper-process.ts';
 
 // The embedded Kubernetes in a process of its own, so that it takes no time from what is measured. It answers with its kubeconfig.

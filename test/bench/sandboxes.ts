@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 
-import { type Config, loadConfig } from '../../lib/config.ts';
-import { buildPod, buildService } from '../../lib/manifests.ts';
+import { type Config, loadConfig } from '../../lib/config/index.ts';
+import { buildPod, buildService } from '../../lib/model/manifests.ts';
 import { type BenchCluster, inParallel } from './cluster.ts';
 import { type Bodies, ownerPlaceholder, pathsOf, withOwner } from './floor.ts';
 import type { RawClient } from './raw-client.ts';

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { inflateRawSync } from 'node:zlib';
 import { loadYaml } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Artifact, buildArtifact } from '../../lib/build/bundle.ts';
+import { type Artifact, buildArtifact } from '../../lib/deploy/bundle.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const { functions } = loadYaml<{ functions: Record<string, { handler: string }> }>(
@@ -112,7 +112,7 @@ describe('a bundle', () => {
   // A zip keeps times: the developer's and the build server's make two deployments of one source otherwise.
   it.each(['UTC', 'Asia/Tokyo', 'America/Los_Angeles'])('is the same, byte for byte, built in %s', async (TZ) => {
     const script = `
-      import { buildArtifact } from ${JSON.stringify(pathToFileURL(join(root, 'lib/build/bundle.ts')).href)};
+      import { buildArtifact } from ${JSON.stringify(pathToFileURL(join(root, 'lib/deploy/bundle.ts')).href)};
       await buildArtifact(process.argv[1], 'functions/health', process.argv[2]);
     `;
     const output = join(folder, 'zones', TZ, 'health');

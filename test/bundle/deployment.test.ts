@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadYaml } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { secretSettings } from '../../lib/build/deployment.ts';
+import { secretSettings } from '../../lib/deploy/plan.ts';
 import { loadTemplateCheck } from '../support/cloudformation.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 import { loadYaml } from '@kubernetes/client-node';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { buildArtifact } from '../../lib/build/bundle.ts';
+import { buildArtifact } from '../../lib/deploy/bundle.ts';
 import { afterUse, aTime } from '../support/answers.ts';
 import { aReport, latch } from '../support/clean-up.ts';
 import { openTestCluster, removeSandboxObjects, type TestCluster } from '../support/cluster.ts';

@@ -5,10 +5,10 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as client from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { buildArtifact } from '../../lib/build/bundle.ts';
-import { trimGenerated } from '../../lib/build/generated-client.ts';
-import { type Config, loadConfig } from '../../lib/config.ts';
-import { type Kubernetes, openKubernetes } from '../../lib/kubernetes.ts';
+import { type Config, loadConfig } from '../../lib/config/index.ts';
+import { buildArtifact } from '../../lib/deploy/bundle.ts';
+import { trimGenerated } from '../../lib/deploy/generated-client.ts';
+import { type Kubernetes, openKubernetes } from '../../lib/kubernetes/index.ts';
 import { makeCertificate } from '../support/certificate.ts';
 import { startConnectProxy, startSocksProxy } from '../support/forward-proxies.ts';
 import { answerJson, kubeconfigText, type SeenRequest, startApiServer } from '../unit/api-server.ts';
@@ -62,7 +62,7 @@ const asObject = <T>(type: string, json: object): T =>
 
 let trimmed: { openKubernetes: typeof openKubernetes };
 beforeAll(async () => {
-  const { bundle } = await buildArtifact(root, 'lib/kubernetes', join(folder, 'kubernetes'));
+  const { bundle } = await buildArtifact(root, 'lib/kubernetes/index', join(folder, 'kubernetes'));
   trimmed = require(bundle);
 }, 60_000);
 
@@ -159,7 +159,7 @@ describe('a client that was trimmed', () => {
   });
 
   it('has nothing of what we do not call', async () => {
-    const code = await readFile(join(folder, 'kubernetes/lib/kubernetes.cjs'), 'utf8');
+    const code = await readFile(join(folder, 'kubernetes/lib/kubernetes/index.cjs'), 'utf8');
     expect(code).toContain('/api/v1/namespaces/{namespace}/pods/{name}');
     expect(code).toContain('V1Toleration');
     for (const absent of ['/api/v1/nodes', '/apis/apps/v1', 'V1Deployment', 'V1NodeSpec', '/pods/{name}/exec']) {
@@ -218,7 +218,7 @@ describe('what is seldom called', () => {
     const { bundle } = await buildArtifact(root, 'test/bundle/client-use', join(folder, 'client-use'));
     const use: typeof clientUse = require(bundle);
     await expect(use.callWithoutTransport('http://127.0.0.1:1')).rejects.toThrow(
-      'undici is not in this bundle: lib/build/trim-client.ts leaves it out (fetch)',
+      'undici is not in this bundle: lib/deploy/trim-client.ts leaves it out (fetch)',
     );
   });
 });

@@ -1,10 +1,12 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
-import { cleanUpSandboxes } from '../../lib/cleanup.ts';
-import { type Config, loadConfig } from '../../lib/config.ts';
-import { type Kubernetes, openKubernetes } from '../../lib/kubernetes.ts';
+import { cleanUpSandboxes } from '../../lib/cleanup/sweep.ts';
+import { type Config, loadConfig } from '../../lib/config/index.ts';
+import { type Kubernetes, openKubernetes } from '../../lib/kubernetes/index.ts';
 import { log } from '../../lib/log.ts';
-import { createSandbox, destroySandbox, getSandbox } from '../../lib/sandboxes.ts';
+import { createSandbox } from '../../lib/sandboxes/create.ts';
+import { destroySandbox } from '../../lib/sandboxes/destroy.ts';
+import { getSandbox } from '../../lib/sandboxes/get.ts';
 import { openTestCluster, removeSandboxObjects, type TestCluster } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
 import { isFor, type KubernetesCall, type KubernetesProxy, startKubernetesProxy } from '../support/kubernetes-proxy.ts';

@@ -1,10 +1,10 @@
 import { PbfReader } from 'pbf';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { loadConfig } from '../../lib/config.ts';
-import { type Kubernetes, openKubernetes } from '../../lib/kubernetes.ts';
-import type { ListedPod, ListedService } from '../../lib/listed.ts';
-import { writeProtobuf } from '../../lib/local/kubernetes-protobuf.ts';
+import { loadConfig } from '../../lib/config/index.ts';
+import { type Kubernetes, openKubernetes } from '../../lib/kubernetes/index.ts';
+import { writeProtobuf } from '../../lib/local/kubernetes/protobuf.ts';
+import type { ListedPod, ListedService } from '../../lib/model/listed.ts';
 import { openTestCluster, type TestCluster } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
 import { type KubernetesObject, sendToKubernetes } from '../support/kubernetes-client.ts';

@@ -1,11 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
-import { type CleanupReport, cleanUpSandboxes } from '../../lib/cleanup.ts';
-import { loadConfig } from '../../lib/config.ts';
+import { type CleanupReport, cleanUpSandboxes } from '../../lib/cleanup/sweep.ts';
+import { loadConfig } from '../../lib/config/index.ts';
 import { ProvisionerError } from '../../lib/errors.ts';
-import { type Kubernetes, openKubernetes } from '../../lib/kubernetes.ts';
+import { type Kubernetes, openKubernetes } from '../../lib/kubernetes/index.ts';
 import { log } from '../../lib/log.ts';
-import { createSandbox } from '../../lib/sandboxes.ts';
+import { createSandbox } from '../../lib/sandboxes/create.ts';
 import { aReport, cleanUp, latch } from '../support/clean-up.ts';
 import {
   isEmbeddedCluster,

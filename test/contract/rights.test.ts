@@ -1,17 +1,15 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
-import { cleanUpSandboxes } from '../../lib/cleanup.ts';
-import { loadConfig } from '../../lib/config.ts';
-import { type Kubernetes, openKubernetes } from '../../lib/kubernetes.ts';
+import { cleanUpSandboxes } from '../../lib/cleanup/sweep.ts';
+import { loadConfig } from '../../lib/config/index.ts';
+import { type Kubernetes, openKubernetes } from '../../lib/kubernetes/index.ts';
 import { log } from '../../lib/log.ts';
-import {
-  createSandbox,
-  destroySandbox,
-  getSandbox,
-  listSandboxes,
-  type Operation,
-  renewSandbox,
-} from '../../lib/sandboxes.ts';
+import { createSandbox } from '../../lib/sandboxes/create.ts';
+import { destroySandbox } from '../../lib/sandboxes/destroy.ts';
+import { getSandbox } from '../../lib/sandboxes/get.ts';
+import { listSandboxes } from '../../lib/sandboxes/list.ts';
+import type { Operation } from '../../lib/sandboxes/operation.ts';
+import { renewSandbox } from '../../lib/sandboxes/renew.ts';
 import { aReport, cleanUpByHand, usedAgo } from '../support/clean-up.ts';
 import { isEmbeddedCluster, openTestCluster, removeSandboxObjects, type TestCluster } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';

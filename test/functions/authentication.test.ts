@@ -1,7 +1,7 @@
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { HttpEvent } from '../../lib/http.ts';
+import type { HttpEvent } from '../../lib/http/serve.ts';
 import { type HttpRequest, httpEvent, lambdaContext } from '../support/events.ts';
 import { keepSecret } from '../support/secrets.ts';
 import { type ApiServer, answerJson, startApiServer, writeKubeconfig } from '../unit/api-server.ts';

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { HttpEvent } from '../../lib/http.ts';
+import type { HttpEvent } from '../../lib/http/serve.ts';
 import { type HttpRequest, httpEvent, lambdaContext } from '../support/events.ts';
 import { type ApiServer, answerJson, answerStatus, startApiServer, writeKubeconfig } from '../unit/api-server.ts';
 import { call, callWith, create, destroy, type FunctionName, get, startCold } from './handlers.ts';

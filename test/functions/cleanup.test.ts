@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { CleanupReport } from '../../lib/cleanup.ts';
-import { startEmbeddedKubernetes } from '../../lib/local/embedded-kubernetes.ts';
+import type { CleanupReport } from '../../lib/cleanup/sweep.ts';
+import { startEmbeddedKubernetes } from '../../lib/local/kubernetes/index.ts';
 import { aReport, usedAgo } from '../support/clean-up.ts';
 import { lambdaContext, scheduledEvent } from '../support/events.ts';
 import { openKubernetesClient, readKubeconfig } from '../support/kubernetes-client.ts';

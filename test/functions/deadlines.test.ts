@@ -32,7 +32,7 @@ describe('the time of a request', () => {
   // A create had its 25 s after the 2 s that the keys had taken, and Lambda ended it before it had taken back what it made.
   it('begins with its first middleware: the look at who calls is part of it', async () => {
     startCold(await storeKeys(1_800));
-    const { json, serve } = await import('../../lib/http.ts');
+    const { json, serve } = await import('../../lib/http/serve.ts');
     const handler = serve({ deadlineSeconds: 3 }, async (_event, { signal }) => {
       await once(signal, 'abort');
       return json({});

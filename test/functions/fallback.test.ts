@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { HttpEvent } from '../../lib/http.ts';
+import type { HttpEvent } from '../../lib/http/serve.ts';
 import { httpEvent, lambdaContext } from '../support/events.ts';
 import { apiKey, call, callWith, startCold } from './handlers.ts';
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Context } from 'aws-lambda';
 import { expect, vi } from 'vitest';
-import type { HttpEvent } from '../../lib/http.ts';
+import type { HttpEvent } from '../../lib/http/serve.ts';
 import { type HttpRequest, httpEvent, lambdaContext } from '../support/events.ts';
 import { keepSecret, watchText } from '../support/secrets.ts';
 import { settings as settingNames } from '../support/settings.ts';

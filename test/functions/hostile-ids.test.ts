@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { sandboxIdPattern, threadIdPattern } from '../../lib/names.ts';
+import { sandboxIdPattern, threadIdPattern } from '../../lib/model/names.ts';
 import { hostileId } from '../support/hostile-ids.ts';
 import { answerStatus, startApiServer, writeKubeconfig } from '../unit/api-server.ts';
 import { create, destroy, get, renew, startCold } from './handlers.ts';

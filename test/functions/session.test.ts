@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { startEmbeddedKubernetes } from '../../lib/local/embedded-kubernetes.ts';
+import { startEmbeddedKubernetes } from '../../lib/local/kubernetes/index.ts';
 import { aTime } from '../support/answers.ts';
 import { eventually } from '../support/eventually.ts';
 import { callHttp } from '../support/http-call.ts';

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { loadYaml } from '@kubernetes/client-node';
-import { buildArtifact } from '../../lib/build/bundle.ts';
+import { buildArtifact } from '../../lib/deploy/bundle.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 

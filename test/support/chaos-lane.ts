@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { type Config, loadConfig } from '../../lib/config.ts';
-import { type Kubernetes, openKubernetes } from '../../lib/kubernetes.ts';
+import { type Config, loadConfig } from '../../lib/config/index.ts';
+import { type Kubernetes, openKubernetes } from '../../lib/kubernetes/index.ts';
 import type { ChaosClock } from './chaos-clock.ts';
 import { type CallFault, type Hold, heldCalls, type Step, scriptFault } from './chaos-script.ts';
 import type { TestCluster } from './cluster.ts';

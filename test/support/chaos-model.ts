@@ -1,4 +1,4 @@
-import type { CleanupReport } from '../../lib/cleanup.ts';
+import type { CleanupReport } from '../../lib/cleanup/sweep.ts';
 import type { ChaosClock } from './chaos-clock.ts';
 import { type Action, sandboxIds, times } from './chaos-script.ts';
 import type { KubernetesObject } from './kubernetes-client.ts';

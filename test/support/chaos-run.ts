@@ -1,7 +1,11 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { type CleanupReport, cleanUpSandboxes } from '../../lib/cleanup.ts';
+import { type CleanupReport, cleanUpSandboxes } from '../../lib/cleanup/sweep.ts';
 import { ProvisionerError } from '../../lib/errors.ts';
-import { createSandbox, destroySandbox, getSandbox, listSandboxes, renewSandbox } from '../../lib/sandboxes.ts';
+import { createSandbox } from '../../lib/sandboxes/create.ts';
+import { destroySandbox } from '../../lib/sandboxes/destroy.ts';
+import { getSandbox } from '../../lib/sandboxes/get.ts';
+import { listSandboxes } from '../../lib/sandboxes/list.ts';
+import { renewSandbox } from '../../lib/sandboxes/renew.ts';
 import { createChaosClock } from './chaos-clock.ts';
 import { type Lane, openLane } from './chaos-lane.ts';
 import {

@@ -4,10 +4,10 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
 import type { Context } from 'aws-lambda';
-import { type CleanupReport, cleanUpSandboxes } from '../../lib/cleanup.ts';
-import { loadConfig } from '../../lib/config.ts';
-import { openKubernetes } from '../../lib/kubernetes.ts';
-import { runScheduled } from '../../lib/schedule.ts';
+import { runScheduled } from '../../lib/cleanup/schedule.ts';
+import { type CleanupReport, cleanUpSandboxes } from '../../lib/cleanup/sweep.ts';
+import { loadConfig } from '../../lib/config/index.ts';
+import { openKubernetes } from '../../lib/kubernetes/index.ts';
 import { functionFile } from './bundles.ts';
 import type { World } from './world.ts';
 
@@ -48,7 +48,7 @@ export async function cleanUp(world: Place, settings: Record<string, string> = {
 
 /** Runs the clean-up once as `npm run cleanup` does, in a process of its own. */
 export async function cleanUpByHand(world: Place, settings: Record<string, string> = {}): Promise<CleanupRun> {
-  const command = ['lib/local/invoke.ts', functionFile('cleanup-sandboxes')];
+  const command = ['lib/tools/invoke.ts', functionFile('cleanup-sandboxes')];
   const child = spawn(process.execPath, command, {
     cwd: ROOT,
     env: {

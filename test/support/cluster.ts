@@ -63,7 +63,7 @@ export async function openTestCluster(
 }
 
 async function openEmbeddedCluster(namespace: string): Promise<TestCluster> {
-  const { startEmbeddedKubernetes } = await import('../../lib/local/embedded-kubernetes.ts');
+  const { startEmbeddedKubernetes } = await import('../../lib/local/kubernetes/index.ts');
   // A grace as long as Kubernetes', so that a Pod that terminates is still there when the tests look.
   const embedded = await startEmbeddedKubernetes({ startupMs: 200, readyMs: 300, terminationGraceMs: 30_000 });
   const folder = mkdtempSync(path.join(tmpdir(), 'embedded-kubernetes-'));

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 
-import { sandboxIdPattern, threadIdPattern } from '../../lib/names.ts';
+import { sandboxIdPattern, threadIdPattern } from '../../lib/model/names.ts';
 
 /** What breaks paths, names, labels, selectors, headers, JSON, YAML, shells, or what compares them. */
 const hostileParts = [

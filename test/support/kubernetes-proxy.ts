@@ -4,7 +4,7 @@ import http from 'node:http';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { protobufType, writeProtobuf } from '../../lib/local/kubernetes-protobuf.ts';
+import { protobufType, writeProtobuf } from '../../lib/local/kubernetes/protobuf.ts';
 import { findFreePorts } from './free-ports.ts';
 import { type KubernetesAddress, type KubernetesAnswer, sendToKubernetes } from './kubernetes-client.ts';
 import { keepSecret } from './secrets.ts';

@@ -2,8 +2,8 @@ import https from 'node:https';
 
 import { loadAllYaml } from '@kubernetes/client-node';
 
-import { loadConfig } from '../../lib/config.ts';
-import { type Output, printRights as printRbac } from '../../lib/local/rbac-output.ts';
+import { loadConfig } from '../../lib/config/index.ts';
+import { type Output, printRights as printRbac } from '../../lib/tools/rbac-output.ts';
 import { eventually } from './eventually.ts';
 import { type KubernetesAddress, type KubernetesObject, openKubernetesClient } from './kubernetes-client.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import BuildPlugin from '../../lib/build/serverless-plugin.ts';
+import BuildPlugin from '../../lib/deploy/serverless-plugin.ts';
 
 type Values = Record<string, string>;
 

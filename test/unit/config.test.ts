@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { loadAccessConfig, loadConfig } from '../../lib/config.ts';
+import { loadAccessConfig, loadConfig } from '../../lib/config/index.ts';
 import { ProvisionerError } from '../../lib/errors.ts';
 import { settings } from '../support/settings.ts';
 

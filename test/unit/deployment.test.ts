@@ -1,10 +1,10 @@
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type DeployedFunction, planDeployment } from '../../lib/build/deployment.ts';
-import { checkEnvironment, findOverLimits } from '../../lib/build/deployment-checks.ts';
-import { type DeploymentSettings, readDeploymentSettings } from '../../lib/build/deployment-settings.ts';
-import { fillInEksCluster } from '../../lib/build/eks-cluster.ts';
+import { checkEnvironment, findOverLimits } from '../../lib/deploy/checks.ts';
+import { fillInEksCluster } from '../../lib/deploy/eks-cluster.ts';
+import { type DeployedFunction, planDeployment } from '../../lib/deploy/plan.ts';
+import { type DeploymentSettings, readDeploymentSettings } from '../../lib/deploy/settings.ts';
 import { loadTemplateCheck } from '../support/cloudformation.ts';
 
 type Environment = Record<string, string>;

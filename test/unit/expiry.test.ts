@@ -1,7 +1,7 @@
 import type { V1ContainerStatus, V1Pod, V1PodStatus, V1Service } from '@kubernetes/client-node';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Config, loadConfig } from '../../lib/config.ts';
+import { type Config, loadConfig } from '../../lib/config/index.ts';
 import {
   findExpiresAt,
   findTtlSeconds,
@@ -9,7 +9,7 @@ import {
   judgeOrphanPod,
   judgeSandbox,
   type Verdict,
-} from '../../lib/expiry.ts';
+} from '../../lib/model/expiry.ts';
 
 const now = new Date('2026-11-22T12:00:00.000Z');
 const defaults = loadConfig({});

@@ -1,10 +1,10 @@
 import { posix } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { loadConfig } from '../../lib/config.ts';
+import { loadConfig } from '../../lib/config/index.ts';
 import { ProvisionerError } from '../../lib/errors.ts';
-import { buildPod, buildService } from '../../lib/manifests.ts';
-import { type CreateSandboxRequest, parseCreateRequest } from '../../lib/request.ts';
+import { type CreateSandboxRequest, parseCreateRequest } from '../../lib/http/request.ts';
+import { buildPod, buildService } from '../../lib/model/manifests.ts';
 import { hostileId } from '../support/hostile-ids.ts';
 
 // What Kubernetes itself checks (k8s.io/apimachinery/pkg/util/validation); a Pod's name is its host name as well.

@@ -3,10 +3,10 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { loadConfig } from '../../lib/config.ts';
+import { loadConfig } from '../../lib/config/index.ts';
 import { ProvisionerError } from '../../lib/errors.ts';
-import type { ClusterAccess } from '../../lib/kubernetes/kubeconfig.ts';
-import { openAccess } from '../../lib/kubernetes/sources.ts';
+import type { ClusterAccess } from '../../lib/kubernetes/credentials/kubeconfig.ts';
+import { openAccess } from '../../lib/kubernetes/credentials/sources.ts';
 import { log } from '../../lib/log.ts';
 import { makeCertificate } from '../support/certificate.ts';
 import { kubeconfigText, startApiServer, temporaryFolder, writeKubeconfig } from './api-server.ts';
@@ -467,8 +467,8 @@ describe('what a Pod is given', () => {
     }
     vi.spyOn(log, 'warn').mockImplementation(() => {});
     vi.resetModules();
-    const { openAccess } = await import('../../lib/kubernetes/sources.ts');
-    return { openAccess, ...(await import('../../lib/kubernetes.ts')) };
+    const { openAccess } = await import('../../lib/kubernetes/credentials/sources.ts');
+    return { openAccess, ...(await import('../../lib/kubernetes/index.ts')) };
   }
 
   it.each([

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { loadConfig } from '../../lib/config.ts';
-import { buildNamespace, buildPod, buildService, isMadeOtherwise, useAnnotations } from '../../lib/manifests.ts';
-import type { CreateSandboxRequest } from '../../lib/request.ts';
+import { loadConfig } from '../../lib/config/index.ts';
+import type { CreateSandboxRequest } from '../../lib/http/request.ts';
+import { buildNamespace, buildPod, buildService, isMadeOtherwise, useAnnotations } from '../../lib/model/manifests.ts';
 
 const config = loadConfig({
   K8S_NAMESPACE: 'agents',

@@ -1,9 +1,9 @@
 import { posix } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { loadConfig } from '../../lib/config.ts';
-import { buildPod, buildService } from '../../lib/manifests.ts';
-import { podName, sandboxIdPattern, sandboxLabels, serviceName, threadIdPattern } from '../../lib/names.ts';
+import { loadConfig } from '../../lib/config/index.ts';
+import { buildPod, buildService } from '../../lib/model/manifests.ts';
+import { podName, sandboxIdPattern, sandboxLabels, serviceName, threadIdPattern } from '../../lib/model/names.ts';
 
 // What Kubernetes itself checks (k8s.io/apimachinery/pkg/util/validation).
 const rfc1035Label = /^[a-z]([-a-z0-9]*[a-z0-9])?$/;

@@ -1,8 +1,8 @@
 import { BlockList, isIPv6 } from 'node:net';
 import type { V1NetworkPolicyEgressRule } from '@kubernetes/client-node';
 import { describe, expect, it } from 'vitest';
-import { loadConfig } from '../../lib/config.ts';
-import { buildNetworkPolicy } from '../../lib/manifests/network-policy.ts';
+import { loadConfig } from '../../lib/config/index.ts';
+import { buildNetworkPolicy } from '../../lib/model/network-policy.ts';
 
 const policyOf = (settings: Record<string, string>) =>
   buildNetworkPolicy(loadConfig({ K8S_NAMESPACE: 'agents', ...settings }));

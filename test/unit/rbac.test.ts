@@ -5,7 +5,7 @@ import { printRights, readPrinted } from '../support/rights.ts';
 
 /** Runs what `npm run --silent rbac` runs, with these settings and no others. */
 function runRbac(options: readonly string[], settings: Record<string, string>) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['lib/local/rbac.ts', ...options], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['lib/tools/rbac.ts', ...options], {
     cwd: fileURLToPath(new URL('../..', import.meta.url)),
     env: { PATH: process.env.PATH, ...settings },
     encoding: 'utf8',

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createRecentIds } from '../../lib/recent-ids.ts';
+import { createRecentIds } from '../../lib/sandboxes/recent-ids.ts';
 
 const at = (milliseconds: number) => new Date(1_795_348_800_000 + milliseconds);
 

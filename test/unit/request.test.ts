@@ -1,14 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ProvisionerError, type RequestIssue } from '../../lib/errors.ts';
-import { sandboxIdPattern, threadIdPattern } from '../../lib/names.ts';
 import {
   type CreateSandboxRequest,
   malformedBody,
   parseCreateRequest,
   parsePage,
   parseSandboxId,
-} from '../../lib/request.ts';
+} from '../../lib/http/request.ts';
+import { sandboxIdPattern, threadIdPattern } from '../../lib/model/names.ts';
 
 /** The most seconds that the default settings let a caller ask for. */
 const week = 604_800;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { deadlineError, networkError, statusError } from '../../lib/kubernetes/outcomes.ts';
+import { deadlineError, networkError, statusError } from '../../lib/kubernetes/errors.ts';
 import { findRetryDelay, retry } from '../../lib/kubernetes/retries.ts';
 
 const status = (code: number, reason: string, retryAfter?: string) =>

@@ -3,7 +3,7 @@ import { loadYaml } from '@kubernetes/client-node';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ProvisionerError } from '../../lib/errors.ts';
-import { isApiPath, refuse, routes, type StrayRequest } from '../../lib/routes.ts';
+import { isApiPath, refuse, routes, type StrayRequest } from '../../lib/http/routes.ts';
 
 type Service = { functions: Record<string, { events?: { httpApi?: string; schedule?: string }[] }> };
 const service = loadYaml<Service>(readFileSync(new URL('../../serverless.yml', import.meta.url), 'utf8'));

@@ -1,8 +1,8 @@
 import type { V1ObjectMeta, V1Pod, V1PodStatus, V1Service } from '@kubernetes/client-node';
 import { describe, expect, it } from 'vitest';
-import { loadConfig } from '../../lib/config.ts';
-import { belongsTo } from '../../lib/ownership.ts';
-import { cannotStart, findNodePort, findThreadId, isServing, viewSandbox } from '../../lib/status.ts';
+import { loadConfig } from '../../lib/config/index.ts';
+import { belongsTo } from '../../lib/model/ownership.ts';
+import { cannotStart, findNodePort, findThreadId, isServing, viewSandbox } from '../../lib/model/status.ts';
 
 const config = loadConfig({ NODE_HOST: 'node.example' });
 

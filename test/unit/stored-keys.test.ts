@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isOneOf, rememberKeys } from '../../lib/stored-keys.ts';
+import { isOneOf, rememberKeys } from '../../lib/http/stored-keys.ts';
 
 const [first, second, wrong] = ['the-first-key-of-all', 'the-second-key-of-all', 'a-wrong-key-of-nobody'];
 

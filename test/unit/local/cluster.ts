@@ -4,7 +4,7 @@ import {
   type EmbeddedKubernetes,
   type EmbeddedKubernetesOptions,
   startEmbeddedKubernetes,
-} from '../../../lib/local/embedded-kubernetes.ts';
+} from '../../../lib/local/kubernetes/index.ts';
 
 export type Answer = { status: number; body: Json };
 // biome-ignore lint/suspicious/noExplicitAny: an answer is whatever JSON it is; the tests say what it has to be.

@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { expect, it } from 'vitest';
-import { startEmbeddedKubernetes } from '../../../lib/local/embedded-kubernetes.ts';
+import { startEmbeddedKubernetes } from '../../../lib/local/kubernetes/index.ts';
 import { findFreePorts } from '../../support/free-ports.ts';
 import { failure, failureOf, podManifest, serviceManifest, startTestCluster, until } from './cluster.ts';
 

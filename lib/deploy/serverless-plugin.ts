@@ -1,0 +1,136 @@
+import { join } from 'node:path';
+import type { EKSClientConfig } from '@aws-sdk/client-eks';
+import { buildArtifact } from './bundle.ts';
+import { checkEnvironment, findOverLimits } from './checks.ts';
+import { fillInEksCluster } from './eks-cluster.ts';
+import { type Definition, type Deployment, type Event, type Need, planDeployment } from './plan.ts';
+import { newestSecretsExtension, readDeploymentSettings } from './settings.ts';
+
+type Values = Record<string, string | number | null | undefined>;
+type FunctionDefinition = Partial<Definition> & {
+  handler: string;
+  name: string;
+  needs?: Need[];
+  events: Event[];
+  package?: { artifact?: string };
+};
+type Serverless = {
+  serviceDir: string;
+  processedInput: { commands: string[] };
+  classes: { Error: new (message: string, code: string) => Error };
+  configSchemaHandler: { defineFunctionProperties(provider: string, schema: object): void };
+  getProvider(name: 'aws'): {
+    getStage(): string;
+    getRegion(): string;
+    getAwsSdkV3Config(): Promise<EKSClientConfig>;
+    naming: { getNormalizedFunctionName(name: string): string };
+  };
+  service: {
+    service: string;
+    provider: {
+      environment: Values;
+      httpApi: { authorizers?: Deployment['authorizers'] };
+    };
+    custom: { deployment: Values };
+    functions: Record<string, FunctionDefinition>;
+    resources?: Deployment['resources'];
+  };
+};
+type Options = { function?: string };
+type Utils = { log: { notice(message: string): void; warning(message: string): void } };
+
+/**
+ * The plug-in of Serverless that makes a deployment out of serverless.yml: it refuses an environment that could not work or
+ * would leave the API open, gives each function what it needs and nothing else, and bundles the functions before they are
+ * packaged, so that no stale bundle is deployed. It does nothing under serverless-offline.
+ */
+export default class BuildPlugin {
+  readonly hooks: Record<string, () => Promise<void>>;
+
+  constructor(serverless: Serverless, options: Options, { log }: Utils) {
+    serverless.configSchemaHandler.defineFunctionProperties('aws', {
+      properties: { needs: { type: 'array', items: { enum: ['callers', 'kubernetes'] }, uniqueItems: true } },
+    });
+    const bundle = async () => {
+      const { serviceDir, service } = serverless;
+      for (const [name, definition] of Object.entries(service.functions)) {
+        const module = definition.handler.replace(/\.handler$/, '');
+        const { zip } = await buildArtifact(serviceDir, module, join(serviceDir, '.build', name));
+        definition.package = { ...definition.package, artifact: zip };
+        log.notice(`Bundled ${name}`);
+      }
+    };
+    this.hooks = {
+      initialize: async () => {
+        const command = serverless.processedInput.commands.join(' ');
+        if (command === 'package') await prepare(serverless, { isDeploying: false }, log);
+        if (command === 'deploy') await prepare(serverless, { isDeploying: true }, log);
+        if (command === 'deploy function') {
+          await prepare(serverless, { isDeploying: true, onlyFunction: options.function }, log);
+        }
+      },
+      'before:package:createDeploymentArtifacts': bundle,
+      'before:deploy:function:packageFunction': bundle,
+    };
+  }
+}
+
+/** Checks what is to be deployed, and writes into the service's definition what follows from it. */
+async function prepare(
+  serverless: Serverless,
+  { isDeploying, onlyFunction }: { isDeploying: boolean; onlyFunction?: string | undefined },
+  log: Utils['log'],
+): Promise<void> {
+  const { service } = serverless;
+  const provider = serverless.getProvider('aws');
+  const refuse = (problems: readonly string[]): never => {
+    const text = problems.map((problem) => `\n- ${problem}`).join('');
+    throw new serverless.classes.Error(`This cannot be deployed:${text}`, 'DEPLOYMENT_REFUSED');
+  };
+
+  const given = withoutUnset(service.provider.environment);
+  const { settings, problems } = readDeploymentSettings(withoutUnset(service.custom.deployment), given);
+  const cluster = await fillInEksCluster(given, settings?.eksAccessEntries ?? false, () =>
+    provider.getAwsSdkV3Config(),
+  );
+  const { environment } = cluster;
+  const { wrong, missing, doubtful } = checkEnvironment(environment);
+  const refused = [...problems, ...cluster.problems, ...wrong, ...(isDeploying ? missing : [])];
+  if (settings === undefined || refused.length > 0) return refuse(refused);
+
+  const functions = Object.entries(service.functions).map(([name, { name: lambdaName, needs = [], events }]) => {
+    const id = provider.naming.getNormalizedFunctionName(name);
+    // Roles are the whole account's, so other regions' too.
+    const roleName = `${service.service}-${provider.getStage()}-${name}-${provider.getRegion()}`;
+    return [name, { id, lambdaName, roleName, needs, events }] as const;
+  });
+  const deployment = planDeployment(Object.fromEntries(functions), environment, settings);
+  const overLimits = findOverLimits(deployment);
+  if (overLimits.length > 0) return refuse(overLimits);
+  if (onlyFunction !== undefined && deployment.functions[onlyFunction]?.layers?.includes(newestSecretsExtension)) {
+    // Lambda would refuse it, with the function's code changed already.
+    return refuse([
+      'SECRETS_EXTENSION_LAYER_ARN must be set to deploy one function alone: only CloudFormation finds the newest',
+    ]);
+  }
+  for (const problem of missing) log.warning(`A deployment will be refused: ${problem}`);
+  for (const doubt of doubtful) log.warning(doubt);
+
+  for (const [name, definition] of Object.entries(service.functions)) {
+    Object.assign(definition, deployment.functions[name]);
+  }
+  // Each function has its own now.
+  service.provider.environment = {};
+  const { httpApi } = service.provider;
+  httpApi.authorizers = { ...httpApi.authorizers, ...deployment.authorizers };
+  const { Resources, extensions } = deployment.resources;
+  service.resources = {
+    ...service.resources,
+    Resources: { ...service.resources?.Resources, ...Resources },
+    extensions: { ...service.resources?.extensions, ...extensions },
+  };
+}
+
+/** What is set: null is what `${env:X, null}` says of a variable that is not. */
+const withoutUnset = (values: Values): Record<string, string> =>
+  Object.fromEntries(Object.entries(values).flatMap(([name, value]) => (value == null ? [] : [[name, String(value)]])));

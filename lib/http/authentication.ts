@@ -1,0 +1,97 @@
+import { apiKeysRule, isApiKey, parseApiKeys } from '../config/callers.ts';
+import type { AccessConfig } from '../config/index.ts';
+import { ProvisionerError } from '../errors.ts';
+import { log } from '../log.ts';
+import { readSecret } from '../secrets.ts';
+import { isOneOf, rememberKeys } from './stored-keys.ts';
+
+/**
+ * What a request bears of who sends it, unchecked: the header X-API-Key, and the claims that API Gateway has put beside
+ * it.
+ */
+export type Credentials = Readonly<{ apiKey: unknown; claims: unknown }>;
+
+/** How long a reading of the stored keys may take, in milliseconds. */
+const readingMs = 2_000;
+
+/**
+ * Lets a caller pass who shows what the settings ask for. Throws `unauthenticated` otherwise, in the same words for
+ * a wrong key and for none; `misconfigured` or `unavailable` if there is no saying, because stored keys cannot be read.
+ */
+export async function authenticate({ apiKey, claims }: Credentials, config: AccessConfig): Promise<void> {
+  const { authentication } = config;
+  if (authentication.kind === 'off') return;
+  if (authentication.kind === 'jwt') {
+    if (areClaimsOf(authentication, claims)) return;
+    throw unauthenticated('Bearer', 'A token of the issuer is required');
+  }
+  if (authentication.kind === 'api-key' && authentication.keys.length === 0) {
+    log.error('Every caller is refused: no key is set', {
+      set: 'PROVISIONER_API_KEY, PROVISIONER_API_KEY_SECRET_ID, PROVISIONER_API_KEY_PARAMETER, or JWT_ISSUER; or AUTH=off',
+    });
+  }
+  // What cannot be a key is not looked up.
+  if (typeof apiKey === 'string' && isApiKey(apiKey)) {
+    const isKnown =
+      authentication.kind === 'api-key' ? isOneOf(authentication.keys, apiKey) : await findStoredKeys(config)(apiKey);
+    if (isKnown) return;
+  }
+  throw unauthenticated('ApiKey', 'A valid X-API-Key is required');
+}
+
+const unauthenticated = (scheme: string, detail: string) =>
+  new ProvisionerError('unauthenticated', detail, {
+    headers: { 'www-authenticate': `${scheme} realm="sandbox-provisioner"` },
+  });
+
+/**
+ * Whether these claims are of that issuer and for one of these audiences. API Gateway makes texts of all claims, of a list
+ * `[a b]`; and it takes `client_id` for the audience where there is none, as it is in Cognito's access tokens.
+ */
+export function areClaimsOf(expected: { issuer: string; audiences: readonly string[] }, claims: unknown): boolean {
+  const { iss, aud, client_id } = (claims ?? {}) as Record<string, unknown>;
+  const audience = aud ?? client_id;
+  const given =
+    typeof audience === 'string' ? [audience, ...(/^\[(.*)\]$/.exec(audience)?.[1]?.split(' ') ?? [])] : audience;
+  return iss === expected.issuer && Array.isArray(given) && given.some((one) => expected.audiences.includes(one));
+}
+
+let stored: { config: AccessConfig; isKnown: (key: string) => Promise<boolean> } | undefined;
+
+/** The one memory of the stored keys that this process has. */
+function findStoredKeys(config: AccessConfig): (key: string) => Promise<boolean> {
+  if (stored?.config !== config) stored = { config, isKnown: rememberKeys(() => readKeys(config), Date.now) };
+  return stored.isKnown;
+}
+
+async function readKeys({ authentication, aws }: AccessConfig): Promise<string[]> {
+  if (authentication.kind !== 'stored-api-key') return [];
+  const { source } = authentication;
+  const extension = { port: aws.secretsExtensionPort, sessionToken: aws.sessionToken };
+  const text = await readSecret(source, extension, AbortSignal.timeout(readingMs)).catch(hideFromCallers);
+  const keys = parseApiKeys(pickField(text));
+  if (keys !== undefined) return keys;
+  return hideFromCallers(new ProvisionerError('misconfigured', `'${source.id}' must hold ${apiKeysRule}`));
+}
+
+/** Secrets Manager's console makes JSON objects; ours has one field that counts, named as the variable. */
+function pickField(text: string): string {
+  if (!text.trimStart().startsWith('{')) return text;
+  try {
+    const { PROVISIONER_API_KEY } = JSON.parse(text);
+    return typeof PROVISIONER_API_KEY === 'string' ? PROVISIONER_API_KEY : '';
+  } catch {
+    return '';
+  }
+}
+
+/**
+ * Logs why the keys could not be read. Who asks has not shown yet that it belongs: it is told neither that nor where they
+ * are kept.
+ */
+function hideFromCallers(error: unknown): never {
+  const { message, cause, outcome } = error as ProvisionerError;
+  log.error(`The keys of callers: ${message}`, { cause });
+  if (outcome === 'misconfigured') throw new ProvisionerError('misconfigured', 'The keys of callers are misconfigured');
+  throw new ProvisionerError('unavailable', 'The keys of callers cannot be read', { headers: { 'retry-after': '5' } });
+}

@@ -1,0 +1,48 @@
+import type { V1Pod, V1Service } from '@kubernetes/client-node';
+import { describeFailure, KubernetesError } from '../errors.ts';
+import type { Deletion } from '../kubernetes/index.ts';
+import { ifSandbox, podName, serviceName } from '../model/names.ts';
+import { type Operation, seenAlive, settle } from './operation.ts';
+
+/**
+ * Removes the sandbox, its Service and its Pod: two round trips, because Kubernetes deletes by UID only what was read before.
+ * What only bears their names is left alone, and so is a sandbox that a create beside it makes anew. One that is not there, or
+ * only half, is no error; the Pod gets its grace period. Throws with all that could not be removed.
+ */
+export async function destroySandbox(sandboxId: string, { kubernetes, signal }: Operation): Promise<void> {
+  seenAlive.remove(sandboxId);
+  const [service, pod] = await Promise.all([
+    settle(
+      removeSeen(
+        async () => ifSandbox(await kubernetes.readService(serviceName(sandboxId), signal), serviceName),
+        (uid) => kubernetes.deleteService(serviceName(sandboxId), { uid }, signal),
+      ),
+    ),
+    settle(
+      removeSeen(
+        async () => ifSandbox(await kubernetes.readPod(podName(sandboxId), signal), podName),
+        (uid) => kubernetes.deletePod(podName(sandboxId), { uid }, signal),
+      ),
+    ),
+  ]);
+  const failures = [
+    ...('error' in service ? [{ what: 'service', error: service.error }] : []),
+    ...('error' in pod ? [{ what: 'pod', error: pod.error }] : []),
+  ];
+  if (failures.length === 0) return;
+  const reasons = failures.map(
+    ({ what, error }) => `${what}: ${error instanceof KubernetesError ? error.reason : 'the call failed'}`,
+  );
+  throw describeFailure('Partial cleanup', failures[0]?.error, reasons.join(', '));
+}
+
+/** Deletes what is read, if it is still that. Throws what the calls throw. */
+async function removeSeen(
+  read: () => Promise<V1Service | V1Pod | undefined>,
+  remove: (uid: string) => Promise<Deletion>,
+): Promise<void> {
+  const uid = (await read())?.metadata?.uid;
+  if (uid === undefined || (await remove(uid)) !== 'changed') return;
+  // A conflict says that another has taken its place; or something else, and then it is still there.
+  if ((await read())?.metadata?.uid === uid) throw new KubernetesError('conflict', 'Conflict');
+}

@@ -1,0 +1,20 @@
+import { isUseDue } from '../model/expiry.ts';
+import type { SandboxView } from '../model/status.ts';
+import type { Operation } from './operation.ts';
+import { hasPod, notFound, present, readSandbox, readTogether } from './reading.ts';
+import { noteLook } from './uses.ts';
+
+/**
+ * The sandbox as it is now: one round trip, two where it seems to have no Pod. Counts as a use, and notes it where that is
+ * due: one more. Throws `not-found` only when Kubernetes says that its Service is not there.
+ */
+export async function getSandbox(sandboxId: string, operation: Operation): Promise<SandboxView> {
+  const { config, now } = operation;
+  const { service, pod } = await readTogether(
+    () => readSandbox(sandboxId, operation),
+    ({ service, pod }) => service === undefined || hasPod(service, pod),
+  );
+  if (service === undefined) throw notFound(sandboxId);
+  const current = isUseDue(service, now(), config) ? await noteLook(sandboxId, service, operation) : service;
+  return present(sandboxId, current, pod, config);
+}

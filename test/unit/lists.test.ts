@@ -1,0 +1,191 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+
+import { readPods, readServices, readStatus } from '../../lib/kubernetes/lists.ts';
+import { answerOf, type Field, field, listOf } from './protobuf-answers.ts';
+
+const time = (seconds: number) => [field(1, seconds), field(2, 0)];
+const entry = (key: string, value: string) => [field(1, key), field(2, value)];
+
+const owner = field(13, [field(1, 'Service'), field(3, 'a'), field(4, 'u-2'), field(5, 'v1'), field(6, 1)]);
+
+const metadata = [
+  field(1, 'sandbox-a'),
+  field(2, ''),
+  field(3, 'a-namespace'),
+  field(5, 'u-1'),
+  field(6, '77'),
+  field(7, 0),
+  field(8, time(1_790_000_000)),
+  field(9, time(-1)),
+  field(11, entry('app', 'deer-flow-sandbox')),
+  field(11, entry('sandbox-id', 'a')),
+  field(11, entry('sandbox-ic', 'its key is as long')),
+  field(12, entry('sandbox-provisioner/thread-id', 'é😀 and more').toReversed()),
+  field(12, [field(1, 'sandbox-provisioner/ttl-seconds')]),
+  field(12, entry('note', 'x')),
+  field(17, [field(1, 'manager'), field(7, [field(1, '{"f:x":{}}')])]),
+];
+
+const hostPath = [field(1, '/skills'), field(2, 'Directory')];
+const podSpec = [
+  field(1, [field(1, 'skills'), field(2, [field(1, hostPath)])]),
+  field(1, [field(1, 'scratch'), field(2, [field(2, [])])]),
+  field(2, [field(1, 'container')]),
+];
+
+const terminated = [field(1, 137), field(5, time(1)), field(6, time(120))];
+const ends = [
+  field(2, [field(1, 'Ready'), field(2, 'False'), field(3, []), field(4, time(60))]),
+  field(2, [field(1, 'Initialized'), field(4, [])]),
+  field(8, [field(1, 'sandbox'), field(2, [field(3, terminated)]), field(3, [field(3, [field(6, time(5))])])]),
+  field(8, [field(1, 'other'), field(2, [field(2, [field(1, time(1))])])]),
+];
+
+const podOf = (metadata: readonly Field[], phase: string) => [
+  field(1, metadata),
+  field(2, podSpec),
+  field(3, [field(1, phase), ...ends]),
+];
+
+const pod = podOf(metadata, 'Failed');
+
+const service = [
+  field(1, [field(1, 'sandbox-a-svc')]),
+  field(2, [
+    field(1, [field(1, 'http'), field(2, 'TCP'), field(3, 8080), field(4, [field(2, 8080)]), field(5, 30123)]),
+    field(1, [field(1, 'other'), field(5, 0)]),
+  ]),
+];
+
+const kubernetesError = expect.objectContaining({ name: 'KubernetesError' });
+
+describe('a list of Pods', () => {
+  it('is read with what is judged by, and nothing else', () => {
+    expect(readPods(listOf('PodList', [pod, []], 'next'))).toStrictEqual({
+      metadata: { _continue: 'next' },
+      items: [
+        {
+          metadata: {
+            name: 'sandbox-a',
+            uid: 'u-1',
+            resourceVersion: '77',
+            creationTimestamp: new Date(1_790_000_000_000),
+            deletionTimestamp: new Date(-1000),
+            labels: { app: 'deer-flow-sandbox', 'sandbox-id': 'a' },
+            annotations: {
+              'sandbox-provisioner/thread-id': 'é😀 and more',
+              'sandbox-provisioner/ttl-seconds': '',
+            },
+          },
+          spec: { volumes: [{ name: 'skills', hostPath: { path: '/skills' } }, { name: 'scratch' }] },
+          status: {
+            phase: 'Failed',
+            conditions: [{ lastTransitionTime: new Date(60_000) }, {}],
+            containerStatuses: [{ state: { terminated: { finishedAt: new Date(120_000) } } }, { state: {} }],
+          },
+        },
+        {},
+      ],
+    });
+  });
+
+  it('tells nothing of the volumes of one that has an owner', () => {
+    const [read] = readPods(listOf('PodList', [podOf([owner], 'Failed')])).items;
+    expect(read?.metadata).toStrictEqual({ ownerReferences: [{ uid: 'u-2' }] });
+    expect(read).not.toHaveProperty('spec');
+    expect(read?.status).toHaveProperty('conditions');
+  });
+
+  it.each(['Running', 'Pending'])('tells nothing of how one ended that is %s', (phase) => {
+    const [read] = readPods(listOf('PodList', [podOf([], phase)])).items;
+    expect(read?.status).toStrictEqual({ phase });
+    expect(read).toHaveProperty('spec.volumes');
+  });
+
+  it('may be empty, and the last page', () => {
+    expect(readPods(listOf('PodList', []))).toStrictEqual({ items: [], metadata: {} });
+    expect(readPods(answerOf('PodList', []))).toStrictEqual({ items: [], metadata: {} });
+  });
+
+  it('is none where it is cut, wherever that is: not all that is there may be in it', () => {
+    const answer = listOf('PodList', [pod, pod]);
+    // Behind the list, there are two empty fields of the envelope.
+    for (let length = 0; length < answer.length - 4; length += 1) {
+      expect(() => readPods(answer.subarray(0, length)), `${length}`).toThrow(kubernetesError);
+    }
+  });
+
+  it.each([
+    ['another list', listOf('ServiceList', [])],
+    ['an error', answerOf('Status', [field(3, 'message')])],
+    ['no kind', answerOf('', [])],
+    ['JSON', Buffer.from('{"kind":"PodList","items":[]}')],
+    ['nothing', Buffer.alloc(0)],
+    ['something behind it', Buffer.concat([listOf('PodList', [pod]), Buffer.from([0, 0])])],
+    ['a message that ends within a field', answerOf('PodList', [field(2, [field(1, 'name'), field(1, '\u0005')])])],
+  ])('is none where there is %s', (_what, answer) => {
+    expect(() => readPods(answer)).toThrow(kubernetesError);
+  });
+
+  it('is one or an error, whatever bytes are in it: nothing else is thrown, and nothing is waited for', () => {
+    const whole = listOf('PodList', [pod, podOf([owner], 'Running')]);
+    const begin = whole.indexOf('sandbox-a') - 10;
+    const bytes = fc.uint8Array({ minLength: 1, maxLength: 40 });
+    const place = fc.integer({ min: begin, max: whole.length - 40 });
+    let lists = 0;
+    fc.assert(
+      fc.property(bytes, place, (bytes, place) => {
+        const answer = Buffer.from(whole);
+        answer.set(bytes, place);
+        try {
+          expect(readPods(answer).items).toBeInstanceOf(Array);
+          lists += 1;
+        } catch (error) {
+          expect(error).toEqual(kubernetesError);
+        }
+      }),
+      { numRuns: 20_000 },
+    );
+    expect(lists).toBeGreaterThan(100);
+  });
+});
+
+describe('a list of Services', () => {
+  it('is read with their ports', () => {
+    const ports = [
+      { name: 'http', nodePort: 30123 },
+      { name: 'other', nodePort: 0 },
+    ];
+    expect(readServices(listOf('ServiceList', [service])).items).toStrictEqual([
+      { metadata: { name: 'sandbox-a-svc' }, spec: { ports } },
+    ]);
+  });
+});
+
+describe('a refusal', () => {
+  it('says why', () => {
+    const details = [field(1, 'a-namespace'), field(3, 'namespaces'), field(5, 7)];
+    const status = [
+      field(1, []),
+      field(2, 'Failure'),
+      field(3, 'the token is too old'),
+      field(4, 'Expired'),
+      field(5, details),
+      field(6, 410),
+    ];
+    expect(readStatus(answerOf('Status', status))).toStrictEqual({
+      kind: 'Status',
+      message: 'the token is too old',
+      reason: 'Expired',
+    });
+  });
+
+  it.each([
+    ['another object', listOf('PodList', [])],
+    ['half of one', answerOf('Status', [field(3, 'message')]).subarray(0, 20)],
+    ['text', Buffer.from('404 page not found')],
+  ])('is none where there is %s', (_what, answer) => {
+    expect(readStatus(answer)).toBeUndefined();
+  });
+});
