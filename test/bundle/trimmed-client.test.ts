@@ -279,7 +279,7 @@ describe('a client that is written in another way than we know', () => {
   ])('fails the build: %s', async (_what, file, pattern, replacement) => {
     const changed = trim((text, path) => (path === file ? text.replace(pattern, replacement) : text));
     await expect(changed).rejects.toThrow(
-      /^@kubernetes\/client-node is not written as lib\/build\/generated-client.ts knows it: gen\/.* Was it updated\?$/,
+      /^@kubernetes\/client-node is not written as lib\/deploy\/generated-client.ts knows it: gen\/.* Was it updated\?$/,
     );
   });
 });
