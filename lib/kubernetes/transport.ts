@@ -3,7 +3,7 @@ import { type HttpLibrary, type RequestContext, ResponseContext, wrapHttpLibrary
 import type { KubernetesError } from '../errors.ts';
 import { keepAgent } from './agents.ts';
 import type { Credentials, CredentialsKeeper } from './credentials.ts';
-import { type Answer, exchange, isList, type Signs } from './exchange.ts';
+import { type Answer, exchange, isList, isStarting, type Signs } from './exchange.ts';
 import {
   deadlineError,
   explainRefusal,
@@ -33,9 +33,6 @@ export type Transport = (
  */
 const [callsAtOnce, listsAtOnce] = [64, 8];
 
-/** For how long an API server that was away may not have read all rights yet, in milliseconds. */
-const startingMs = 30_000;
-
 /**
  * The client's way to the API server, over connections that are kept (the client's own opens a new one for every call).
  * Whatever is not a success is thrown as a `KubernetesError`. A call that is refused for what it showed, or for what it knew
@@ -49,27 +46,21 @@ export function createTransport(credentials: CredentialsKeeper, now: () => Date)
   const explain = (error: KubernetesError, { tls }: Credentials) => explainRefusal(error, tls.cert, now());
   const attempt = async (request: RequestContext, shown: Credentials, signal: AbortSignal) => {
     const takeTurn = isList(request) ? takeListTurn : takeCallTurn;
-    let isOurTurn = false;
     try {
       const agent = await findAgent(shown);
       const signs = signsOf.get(agent) ?? { awayAtMs: Number.NaN, slowAtMs: Number.NaN };
       signsOf.set(agent, signs);
-      const answer = await takeTurn(() => {
-        isOurTurn = true;
-        return exchange({ request, shown, agent, signs, signal, now });
-      }, signal);
+      const answer = await takeTurn(() => exchange({ request, shown, agent, signs, signal, now }), signal);
       if (answer.code < 400) return { answer };
       const refusal = (isProtobuf(answer) && readStatus(answer.body)) || answer.body.toString();
       const error = statusError(answer.code, answer.headers['retry-after'], refusal);
       // So says what stands in front of an API server that is away.
       if (answer.code >= 502) signs.awayAtMs = now().getTime();
-      const mayBeStarting = Math.abs(now().getTime() - signs.awayAtMs) < startingMs;
-      return { error: explain(mayBeStarting ? whileStarting(error) : error, shown) };
+      return { error: explain(isStarting(signs, now()) ? whileStarting(error) : error, shown) };
     } catch (error) {
-      if (!signal.aborted) return { error: explain(networkError(error), shown) };
-      return {
-        error: isOurTurn ? deadlineError(signal) : deadlineError(signal, 'other calls to Kubernetes took all time'),
-      };
+      // Whoever waits for a turn has made no call yet.
+      if (error === signal.reason) return { error: deadlineError(signal, 'other calls to Kubernetes took all time') };
+      return { error: explain(networkError(error), shown) };
     }
   };
   const call = async (request: RequestContext, signal: AbortSignal): Promise<Answer> => {

@@ -498,6 +498,14 @@ describe('a refusal of rights while Kubernetes may be starting', () => {
     }
   });
 
+  it('may be why there was no answer in time', () => {
+    expect(told(whileStarting(deadlineError(AbortSignal.abort())))).toEqual({
+      outcome: 'unavailable',
+      reason: 'Kubernetes did not answer in time: it was away before',
+      headers: retryAfter('1'),
+    });
+  });
+
   it.each<[string, KubernetesError]>([
     ["a proxy's", statusError(403, undefined, answers.html)],
     ['of credentials', statusError(401, undefined, answers.unauthorized)],
