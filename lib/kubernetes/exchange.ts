@@ -111,8 +111,7 @@ function send({ request, shown, agent, signs, signal, now }: Call): Promise<Answ
   };
   const stop = () => {
     if (!hasBegun) noteWait();
-    const error = deadlineError(signal);
-    reject(isStarting(signs, now()) ? whileStarting(error) : error);
+    reject(whileStarting(deadlineError(signal), isStarting(signs, now())));
     abandon();
   };
   const giveUp = () => {

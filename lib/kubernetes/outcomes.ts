@@ -307,7 +307,8 @@ export function deadlineError(signal: AbortSignal, reason = 'Kubernetes did not 
  * What a refusal of rights means, and an answer that does not come, where the API server was away a moment ago: it is only starting.
  * As long as it has not read the rights, it says what it says where there are none.
  */
-export function whileStarting(error: KubernetesError): KubernetesError {
+export function whileStarting(error: KubernetesError, wasAway: boolean): KubernetesError {
+  if (!wasAway) return error;
   const { outcome, reason, status, cause } = error;
   const isRight =
     outcome === 'refused' && / is forbidden: User "[^"]*" cannot \S+ resource "/.test(status?.message ?? '');

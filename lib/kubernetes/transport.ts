@@ -16,16 +16,17 @@ import {
 import { protobufType, readStatus } from './protobuf.ts';
 import { takeTurns } from './turns.ts';
 
-/**
- * A way to the API server for one call: it ends when the signal does, and bears these headers. With `takeProtobuf`,
- * protobuf is asked for, which the client cannot read: a success goes there, and the client gets an empty object. A server that
- * does not write it answers with JSON.
- */
-export type Transport = (
-  signal: AbortSignal,
-  headers: Record<string, string>,
-  takeProtobuf?: (answer: Buffer) => void,
-) => HttpLibrary;
+/** The client's way to the API server. */
+export type Transport = {
+  /**
+   * The way for one call: it ends when the signal does, and bears these headers. With `takeProtobuf`, protobuf is asked for, which
+   * the client cannot read: a success goes there, and the client gets an empty object. A server that does not write it answers
+   * with JSON.
+   */
+  send(signal: AbortSignal, headers: Record<string, string>, takeProtobuf?: (answer: Buffer) => void): HttpLibrary;
+  /** What a caller hears whose time is over while others wait for the same call. */
+  lateError(signal: AbortSignal): KubernetesError;
+};
 
 /**
  * How many calls are made at once at most, by the calls of one process: those that read one object or write, and lists, which take the
@@ -41,22 +42,26 @@ const [callsAtOnce, listsAtOnce] = [64, 8];
 export function createTransport(credentials: CredentialsKeeper, now: () => Date): Transport {
   const findAgent = keepAgent();
   const [takeCallTurn, takeListTurn] = [takeTurns(callsAtOnce), takeTurns(listsAtOnce)];
-  const signsOf = new WeakMap<http.Agent, Signs>();
+  let latest: { agent: http.Agent; signs: Signs } | undefined;
+  /** What is known by the connections of this agent; those of another credential's say nothing of it. */
+  const findSigns = (agent: http.Agent): Signs => {
+    if (latest?.agent !== agent) latest = { agent, signs: { awayAtMs: Number.NaN, slowAtMs: Number.NaN } };
+    return latest.signs;
+  };
 
   const explain = (error: KubernetesError, { tls }: Credentials) => explainRefusal(error, tls.cert, now());
   const attempt = async (request: RequestContext, shown: Credentials, signal: AbortSignal) => {
     const takeTurn = isList(request) ? takeListTurn : takeCallTurn;
     try {
       const agent = await findAgent(shown);
-      const signs = signsOf.get(agent) ?? { awayAtMs: Number.NaN, slowAtMs: Number.NaN };
-      signsOf.set(agent, signs);
+      const signs = findSigns(agent);
       const answer = await takeTurn(() => exchange({ request, shown, agent, signs, signal, now }), signal);
       if (answer.code < 400) return { answer };
       const refusal = (isProtobuf(answer) && readStatus(answer.body)) || answer.body.toString();
       const error = statusError(answer.code, answer.headers['retry-after'], refusal);
       // So says what stands in front of an API server that is away.
       if (answer.code >= 502) signs.awayAtMs = now().getTime();
-      return { error: explain(isStarting(signs, now()) ? whileStarting(error) : error, shown) };
+      return { error: explain(whileStarting(error, isStarting(signs, now())), shown) };
     } catch (error) {
       // Whoever waits for a turn has made no call yet.
       if (error === signal.reason) return { error: deadlineError(signal, 'other calls to Kubernetes took all time') };
@@ -73,12 +78,8 @@ export function createTransport(credentials: CredentialsKeeper, now: () => Date)
     if (answer === undefined) throw error;
     return answer;
   };
-  const send: (...way: Parameters<Transport>) => { send(request: RequestContext): Promise<ResponseContext> } = (
-    signal,
-    headers,
-    takeProtobuf,
-  ) => ({
-    async send(request) {
+  const open = (...[signal, headers, takeProtobuf]: Parameters<Transport['send']>) => ({
+    async send(request: RequestContext) {
       for (const [name, value] of Object.entries(headers)) request.setHeaderParam(name, value);
       if (takeProtobuf !== undefined) request.setHeaderParam('Accept', `${protobufType}, ${jsonType}`);
       const answer = await call(request, signal);
@@ -98,7 +99,11 @@ export function createTransport(credentials: CredentialsKeeper, now: () => Date)
       );
     },
   });
-  return (...way) => wrapHttpLibrary(send(...way));
+  return {
+    send: (...way) => wrapHttpLibrary(open(...way)),
+    lateError: (signal) =>
+      whileStarting(deadlineError(signal), latest !== undefined && isStarting(latest.signs, now())),
+  };
 }
 
 const jsonType = 'application/json';
