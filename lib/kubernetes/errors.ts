@@ -304,16 +304,21 @@ export function deadlineError(signal: AbortSignal, reason = 'Kubernetes did not 
 }
 
 /**
- * A refusal of what we may do, from an API server that was away a moment ago: it may not have read the rights yet. It says the same
- * then as where there are none.
+ * What a refusal of rights means, and an answer that does not come, where the API server was away a moment ago: it is only starting.
+ * As long as it has not read the rights, it says what it says where there are none.
  */
-export function whileStarting(error: KubernetesError): KubernetesError {
-  const isRefusal = error.outcome === 'refused' && error.status?.code === 403;
-  if (!isRefusal || !/ is forbidden: User "[^"]*" cannot \S+ resource "/.test(error.status?.message ?? ''))
-    return error;
-  return new KubernetesError('unavailable', 'Kubernetes does not permit it, or is only starting (403 Forbidden)', {
-    status: error.status,
-    cause: error.cause,
+export function whileStarting(error: KubernetesError, wasAway: boolean): KubernetesError {
+  if (!wasAway) return error;
+  const { outcome, reason, status, cause } = error;
+  const isRight =
+    outcome === 'refused' && / is forbidden: User "[^"]*" cannot \S+ resource "/.test(status?.message ?? '');
+  if (!isRight && outcome !== 'deadline-exceeded') return error;
+  const what = isRight
+    ? 'Kubernetes does not permit it, or is only starting (403 Forbidden)'
+    : `${reason}: it was away before`;
+  return new KubernetesError('unavailable', what, {
+    ...(status && { status }),
+    cause,
     headers: { 'retry-after': String(defaultRetryAfterSeconds) },
   });
 }

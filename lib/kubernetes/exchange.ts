@@ -1,16 +1,17 @@
 import http from 'node:http';
 import https from 'node:https';
+import type { Duplex } from 'node:stream';
 import type { RequestContext } from '@kubernetes/client-node';
 import { closeAtRest } from './credentials/agents.ts';
 import type { Credentials } from './credentials/index.ts';
-import { isDeadConnection, networkError } from './errors.ts';
+import { deadlineError, isDeadConnection, networkError, whileStarting } from './errors.ts';
 
 /** A whole answer. */
 export type Answer = { code: number; headers: http.IncomingHttpHeaders; body: Buffer };
 
 /** What the connections of an agent have shown of the API server, and when, in milliseconds of the clock. */
 export type Signs = {
-  /** One ended, or could not be made. */
+  /** The other side ended one, or would not have one. */
   awayAtMs: number;
   /** A call had to wait as long for its answer as on a dead connection: silence alone is no sign of death then. */
   slowAtMs: number;
@@ -38,12 +39,21 @@ const [readPatienceMs, otherPatienceMs] = [2_000, 4_000];
 /** For how long an API server that was slow is given its time, in milliseconds: calls made twice would make it slower. */
 const slowMs = 10_000;
 
+/** For how long an API server that was away may be starting, in milliseconds: it has to read all rights, for one. */
+const startingMs = 30_000;
+
 /** How long a proxy may take to connect, in milliseconds: longer than any call has. */
 const connectMs = 30_000;
+
+/** Whether the API server was away a moment ago. */
+export const isStarting = (signs: Signs, now: Date): boolean => Math.abs(now.getTime() - signs.awayAtMs) < startingMs;
 
 /** The client gives every list a selector, and a single object none. */
 export const isList = (request: RequestContext): boolean =>
   request.getHttpMethod() === 'GET' && request.getUrl().includes('?');
+
+/** The connections that we have ended, and not the other side. */
+const endedByUs = new WeakSet<Duplex>();
 
 /** What came of a call on a kept connection that was none any more. */
 const nothing = Symbol('no answer');
@@ -51,11 +61,11 @@ const nothing = Symbol('no answer');
 /**
  * One request and its whole answer. A kept connection may be dead: closed by the other side meanwhile (a frozen function cannot
  * notice), or forgotten by what is in between, which says so to nobody. The request then goes out again, until it has had a
- * living or a new connection. Every call is safe to repeat: names and preconditions make it idempotent.
+ * living or a new connection. Every call is safe to repeat: names and preconditions make it idempotent. Throws a `KubernetesError`.
  */
 export async function exchange(call: Call): Promise<Answer> {
   for (;;) {
-    call.signal.throwIfAborted();
+    if (call.signal.aborted) throw deadlineError(call.signal);
     const answer = await send(call);
     if (answer !== nothing) return answer;
   }
@@ -82,6 +92,7 @@ function send({ request, shown, agent, signs, signal, now }: Call): Promise<Answ
   const sentAt = process.uptime();
   let isSecured = false;
   let hasBegun = false;
+  let isAbandoned = false;
   let silence: NodeJS.Timeout | undefined;
   const { promise, resolve, reject } = Promise.withResolvers<Answer | typeof nothing>();
 
@@ -93,12 +104,14 @@ function send({ request, shown, agent, signs, signal, now }: Call): Promise<Answ
   };
   /** The others that are kept are most likely as dead: none of them is to cost a call its time. */
   const abandon = () => {
-    if (outgoing.reusedSocket && !hasBegun) closeAtRest(agent);
+    const others = outgoing.reusedSocket && !hasBegun ? closeAtRest(agent) : [];
+    for (const socket of [outgoing.socket, ...others]) if (socket) endedByUs.add(socket);
+    isAbandoned = true;
     outgoing.destroy();
   };
   const stop = () => {
     if (!hasBegun) noteWait();
-    reject(signal.reason);
+    reject(whileStarting(deadlineError(signal), isStarting(signs, now())));
     abandon();
   };
   const giveUp = () => {
@@ -111,7 +124,10 @@ function send({ request, shown, agent, signs, signal, now }: Call): Promise<Answ
       socket.once('secureConnect', () => {
         isSecured = true;
       });
-      socket.once('close', noteEnd);
+      // At rest, too.
+      socket.once('close', () => {
+        if (!endedByUs.has(socket)) noteEnd();
+      });
       return;
     }
     isSecured = true;
@@ -120,7 +136,7 @@ function send({ request, shown, agent, signs, signal, now }: Call): Promise<Answ
     silence = setTimeout(() => setImmediate(giveUp), patienceMs);
   });
   outgoing.on('error', (error) => {
-    noteEnd();
+    if (!isAbandoned) noteEnd();
     if (outgoing.reusedSocket && !hasBegun && isDeadConnection(error)) resolve(nothing);
     else reject(networkError(error, isSecured));
   });

@@ -16,7 +16,7 @@ import type { ListedPod, ListedService } from '../model/listed.ts';
 import { sandboxIdLabel, sandboxSelector } from '../model/names.ts';
 import { keepCredentials } from './credentials/index.ts';
 import { isFileMissing, openAccess } from './credentials/sources.ts';
-import { deadlineError, foreignAnswerError, isConflict, isExpired, isNotFound } from './errors.ts';
+import { foreignAnswerError, isConflict, isExpired, isNotFound } from './errors.ts';
 import { placeholderServer } from './exchange.ts';
 import { type Listed, readPods, readServices } from './lists.ts';
 import { retry } from './retries.ts';
@@ -134,9 +134,11 @@ export async function openKubernetes(
   const configuration = createConfiguration({ baseServer: new ServerConfiguration(placeholderServer, {}) });
   const api = new CoreV1Api(configuration);
   const networking = new NetworkingV1Api(configuration);
-  const send = createTransport(keepCredentials(access, config, now), now);
+  const transport = createTransport(keepCredentials(access, config, now), now);
   // A client of this API takes another way to the server per call: the only seam that a signal fits through.
-  const within = (signal: AbortSignal, headers: Record<string, string> = {}) => ({ httpApi: send(signal, headers) });
+  const within = (signal: AbortSignal, headers: Record<string, string> = {}) => ({
+    httpApi: transport.send(signal, headers),
+  });
   const list = async <T>(
     kind: string,
     readProtobuf: (answer: Buffer) => Listed<T>,
@@ -147,7 +149,7 @@ export async function openKubernetes(
     const takeProtobuf = (protobuf: Buffer) => {
       answer = protobuf;
     };
-    const read = await retry(() => call({ httpApi: send(signal, {}, takeProtobuf) }), signal);
+    const read = await retry(() => call({ httpApi: transport.send(signal, {}, takeProtobuf) }), signal);
     if (answer !== undefined) return readProtobuf(answer);
     if (read.kind !== kind || read.items === undefined) throw foreignAnswerError(200);
     return { items: read.items ?? [], metadata: read.metadata ?? {} };
@@ -170,6 +172,14 @@ export async function openKubernetes(
       (way) => api.listNamespacedPod({ namespace, labelSelector: sandboxSelector, ...page }, way),
       signal,
     );
+  /** What is listed. A call that is shared goes on when this caller's time is over. */
+  const itemsOf = async <T>(listing: Promise<Listed<T>>, signal: AbortSignal): Promise<T[]> => {
+    try {
+      return (await listing).items;
+    } catch (error) {
+      throw error === signal.reason ? transport.lateError(signal) : error;
+    }
+  };
   // As many callers as there may be, one call is under way and one waits.
   const listAllServices = shareNext((signal) => listServices({}, signal));
   const listAllPods = shareNext((signal) => listPods({}, signal));
@@ -240,15 +250,6 @@ type Page = { limit?: number; _continue?: string; labelSelector?: string };
 const select = (sandboxIds: readonly string[]): Page => ({
   labelSelector: `${sandboxSelector},${sandboxIdLabel} in (${sandboxIds.join(',')})`,
 });
-
-/** What is listed. A call that is shared goes on when this caller's time is over. */
-async function itemsOf<T>(listing: Promise<Listed<T>>, signal: AbortSignal): Promise<T[]> {
-  try {
-    return (await listing).items;
-  } catch (error) {
-    throw error === signal.reason ? deadlineError(signal) : error;
-  }
-}
 
 /** Kubernetes keeps what a page continues for some minutes, and answers 410 afterwards: the list then begins anew. */
 async function readPages<T>(readPage: (page: Page) => Promise<Listed<T>>): Promise<T[]> {

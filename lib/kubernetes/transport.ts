@@ -12,29 +12,27 @@ import {
   statusError,
   whileStarting,
 } from './errors.ts';
-import { type Answer, exchange, isList, type Signs } from './exchange.ts';
+import { type Answer, exchange, isList, isStarting, type Signs } from './exchange.ts';
 import { protobufType, readStatus } from './lists.ts';
 import { takeTurns } from './turns.ts';
 
-/**
- * A way to the API server for one call: it ends when the signal does, and bears these headers. With `takeProtobuf`,
- * protobuf is asked for, which the client cannot read: a success goes there, and the client gets an empty object. A server that
- * does not write it answers with JSON.
- */
-export type Transport = (
-  signal: AbortSignal,
-  headers: Record<string, string>,
-  takeProtobuf?: (answer: Buffer) => void,
-) => HttpLibrary;
+/** The client's way to the API server. */
+export type Transport = {
+  /**
+   * The way for one call: it ends when the signal does, and bears these headers. With `takeProtobuf`, protobuf is asked for, which
+   * the client cannot read: a success goes there, and the client gets an empty object. A server that does not write it answers
+   * with JSON.
+   */
+  send(signal: AbortSignal, headers: Record<string, string>, takeProtobuf?: (answer: Buffer) => void): HttpLibrary;
+  /** What a caller hears whose time is over while others wait for the same call. */
+  lateError(signal: AbortSignal): KubernetesError;
+};
 
 /**
  * How many calls are made at once at most, by the calls of one process: those that read one object or write, and lists, which take the
  * API server long and must not hold up the others. Two callers' creates are already four calls at once.
  */
 const [callsAtOnce, listsAtOnce] = [64, 8];
-
-/** For how long an API server that was away may not have read all rights yet, in milliseconds. */
-const startingMs = 30_000;
 
 /**
  * The client's way to the API server, over connections that are kept (the client's own opens a new one for every call).
@@ -44,32 +42,30 @@ const startingMs = 30_000;
 export function createTransport(credentials: CredentialsKeeper, now: () => Date): Transport {
   const findAgent = keepAgent();
   const [takeCallTurn, takeListTurn] = [takeTurns(callsAtOnce), takeTurns(listsAtOnce)];
-  const signsOf = new WeakMap<http.Agent, Signs>();
+  let latest: { agent: http.Agent; signs: Signs } | undefined;
+  /** What is known by the connections of this agent; those of another credential's say nothing of it. */
+  const findSigns = (agent: http.Agent): Signs => {
+    if (latest?.agent !== agent) latest = { agent, signs: { awayAtMs: Number.NaN, slowAtMs: Number.NaN } };
+    return latest.signs;
+  };
 
   const explain = (error: KubernetesError, { tls }: Credentials) => explainRefusal(error, tls.cert, now());
   const attempt = async (request: RequestContext, shown: Credentials, signal: AbortSignal) => {
     const takeTurn = isList(request) ? takeListTurn : takeCallTurn;
-    let isOurTurn = false;
     try {
       const agent = await findAgent(shown);
-      const signs = signsOf.get(agent) ?? { awayAtMs: Number.NaN, slowAtMs: Number.NaN };
-      signsOf.set(agent, signs);
-      const answer = await takeTurn(() => {
-        isOurTurn = true;
-        return exchange({ request, shown, agent, signs, signal, now });
-      }, signal);
+      const signs = findSigns(agent);
+      const answer = await takeTurn(() => exchange({ request, shown, agent, signs, signal, now }), signal);
       if (answer.code < 400) return { answer };
       const refusal = (isProtobuf(answer) && readStatus(answer.body)) || answer.body.toString();
       const error = statusError(answer.code, answer.headers['retry-after'], refusal);
       // So says what stands in front of an API server that is away.
       if (answer.code >= 502) signs.awayAtMs = now().getTime();
-      const mayBeStarting = Math.abs(now().getTime() - signs.awayAtMs) < startingMs;
-      return { error: explain(mayBeStarting ? whileStarting(error) : error, shown) };
+      return { error: explain(whileStarting(error, isStarting(signs, now())), shown) };
     } catch (error) {
-      if (!signal.aborted) return { error: explain(networkError(error), shown) };
-      return {
-        error: isOurTurn ? deadlineError(signal) : deadlineError(signal, 'other calls to Kubernetes took all time'),
-      };
+      // Whoever waits for a turn has made no call yet.
+      if (error === signal.reason) return { error: deadlineError(signal, 'other calls to Kubernetes took all time') };
+      return { error: explain(networkError(error), shown) };
     }
   };
   const call = async (request: RequestContext, signal: AbortSignal): Promise<Answer> => {
@@ -82,12 +78,8 @@ export function createTransport(credentials: CredentialsKeeper, now: () => Date)
     if (answer === undefined) throw error;
     return answer;
   };
-  const send: (...way: Parameters<Transport>) => { send(request: RequestContext): Promise<ResponseContext> } = (
-    signal,
-    headers,
-    takeProtobuf,
-  ) => ({
-    async send(request) {
+  const open = (...[signal, headers, takeProtobuf]: Parameters<Transport['send']>) => ({
+    async send(request: RequestContext) {
       for (const [name, value] of Object.entries(headers)) request.setHeaderParam(name, value);
       if (takeProtobuf !== undefined) request.setHeaderParam('Accept', `${protobufType}, ${jsonType}`);
       const answer = await call(request, signal);
@@ -107,7 +99,11 @@ export function createTransport(credentials: CredentialsKeeper, now: () => Date)
       );
     },
   });
-  return (...way) => wrapHttpLibrary(send(...way));
+  return {
+    send: (...way) => wrapHttpLibrary(open(...way)),
+    lateError: (signal) =>
+      whileStarting(deadlineError(signal), latest !== undefined && isStarting(latest.signs, now())),
+  };
 }
 
 const jsonType = 'application/json';

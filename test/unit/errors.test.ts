@@ -490,12 +490,21 @@ describe('a refusal of rights while Kubernetes may be starting', () => {
     for (const object of ['pods', 'pods "sandbox-a"']) {
       const refusal = statusError(403, undefined, status(403, 'Forbidden', `${object} is forbidden: ${words}`));
       expect(told(refusal)).toMatchObject({ outcome: 'refused' });
-      expect(told(whileStarting(refusal))).toEqual({
+      expect(whileStarting(refusal, false)).toBe(refusal);
+      expect(told(whileStarting(refusal, true))).toEqual({
         outcome: 'unavailable',
         reason: 'Kubernetes does not permit it, or is only starting (403 Forbidden)',
         headers: retryAfter('1'),
       });
     }
+  });
+
+  it('may be why there was no answer in time', () => {
+    expect(told(whileStarting(deadlineError(AbortSignal.abort()), true))).toEqual({
+      outcome: 'unavailable',
+      reason: 'Kubernetes did not answer in time: it was away before',
+      headers: retryAfter('1'),
+    });
   });
 
   it.each<[string, KubernetesError]>([
@@ -504,7 +513,7 @@ describe('a refusal of rights while Kubernetes may be starting', () => {
     ['of admission', statusError(403, undefined, answers.limited)],
     ['of a quota', statusError(403, undefined, answers.quota)],
   ])('stays what it is where it is another one: %s', (_what, error) => {
-    expect(whileStarting(error)).toBe(error);
+    expect(whileStarting(error, true)).toBe(error);
   });
 });
 

@@ -569,6 +569,38 @@ describe('an API server that has just started', () => {
     expect(api.requests).toHaveLength(2);
   });
 
+  it('is what does not answer in time after connections have ended', async () => {
+    const api = await startApiServer((request, response) => {
+      if (api.requests.length === 1) answerNotFound(request, response);
+    });
+    const kubernetes = await open({ server: api.url });
+    await kubernetes.readPod('a', never);
+    api.cutConnections();
+    // At rest the end of a connection is noticed as well.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const late = AbortSignal.timeout(200);
+    for (const call of [kubernetes.readPod('a', late), kubernetes.listPods(late), kubernetes.listPods(late)]) {
+      expect(await errorOf(call)).toMatchObject({
+        outcome: 'unavailable',
+        reason: 'Kubernetes did not answer in time: it was away before',
+        headers: { 'retry-after': '1' },
+      });
+    }
+  });
+
+  it('is not what does not answer in time again, where it was we who ended the connection', async () => {
+    const api = await startApiServer((request, response) => {
+      if (api.requests.length === 1) answerNotFound(request, response);
+    });
+    const kubernetes = await open({ server: api.url });
+    await kubernetes.readPod('a', never);
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      expect(await errorOf(kubernetes.readPod('a', AbortSignal.timeout(200)))).toMatchObject({
+        outcome: 'deadline-exceeded',
+      });
+    }
+  });
+
   it('is believed after half a minute', async () => {
     let now = new Date();
     const api = await startApiServer((_request, response) => refuse(response));

@@ -1,6 +1,7 @@
 import http from 'node:http';
 import https from 'node:https';
 import { isIP } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { checkServerIdentity, getCACertificates } from 'node:tls';
 import { HttpProxyAgent, HttpsProxyAgent } from 'hpagent';
 import { SocksProxyAgent } from 'socks-proxy-agent';
@@ -84,7 +85,9 @@ function retire(agent: http.Agent): void {
   closeAtRest(agent);
 }
 
-/** Closes the kept connections that no call uses. */
-export function closeAtRest(agent: http.Agent): void {
-  for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
+/** Closes the kept connections that no call uses, and gives them. */
+export function closeAtRest(agent: http.Agent): Duplex[] {
+  const atRest = Object.values(agent.freeSockets).flatMap((sockets) => sockets ?? []);
+  for (const socket of atRest) socket.destroy();
+  return atRest;
 }
