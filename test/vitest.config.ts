@@ -14,7 +14,7 @@ const isReal = Boolean(process.env.KUBECONFIG_PATH);
 const contract = {
   globalSetup: ['test/support/namespaces.ts', 'test/support/bundles.ts'],
   // Each file runs a provisioner of its own, which mostly waits.
-  maxWorkers: 6,
+  maxWorkers: isReal ? 6 : 8,
   testTimeout: 60_000,
   hookTimeout: 60_000,
 };
