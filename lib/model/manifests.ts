@@ -173,6 +173,6 @@ const probe = { httpGet: { path: '/v1/sandbox', port: 8080 }, timeoutSeconds: 3 
 /**
  * How long a sandbox may take to listen before it is restarted. The original restarts one after some 40 s, and so for ever where
  * an image boots for longer; its callers wait for a minute, then delete. Five minutes wait for the slowest image, and end one
- * that hangs.
+ * that hangs (after fifteen, where it accepts and does not answer: each look takes 3 s then).
  */
 const startupPatienceSeconds = 300;

@@ -50,6 +50,9 @@ export function isServing(pod: ListedPod, service: ListedService): boolean {
 /** How long the container of a Pod may be about to be made, in seconds: as long as DeerFlow waits for a sandbox. */
 const makingSeconds = 60;
 
+/** What the kubelet says of a container that it is about to make, or whose init containers (a webhook's) still run. */
+const beingMade: readonly string[] = ['ContainerCreating', 'PodInitializing'];
+
 /**
  * Whether a Pod never ran and, as it is, cannot: no node takes it, or its container cannot be made (its image, its settings, its
  * volumes). Kubernetes goes on trying, and what it lacks may come; but nothing is lost with it.
@@ -59,7 +62,7 @@ export function cannotStart(pod: V1Pod, now: Date): boolean {
   if (phase !== 'Pending' || containerStatuses.some((one) => one.restartCount > 0 || !one.state?.waiting)) return false;
   if (conditions.some((one) => one.type === 'PodScheduled' && one.reason === 'Unschedulable')) return true;
   // Of a volume that cannot be mounted the kubelet says no more than that.
-  const isBeingMade = containerStatuses.every((one) => one.state?.waiting?.reason === 'ContainerCreating');
+  const isBeingMade = containerStatuses.every((one) => beingMade.includes(one.state?.waiting?.reason ?? ''));
   const ageMs = now.getTime() - (pod.metadata?.creationTimestamp?.getTime() ?? now.getTime());
   return containerStatuses.length > 0 && (!isBeingMade || ageMs > makingSeconds * 1000);
 }

@@ -191,6 +191,7 @@ describe('a Pod that never ran', () => {
     ['lacks a ConfigMap', { phase: 'Pending', containerStatuses: [waiting('CreateContainerConfigError')] }, true],
     ['cannot be made', { phase: 'Pending', containerStatuses: [waiting('CreateContainerError')] }, true],
     ['is being made', { phase: 'Pending', containerStatuses: [waiting('ContainerCreating')] }, false],
+    ['waits for its init containers', { phase: 'Pending', containerStatuses: [waiting('PodInitializing')] }, false],
     [
       'has started before',
       { phase: 'Pending', containerStatuses: [waiting('ErrImagePull', { restartCount: 1 })] },
