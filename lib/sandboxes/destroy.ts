@@ -2,7 +2,7 @@ import type { V1Pod, V1Service } from '@kubernetes/client-node';
 import { describeFailure, KubernetesError } from '../errors.ts';
 import type { Deletion } from '../kubernetes/index.ts';
 import { ifSandbox, podName, serviceName } from '../model/names.ts';
-import { type Operation, seenAlive, settle } from './operation.ts';
+import { type Operation, type Settled, seenAlive, settle } from './operation.ts';
 
 /**
  * Removes the sandbox, its Service and its Pod: two round trips, because Kubernetes deletes by UID only what was read before.
@@ -11,19 +11,15 @@ import { type Operation, seenAlive, settle } from './operation.ts';
  */
 export async function destroySandbox(sandboxId: string, { kubernetes, signal }: Operation): Promise<void> {
   seenAlive.remove(sandboxId);
+  const readService = async () => ifSandbox(await kubernetes.readService(serviceName(sandboxId), signal), serviceName);
+  const readPod = async () => ifSandbox(await kubernetes.readPod(podName(sandboxId), signal), podName);
+  // Both, before either is deleted: a create could otherwise make the sandbox anew before its Pod is read.
+  const seen = await Promise.all([settle(readService()), settle(readPod())]);
   const [service, pod] = await Promise.all([
     settle(
-      removeSeen(
-        async () => ifSandbox(await kubernetes.readService(serviceName(sandboxId), signal), serviceName),
-        (uid) => kubernetes.deleteService(serviceName(sandboxId), { uid }, signal),
-      ),
+      removeSeen(seen[0], readService, (uid) => kubernetes.deleteService(serviceName(sandboxId), { uid }, signal)),
     ),
-    settle(
-      removeSeen(
-        async () => ifSandbox(await kubernetes.readPod(podName(sandboxId), signal), podName),
-        (uid) => kubernetes.deletePod(podName(sandboxId), { uid }, signal),
-      ),
-    ),
+    settle(removeSeen(seen[1], readPod, (uid) => kubernetes.deletePod(podName(sandboxId), { uid }, signal))),
   ]);
   const failures = [
     ...('error' in service ? [{ what: 'service', error: service.error }] : []),
@@ -36,12 +32,14 @@ export async function destroySandbox(sandboxId: string, { kubernetes, signal }: 
   throw describeFailure('Partial cleanup', failures[0]?.error, reasons.join(', '));
 }
 
-/** Deletes what is read, if it is still that. Throws what the calls throw. */
+/** Deletes what was seen, if it is still that. Throws what the calls throw. */
 async function removeSeen(
+  seen: Settled<V1Service | V1Pod | undefined>,
   read: () => Promise<V1Service | V1Pod | undefined>,
   remove: (uid: string) => Promise<Deletion>,
 ): Promise<void> {
-  const uid = (await read())?.metadata?.uid;
+  if ('error' in seen) throw seen.error;
+  const uid = seen.value?.metadata?.uid;
   if (uid === undefined || (await remove(uid)) !== 'changed') return;
   // A conflict says that another has taken its place; or something else, and then it is still there.
   if ((await read())?.metadata?.uid === uid) throw new KubernetesError('conflict', 'Conflict');
