@@ -25,10 +25,10 @@ import { annotate, noteUse, pointer } from './uses.ts';
 const nodePortPatienceMs = 10_000;
 
 /**
- * How long a look may take whether there is something to take back, and what is taken back where nobody says until when, in
- * milliseconds. Together they are what `create-sandbox` is given for it after its deadline.
+ * How long a look may take whether there is something to take back, and how long it may take to take it back, in milliseconds.
+ * After its deadline, `create-sandbox` has 2.5 s for both.
  */
-const [lookBackMs, takeBackMs] = [1_000, 1_500];
+const [lookBackMs, takeBackMs] = [1_000, 5_000];
 
 /**
  * Makes the sandbox, or finds it and mends it: afterwards there is one Service and one Pod behind it that will serve. The
@@ -182,7 +182,7 @@ async function adoptService(request: CreateSandboxRequest, operation: Operation)
   if (service === undefined) return undefined;
   requireSandbox('Service', service);
   // Its URL goes with it, and so would a new Pod.
-  if (service.metadata?.deletionTimestamp !== undefined) throw new Obstacle(describeGoing('Service', service));
+  if (service.metadata?.deletionTimestamp !== undefined) return awaitRemoval(service, operation);
   requireThread(request, findThreadId(service, pod));
   // Another request may have been faster, and have asked for a time.
   const ttlSeconds = request.ttlSeconds ?? findTtlSeconds(service, config);
@@ -191,6 +191,22 @@ async function adoptService(request: CreateSandboxRequest, operation: Operation)
   // With the resource version that was judged: of two threads that both find no trace of another, one gets it.
   const patch = { metadata: { resourceVersion: service.metadata?.resourceVersion, annotations }, spec: openEarly };
   return kubernetes.patchService(serviceName(request.sandboxId), patch, signal);
+}
+
+/**
+ * Waits until a Service that is being removed is gone, and begins again then: to create it before would be charged to the quota of
+ * the namespace each time.
+ */
+async function awaitRemoval(service: V1Service, operation: Operation): Promise<never> {
+  const { name = '', uid } = service.metadata ?? {};
+  let current: V1Service | undefined = service;
+  for (let attempt = 0; current?.metadata?.uid === uid; attempt += 1) {
+    await pause(attempt, describeGoing('Service', current), operation.signal);
+    current = await operation.kubernetes.readService(name, operation.signal).catch((error) => {
+      throw describeFailure('Service lookup failed', error);
+    });
+  }
+  throw new Obstacle('its old Service was removed just now');
 }
 
 /** The Service with its NodePort: Kubernetes answers a creation with it, so this hardly ever has to look again. */
@@ -214,7 +230,8 @@ async function rollBack(service: V1Service, operation: Operation): Promise<void>
   const { name = '', uid = '', resourceVersion = '' } = service.metadata ?? {};
   try {
     const preconditions = { uid, resourceVersion };
-    const signal = operation.answerBy ?? AbortSignal.timeout(takeBackMs);
+    const patience = AbortSignal.timeout(takeBackMs);
+    const signal = operation.answerBy ? AbortSignal.any([operation.answerBy, patience]) : patience;
     const deletion = await operation.kubernetes.deleteService(name, preconditions, signal);
     if (deletion !== 'deleted') log.info('Did not roll back a Service', { service: name, deletion });
   } catch (error) {

@@ -18,7 +18,7 @@ const maxAttempts = 5;
 /** When a policy was last as it should be, of each client: its namespace and its rights are the client's. */
 const seenAt = new WeakMap<Kubernetes, number>();
 
-/** The clients that have removed it, or may not. */
+/** The clients that have removed it. */
 const removedBy = new WeakSet<Kubernetes>();
 
 /**
@@ -60,7 +60,7 @@ export async function keepNetworkPolicy(
   // Nobody makes it while the setting is `none`, so it is enough that each process removes it once.
   if (config.networkPolicy === undefined || removedBy.has(kubernetes) || isDry) return undefined;
   const state = await removeNetworkPolicy(kubernetes, signal);
-  removedBy.add(kubernetes);
+  if (state !== 'not-permitted') removedBy.add(kubernetes);
   return state;
 }
 
@@ -70,8 +70,7 @@ async function removeNetworkPolicy(kubernetes: Kubernetes, signal: AbortSignal):
     return deletion === 'deleted' ? 'removed' : 'unchanged';
   } catch (error) {
     // Whoever never had a policy need not be permitted to remove one.
-    if (error instanceof KubernetesError && error.outcome === 'refused' && error.status?.code === 403)
-      return 'not-permitted';
+    if (error instanceof KubernetesError && error.status?.code === 403) return 'not-permitted';
     throw error;
   }
 }

@@ -14,7 +14,7 @@ export type Operation = Readonly<{
   /** The clock. */
   now: () => Date;
   signal: AbortSignal;
-  /** Aborts when the answer has to be given: what is taken back has until then, or some seconds where this is not said. */
+  /** Aborts when the answer has to be given: what is taken back has until then at the latest. */
   answerBy?: AbortSignal;
   /** Tells this request from every other. */
   requestId: string;

@@ -285,6 +285,16 @@ describe('a create that fails', () => {
     expect(await world.podsOf(body.sandbox_id)).toEqual([]);
   });
 
+  // The creation went out again, found the name taken, and took the Service for somebody else's.
+  it('at its Pod leaves no Service behind, though the answer to its creation was lost on a kept connection', async () => {
+    const body = { sandbox_id: newSandboxId(), thread_id: newThreadId() };
+    await world.givenSandbox();
+    world.proxy.injectFault({ ...creationOf('services', body.sandbox_id), action: { cut: 'after' }, times: 1 });
+    world.proxy.injectFault({ ...creationOf('pods', body.sandbox_id), action: { answer: internalError } });
+    expectError(await world.create(body), 500, /^Pod creation failed: \S/);
+    expect(await world.servicesOf(body.sandbox_id)).toEqual([]);
+  });
+
   it('leaves a Service that was there before it, with its URL', async () => {
     const { sandboxId, threadId, view } = await world.givenRunningSandbox();
     await world.kubernetes.remove('pods', `sandbox-${sandboxId}`, 0);

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import { expectError } from '../support/answers.ts';
 import { latch } from '../support/clean-up.ts';
+import { eventually } from '../support/eventually.ts';
 import type { HttpAnswer } from '../support/http-call.ts';
 import { isAbout, isFor, type KubernetesCall } from '../support/kubernetes-proxy.ts';
 import type { SandboxNames } from '../support/original.ts';
@@ -84,6 +85,25 @@ describe('a sandbox whose Service is being removed, and is held', () => {
     expect(answer.body.sandbox_url).toContain(`:${service.spec.ports[0].nodePort}`);
     expect(answer.body).not.toEqual(view);
   });
+
+  // Kubernetes charges each try to the namespace's quota.
+  it('is not tried to be made again and again meanwhile', async () => {
+    const { sandboxId, threadId } = await world.givenOriginalSandbox();
+    const name = `sandbox-${sandboxId}-svc`;
+    await hold('services', name);
+    await world.kubernetes.remove('services', name);
+    const creating = world.create({ sandbox_id: sandboxId, thread_id: threadId });
+    const callsOf = (wanted: string, end: string) =>
+      world.proxy.calls.filter(({ method, path }) => method === wanted && path.endsWith(end));
+    await eventually(
+      'looked at: the old Service, four times',
+      () => callsOf('GET', name),
+      (calls) => calls.length > 3,
+    );
+    await letGo();
+    expect((await creating).status).toBe(200);
+    expect(callsOf('POST', '/services').length).toBe(2);
+  });
 });
 
 describe('a Service, and a Pod, that is being removed, and is held', () => {
@@ -125,6 +145,38 @@ describe('a delete', () => {
     expect(await destroying).toMatchObject({ status: 200, body: { ok: true } });
     await expectWholeSandbox(world, sandboxId);
     expect((await world.get(sandboxId)).body).toEqual({ ...made.body, status: 'Running' });
+  });
+
+  // It once took the new Pod, as that of the sandbox which it had found without a Service, or with another.
+  it.each([
+    ['there was', true],
+    ['there was none', false],
+  ])('leaves the Pod alone of a sandbox that is made after it looked for a Service: %s', async (_what, hadService) => {
+    const { sandboxId, threadId } = await world.givenRunningSandbox();
+    const remove = async () => {
+      await world.kubernetes.remove('services', `sandbox-${sandboxId}-svc`);
+      await world.kubernetes.remove('pods', `sandbox-${sandboxId}`, 0);
+    };
+    if (!hadService) await remove();
+    const { hold, release } = latch();
+    const isLookAt = (resource: 'pods' | 'services') => (call: KubernetesCall) =>
+      call.method === 'GET' && isFor(call, resource) && isAbout(call, sandboxId);
+    world.proxy.reset();
+    const look = world.proxy.injectFault({ when: isLookAt('pods'), action: { hold }, times: 1 });
+    const destroying = world.destroy(sandboxId);
+    await look.firstHit();
+    await eventually(
+      'read: the Service',
+      () => world.proxy.calls.find(isLookAt('services'))?.endedAt,
+      (endedAt) => endedAt !== undefined,
+    );
+    if (hadService) await remove();
+    const made = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
+    expect(made.status, made.text).toBe(200);
+    release();
+    expect(await destroying).toMatchObject({ status: 200, body: { ok: true } });
+    await expectWholeSandbox(world, sandboxId);
+    expect((await world.get(sandboxId)).body).toMatchObject({ sandbox_url: made.body.sandbox_url, status: 'Running' });
   });
 
   it('names what it removes by its UID, and nothing by its name alone', async () => {

@@ -614,6 +614,10 @@ describe('an API server that has just started', () => {
     });
     now = new Date(now.getTime() + 31_000);
     expect(await errorOf(kubernetes.readPod('a', never))).toMatchObject({ outcome: 'refused' });
+    // An API server ends a connection that was at rest for long, and what is in between does.
+    now = new Date(now.getTime() + 91_000);
+    api.cutConnections();
+    expect(await errorOf(kubernetes.readPod('a', never))).toMatchObject({ outcome: 'refused' });
   });
 });
 
