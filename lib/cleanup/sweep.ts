@@ -1,4 +1,4 @@
-import type { Config } from '../config/index.ts';
+import type { SandboxSettings } from '../config/index.ts';
 import { KubernetesError } from '../errors.ts';
 import {
   type Deletion,
@@ -27,7 +27,7 @@ import { keepNetworkPolicy, type NetworkPolicyState } from '../sandboxes/network
 /** What a clean-up works with. */
 export type Cleanup = Readonly<{
   kubernetes: Kubernetes;
-  config: Config;
+  config: SandboxSettings;
   /** The clock. */
   now: () => Date;
   /** Ends the calls that are under way. */

@@ -14,6 +14,9 @@ export type AccessConfig = CallersConfig & { readonly aws: AwsConfig };
 /** Everything that an operator can set, validated. Units are in the names. */
 export type Config = ClusterConfig & SandboxConfig & ResourceConfig & ConfinementConfig & LifetimeConfig & AccessConfig;
 
+/** What an operation on sandboxes is given of them: the namespace it is told beside them. */
+export type SandboxSettings = Omit<Config, 'namespace'>;
+
 const accessSettings = z.object({ ...callerSettings, ...awsSettings });
 const settings = z.object({
   ...sandboxSettings,

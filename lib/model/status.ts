@@ -1,5 +1,5 @@
 import type { V1Pod } from '@kubernetes/client-node';
-import type { Config } from '../config/index.ts';
+import type { SandboxSettings } from '../config/index.ts';
 import { findExpiresAt } from './expiry.ts';
 import type { ListedPod, ListedService } from './listed.ts';
 import { threadIdAnnotation } from './names.ts';
@@ -24,7 +24,7 @@ export function viewSandbox(
   sandboxId: string,
   service: ListedService,
   pod: ListedPod | undefined,
-  config: Config,
+  config: SandboxSettings,
 ): SandboxView | undefined {
   const nodePort = findNodePort(service);
   if (nodePort === undefined) return undefined;

@@ -17,7 +17,7 @@ import { lastUsedByAnnotation, podName, serviceName, threadIdAnnotation } from '
 import { findNodePort, findThreadId, type SandboxView } from '../model/status.ts';
 import { describeGoing, ensurePod, requireSameService, requireSandbox, requireThread } from './ensure-pod.ts';
 import { forgetNetworkPolicy, requireNetworkPolicy } from './network-policy.ts';
-import { notEnoughTime, Obstacle, type Operation, pause, seenAlive, settle } from './operation.ts';
+import { notEnoughTime, noteAlive, Obstacle, type Operation, pause, settle, wasSeenAlive } from './operation.ts';
 import { present, readNamed } from './reading.ts';
 import { annotate, noteUse, pointer } from './uses.ts';
 
@@ -89,7 +89,7 @@ async function tryToCreate(request: CreateSandboxRequest, operation: Operation):
   try {
     const service = await awaitNodePort(claim.service, operation);
     const serving = await ensurePod(request, service, pod, claim.isNew, confining, operation);
-    seenAlive.add(request.sandboxId, now());
+    noteAlive(request.sandboxId, operation);
     return present(request.sandboxId, service, serving, config);
   } catch (error) {
     if (claim.isNew) await rollBack(claim.service, operation);
@@ -107,13 +107,13 @@ type Claim = { service: V1Service; isNew: boolean };
  */
 async function claimService(request: CreateSandboxRequest, operation: Operation): Promise<Claim> {
   const { kubernetes, config, now, signal, requestId } = operation;
-  if (seenAlive.has(request.sandboxId, now())) {
+  if (wasSeenAlive(request.sandboxId, operation)) {
     const service = await useService(request, operation);
     if (service !== undefined) return { service, isNew: false };
   }
   const ttlSeconds = request.ttlSeconds ?? config.sandboxTtlSeconds;
   try {
-    const service = buildService(request, { at: now(), requestId, ttlSeconds }, config);
+    const service = buildService(request, { at: now(), requestId, ttlSeconds }, kubernetes.namespace);
     return { service: await kubernetes.createService(service, signal), isNew: true };
   } catch (failure) {
     const refusal = describeFailure('Service creation failed', failure);
@@ -147,9 +147,9 @@ async function findOwnService(request: CreateSandboxRequest, operation: Operatio
 }
 
 /** Makes the namespace that turned out to be missing; a request beside this one may have been faster. */
-async function createNamespace({ kubernetes, config, signal }: Operation): Promise<never> {
+async function createNamespace({ kubernetes, signal }: Operation): Promise<never> {
   try {
-    await kubernetes.createNamespace(buildNamespace(config), signal);
+    await kubernetes.createNamespace(buildNamespace(kubernetes.namespace), signal);
   } catch (error) {
     if (!isAlreadyExists(error)) throw describeFailure('Namespace creation failed', error);
   }

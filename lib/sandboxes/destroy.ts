@@ -3,15 +3,16 @@ import { describeFailure, KubernetesError } from '../errors.ts';
 import type { Deletion } from '../kubernetes/index.ts';
 import { ifSandbox, podName, serviceName } from '../model/names.ts';
 import { isOwned, isOwnedByAnother } from '../model/ownership.ts';
-import { type Operation, type Settled, seenAlive, settle } from './operation.ts';
+import { forgetAlive, type Operation, type Settled, settle } from './operation.ts';
 
 /**
  * Removes the sandbox, its Service and its Pod: two round trips, because Kubernetes deletes by UID only what was read before.
  * What only bears their names is left alone, and so is a sandbox that a create beside it makes anew. One that is not there, or
  * only half, is no error; the Pod gets its grace period. Throws with all that could not be removed.
  */
-export async function destroySandbox(sandboxId: string, { kubernetes, signal }: Operation): Promise<void> {
-  seenAlive.remove(sandboxId);
+export async function destroySandbox(sandboxId: string, operation: Operation): Promise<void> {
+  const { kubernetes, signal } = operation;
+  forgetAlive(sandboxId, operation);
   const readService = async () => ifSandbox(await kubernetes.readService(serviceName(sandboxId), signal), serviceName);
   const readPod = async () => ifSandbox(await kubernetes.readPod(podName(sandboxId), signal), podName);
   // Both, before either is deleted: a create could otherwise make the sandbox anew before its Pod is read.

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { V1NetworkPolicy, V1NetworkPolicySpec } from '@kubernetes/client-node';
-import type { Config } from '../config/index.ts';
+import type { SandboxSettings } from '../config/index.ts';
 import { KubernetesError } from '../errors.ts';
 import { isAlreadyExists, isConflict, isNamespaceMissing, isNotFound, type Kubernetes } from '../kubernetes/index.ts';
 import { networkPolicyName } from '../model/names.ts';
@@ -15,10 +15,10 @@ const believeMs = 5 * 60_000;
 /** How often somebody else may write it at the same moment. */
 const maxAttempts = 5;
 
-/** When a policy was last as it should be, of each client: its namespace and its rights are the client's. */
+/** When a policy was last as it should be, in each namespace of each client. */
 const seenAt = new WeakMap<Kubernetes, number>();
 
-/** The clients that have removed it. */
+/** Where it was removed. */
 const removedBy = new WeakSet<Kubernetes>();
 
 /**
@@ -28,11 +28,11 @@ const removedBy = new WeakSet<Kubernetes>();
  */
 export async function requireNetworkPolicy(
   kubernetes: Kubernetes,
-  config: Config,
+  config: SandboxSettings,
   now: Date,
   signal: AbortSignal,
 ): Promise<void> {
-  const wanted = buildNetworkPolicy(config);
+  const wanted = buildNetworkPolicy(kubernetes.namespace, config);
   // A clock that was put back counts as well.
   const age = Math.abs(now.getTime() - (seenAt.get(kubernetes) ?? Number.NEGATIVE_INFINITY));
   if (wanted === undefined || age < believeMs) return;
@@ -51,11 +51,11 @@ export function forgetNetworkPolicy(kubernetes: Kubernetes): void {
  */
 export async function keepNetworkPolicy(
   kubernetes: Kubernetes,
-  config: Config,
+  config: SandboxSettings,
   isDry: boolean,
   signal: AbortSignal,
 ): Promise<NetworkPolicyState | undefined> {
-  const wanted = buildNetworkPolicy(config);
+  const wanted = buildNetworkPolicy(kubernetes.namespace, config);
   if (wanted !== undefined) return writeNetworkPolicy(wanted, kubernetes, isDry, signal);
   // Nobody makes it while the setting is `none`, so it is enough that each process removes it once.
   if (config.networkPolicy === undefined || removedBy.has(kubernetes) || isDry) return undefined;

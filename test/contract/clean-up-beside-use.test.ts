@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { cleanUpSandboxes } from '../../lib/cleanup/sweep.ts';
 import { type Config, loadConfig } from '../../lib/config/index.ts';
-import { type Kubernetes, openKubernetes } from '../../lib/kubernetes/index.ts';
+import type { Kubernetes } from '../../lib/kubernetes/index.ts';
 import { log } from '../../lib/log.ts';
 import { createSandbox } from '../../lib/sandboxes/create.ts';
 import { destroySandbox } from '../../lib/sandboxes/destroy.ts';
@@ -10,6 +10,7 @@ import { getSandbox } from '../../lib/sandboxes/get.ts';
 import { openTestCluster, removeSandboxObjects, type TestCluster } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
 import { isFor, type KubernetesCall, type KubernetesProxy, startKubernetesProxy } from '../support/kubernetes-proxy.ts';
+import { openKubernetes } from '../support/open-kubernetes.ts';
 import { originalPod, originalService } from '../support/original.ts';
 
 let cluster: TestCluster;

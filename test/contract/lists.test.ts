@@ -2,13 +2,14 @@ import { PbfReader } from 'pbf';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { loadConfig } from '../../lib/config/index.ts';
-import { type Kubernetes, openKubernetes } from '../../lib/kubernetes/index.ts';
+import type { Kubernetes } from '../../lib/kubernetes/index.ts';
 import { writeProtobuf } from '../../lib/local/kubernetes/protobuf.ts';
 import type { ListedPod, ListedService } from '../../lib/model/listed.ts';
 import { openTestCluster, type TestCluster } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
 import { type KubernetesObject, sendToKubernetes } from '../support/kubernetes-client.ts';
 import { type KubernetesProxy, startKubernetesProxy } from '../support/kubernetes-proxy.ts';
+import { openKubernetes } from '../support/open-kubernetes.ts';
 import { originalPod, originalService } from '../support/original.ts';
 
 let cluster: TestCluster;

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type CleanupReport, cleanUpSandboxes } from '../../lib/cleanup/sweep.ts';
 import { loadConfig } from '../../lib/config/index.ts';
 import { ProvisionerError } from '../../lib/errors.ts';
-import { type Kubernetes, openKubernetes } from '../../lib/kubernetes/index.ts';
+import type { Kubernetes } from '../../lib/kubernetes/index.ts';
 import { log } from '../../lib/log.ts';
 import { createSandbox } from '../../lib/sandboxes/create.ts';
 import { aReport, cleanUp, latch } from '../support/clean-up.ts';
@@ -22,6 +22,7 @@ import {
   roundTripsInARow,
   startKubernetesProxy,
 } from '../support/kubernetes-proxy.ts';
+import { openKubernetes } from '../support/open-kubernetes.ts';
 import type { Rights } from '../support/rights.ts';
 import { newSandboxId, newThreadId } from '../support/world.ts';
 

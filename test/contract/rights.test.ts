@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { cleanUpSandboxes } from '../../lib/cleanup/sweep.ts';
 import { loadConfig } from '../../lib/config/index.ts';
-import { type Kubernetes, openKubernetes } from '../../lib/kubernetes/index.ts';
+import type { Kubernetes } from '../../lib/kubernetes/index.ts';
 import { log } from '../../lib/log.ts';
 import { createSandbox } from '../../lib/sandboxes/create.ts';
 import { destroySandbox } from '../../lib/sandboxes/destroy.ts';
@@ -16,6 +16,7 @@ import { eventually } from '../support/eventually.ts';
 import type { KubernetesObject } from '../support/kubernetes-client.ts';
 import { openKubernetesClient } from '../support/kubernetes-client.ts';
 import { type KubernetesCall, type KubernetesProxy, startKubernetesProxy } from '../support/kubernetes-proxy.ts';
+import { openKubernetes } from '../support/open-kubernetes.ts';
 import { originalPod } from '../support/original.ts';
 import { printRights, rbacPathOf, readPrinted } from '../support/rights.ts';
 import { newSandboxId, newThreadId } from '../support/world.ts';

@@ -7,11 +7,12 @@ import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 
 import { loadConfig } from '../../lib/config/index.ts';
 import { ProvisionerError } from '../../lib/errors.ts';
 import { makeEksToken } from '../../lib/kubernetes/credentials/eks-token.ts';
-import { type Kubernetes, openKubernetes } from '../../lib/kubernetes/index.ts';
+import type { Kubernetes } from '../../lib/kubernetes/index.ts';
 import { log } from '../../lib/log.ts';
 import { makeCertificate } from '../support/certificate.ts';
 import { eventually } from '../support/eventually.ts';
 import { startConnectProxy } from '../support/forward-proxies.ts';
+import { openKubernetes } from '../support/open-kubernetes.ts';
 import {
   type ApiServer,
   answerNotFound,

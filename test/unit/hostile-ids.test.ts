@@ -28,7 +28,7 @@ function parse(body: unknown): CreateSandboxRequest | undefined {
 
 /** What is wrong with the objects that would be made, undefined if nothing is. */
 function findFault(request: CreateSandboxRequest): string | undefined {
-  const service = buildService(request, { at: new Date(0), requestId: 'r' }, config);
+  const service = buildService(request, { at: new Date(0), requestId: 'r' }, config.namespace);
   const pod = buildPod(request, service, config);
   for (const { metadata } of [service, pod]) {
     if (!isLabel(metadata?.name)) return `the name ${metadata?.name}`;

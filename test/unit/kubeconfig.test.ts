@@ -498,7 +498,7 @@ describe('what a Pod is given', () => {
     beginToConnect(() => config);
     await new Promise((resolve) => setTimeout(resolve, 300));
     await writeFile(path, kubeconfigText({ server: ofFile.url }));
-    await (await connectToKubernetes(config, never)).readService('a', never);
+    await (await connectToKubernetes(config, never)).inNamespace('a').readService('a', never);
     expect([ofPod.requests.length, ofFile.requests.length]).toEqual([0, 1]);
   });
 
@@ -508,7 +508,7 @@ describe('what a Pod is given', () => {
     const path = join(await temporaryFolder(), 'kubeconfig');
     const config = loadConfig({ KUBECONFIG_PATH: path, KUBECONFIG_WAIT_SECONDS: '0', K8S_TLS_SKIP_VERIFY: 'true' });
     beginToConnect(() => config);
-    await (await connectToKubernetes(config, never)).readService('a', never);
+    await (await connectToKubernetes(config, never)).inNamespace('a').readService('a', never);
     expect(api.requests[0]?.headers.authorization).toBe('Bearer token-of-the-pod');
   });
 });

@@ -20,7 +20,7 @@ const labels = {
 
 describe('the manifest', () => {
   it('of the namespace', () => {
-    expect(buildNamespace(config)).toStrictEqual({
+    expect(buildNamespace('agents')).toStrictEqual({
       apiVersion: 'v1',
       kind: 'Namespace',
       metadata: {
@@ -31,7 +31,7 @@ describe('the manifest', () => {
   });
 
   it("of a Service: the original's, and whose sandbox it is, and who used it last", () => {
-    expect(buildService(request, use, config)).toStrictEqual({
+    expect(buildService(request, use, 'agents')).toStrictEqual({
       apiVersion: 'v1',
       kind: 'Service',
       metadata: {
@@ -54,7 +54,9 @@ describe('the manifest', () => {
   });
 
   it("of a Pod: the original's, owned by its Service, without a token and without the other Services' addresses", () => {
-    const owner = { metadata: { name: 'sandbox-a1b2c3d4-svc', uid: '5f2b1c1e-0000-4000-8000-000000000000' } };
+    const owner = {
+      metadata: { name: 'sandbox-a1b2c3d4-svc', namespace: 'agents', uid: '5f2b1c1e-0000-4000-8000-000000000000' },
+    };
     const probe = { httpGet: { path: '/v1/sandbox', port: 8080 }, timeoutSeconds: 3, failureThreshold: 3 };
     expect(buildPod(request, owner, config)).toStrictEqual({
       apiVersion: 'v1',
@@ -204,13 +206,13 @@ describe('the manifest', () => {
   });
 
   it('shares nothing with the next one', () => {
-    const service = buildService(request, use, config);
+    const service = buildService(request, use, 'agents');
     const one = buildPod(request, service, config);
     const another = structuredClone(buildPod(request, service, config));
     delete one.spec?.containers[0]?.readinessProbe;
     one.metadata = {};
     expect(buildPod(request, service, config)).toEqual(another);
-    buildNamespace(config).metadata = {};
-    expect(buildNamespace(config).metadata?.name).toBe('agents');
+    buildNamespace('agents').metadata = {};
+    expect(buildNamespace('agents').metadata?.name).toBe('agents');
   });
 });

@@ -108,7 +108,7 @@ describe('a thread_id', () => {
           fc.pre(threadIdPattern.test(threadId));
           const request = { sandboxId: 'a', threadId };
           const use = { at: new Date(0), requestId: 'r' };
-          const pod = buildPod(request, buildService(request, use, config), config);
+          const pod = buildPod(request, buildService(request, use, config.namespace), config);
           const path = pod.spec?.volumes?.find(({ name }) => name === 'user-data')?.hostPath?.path ?? '';
           expect(posix.relative(THREADS_HOST_PATH, path).split('/')).toEqual([threadId, 'user-data']);
         }),

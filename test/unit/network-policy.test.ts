@@ -4,8 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../lib/config/index.ts';
 import { buildNetworkPolicy } from '../../lib/model/network-policy.ts';
 
-const policyOf = (settings: Record<string, string>) =>
-  buildNetworkPolicy(loadConfig({ K8S_NAMESPACE: 'agents', ...settings }));
+const policyOf = (settings: Record<string, string>) => buildNetworkPolicy('agents', loadConfig(settings));
 const isolated = { SANDBOX_NETWORK_POLICY: 'isolated' };
 
 const policy = (spec: object) => ({

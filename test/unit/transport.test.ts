@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { loadConfig } from '../../lib/config/index.ts';
 import { KubernetesError } from '../../lib/errors.ts';
-import { type Kubernetes, openKubernetes } from '../../lib/kubernetes/index.ts';
+import type { Kubernetes } from '../../lib/kubernetes/index.ts';
 import { makeCertificate } from '../support/certificate.ts';
 import { eventually } from '../support/eventually.ts';
+import { openKubernetes } from '../support/open-kubernetes.ts';
 import { startRelay } from '../support/relay.ts';
 import {
   answerJson,
