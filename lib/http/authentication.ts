@@ -60,7 +60,14 @@ let stored: { config: AccessConfig; isKnown: (key: string) => Promise<boolean> }
 
 /** The one memory of the stored keys that this process has. */
 function findStoredKeys(config: AccessConfig): (key: string) => Promise<boolean> {
-  if (stored?.config !== config) stored = { config, isKnown: rememberKeys(() => readKeys(config), Date.now) };
+  if (stored?.config !== config)
+    stored = {
+      config,
+      isKnown: rememberKeys(
+        () => readKeys(config),
+        () => new Date(),
+      ),
+    };
   return stored.isKnown;
 }
 

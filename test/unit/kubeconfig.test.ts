@@ -14,7 +14,7 @@ import { kubeconfigText, startApiServer, temporaryFolder, writeKubeconfig } from
 const never = new AbortController().signal;
 const load = async (env: Record<string, string>, signal = never): Promise<ClusterAccess> => {
   const config = loadConfig({ KUBECONFIG_WAIT_SECONDS: '0', ...env });
-  return (await openAccess(config, signal, () => new Date())).current(signal);
+  return (await openAccess(config, signal, () => new Date())).get(signal);
 };
 
 async function errorOf(env: Record<string, string>, signal = never): Promise<ProvisionerError> {
@@ -480,7 +480,7 @@ describe('what a Pod is given', () => {
       KUBECONFIG_PATH: join(await temporaryFolder(), 'kubeconfig'),
       KUBECONFIG_WAIT_SECONDS: '0',
     });
-    const access = await (await openAccess(config, never, () => new Date())).current(never);
+    const access = await (await openAccess(config, never, () => new Date())).get(never);
     expect(access).toMatchObject({
       server,
       cluster: { caFile: `${folder}/ca.crt` },
