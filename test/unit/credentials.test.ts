@@ -795,28 +795,24 @@ describe('a user who acts as another one', () => {
   });
 });
 
-// Where they had none that was good, nobody was shown, and Kubernetes permitted nothing.
-describe('the token of an auth-provider', () => {
+// kubectl takes no other auth-provider than oidc.
+describe('the id-token of the auth-provider oidc', () => {
   const jwt = (exp: unknown) =>
     ['{}', JSON.stringify({ exp }), 'signature'].map((part) => Buffer.from(part).toString('base64url')).join('.');
-  const seconds = () => now.getTime() / 1000;
+  const withToken = (api: ApiServer, token: string) =>
+    withUser(api, { 'auth-provider': { name: 'oidc', config: { 'id-token': token, 'refresh-token': 'top-secret' } } });
 
-  it.each<[string, (end: number) => { name: string; config: Record<string, unknown> }]>([
-    ['oidc', (end) => ({ name: 'oidc', config: { 'id-token': jwt(end), 'refresh-token': 'top-secret' } })],
-    ['gcp', (end) => ({ name: 'gcp', config: { 'access-token': 'a', expiry: new Date(end * 1000).toISOString() } })],
-    ['azure', (end) => ({ name: 'azure', config: { 'access-token': 'a', 'expires-on': String(end) } })],
-    ['azure, of which nothing is said beside it', (end) => ({ name: 'azure', config: { 'access-token': jwt(end) } })],
-  ])('is shown until it ends, and then refused: %s', async (_which, make) => {
+  it('is shown until it ends, and then refused', async () => {
     const api = await startApiServer();
-    const provider = make(seconds() + 60);
-    const kubernetes = await withUser(api, { 'auth-provider': provider });
-    const token = provider.config['id-token'] ?? provider.config['access-token'];
+    const token = jwt(now.getTime() / 1000 + 60);
+    const kubernetes = await withToken(api, token);
     expect(await show(kubernetes, api)).toBe(`Bearer ${token}`);
     later(61);
     const error = await errorOf(kubernetes.readService('a', never));
     expect(error).toMatchObject({
       outcome: 'misconfigured',
-      detail: `the token of the auth-provider '${provider.name}' of the kubeconfig has ended, and only a plug-in (exec) can get a new one here`,
+      detail:
+        "the token of the auth-provider 'oidc' of the kubeconfig has ended, and only a plug-in (exec) can get a new one here",
     });
     expect(inspect(error, { depth: null })).not.toContain('top-secret');
     expect(api.requests).toHaveLength(1);
@@ -827,16 +823,9 @@ describe('the token of an auth-provider', () => {
     ['is no JWT', 'opaque'],
   ])('is shown for ever where it %s of an end', async (_what, token) => {
     const api = await startApiServer();
-    const kubernetes = await withUser(api, { 'auth-provider': { name: 'oidc', config: { 'id-token': token } } });
+    const kubernetes = await withToken(api, token);
     later(86_400);
     expect(await show(kubernetes, api)).toBe(`Bearer ${token}`);
-  });
-
-  it('may come of a plug-in', async () => {
-    const api = await startApiServer();
-    const code = 'console.log(JSON.stringify({ kind: "ExecCredential", status: { token: "of-a-plug-in" } }))';
-    const provider = { name: 'exec', config: exec(process.execPath, ['-e', code]) };
-    expect(await show(await withUser(api, { 'auth-provider': provider }), api)).toBe('Bearer of-a-plug-in');
   });
 });
 
@@ -977,18 +966,12 @@ describe('what is rotated', () => {
     expect(vi.mocked(log.warn)).toHaveBeenCalledTimes(1);
   });
 
-  it.each<[string, (file: string) => object]>([
-    [
-      'of an auth-provider, as a Pod has it',
-      (file) => ({ 'auth-provider': { name: 'tokenFile', config: { tokenFile: file } } }),
-    ],
-    ['as kubectl names it, with precedence over a token', (file) => ({ tokenFile: file, token: 'old' })],
-  ])("is read again: a token's file, %s", async (_how, user) => {
+  it("is read again: a token's file, which goes before a token", async () => {
     const api = await startStrictServer();
     const file = join(await temporaryFolder(), 'token');
     await writeFile(file, 'first\n');
     api.good = 'first';
-    const kubernetes = await withUser(api, user(file) as Record<string, unknown>);
+    const kubernetes = await withUser(api, { tokenFile: file, token: 'old' });
     await kubernetes.readService('a', never);
     await writeFile(file, 'second!\n');
     later(2);

@@ -327,6 +327,11 @@ describe('a user of a kubeconfig', () => {
     return String(detail).replace(`The user 'u' of the kubeconfig ${path}`, 'u');
   };
 
+  const basicAuth =
+    'u has a username or a password, which Kubernetes has not taken since 1.19: use a token, a client certificate or a plug-in (exec)';
+  const removed = (name: string, plugIn: string) =>
+    `u: its auth-provider '${name}' was removed in Kubernetes 1.26: use the plug-in ${plugIn} (exec)`;
+
   // Who is somebody must not go there as nobody, or with other rights than the file says.
   it.each<[object | string, string]>([
     ['top-secret', 'u is not valid'],
@@ -334,10 +339,15 @@ describe('a user of a kubeconfig', () => {
     [{ token: '' }, 'u has nothing to log in with that we can use: it has token'],
     [{ username: '', password: '' }, 'u has nothing to log in with that we can use: it has username, password'],
     [{ tokenfile: 't', as: 'me' }, 'u has nothing to log in with that we can use: it has tokenfile'],
-    [{ password: 'top-secret' }, 'u has a password without a username'],
-    [{ username: 'me', password: 7 }, 'u is not valid: its password is not a text'],
-    [{ username: 'me', password: 'top-secret', token: 't' }, 'u has both a token and a username'],
-    [{ username: 'me', tokenFile: 't' }, 'u has both a token and a username'],
+    // Kubernetes itself has removed these.
+    ...[
+      { username: 'me', password: 'top-secret' },
+      { username: 'me' },
+      { password: 'top-secret' },
+      { username: 'me', password: 'top-secret', token: 't' },
+      { username: 'me', password: 'top-secret', 'client-certificate': 'cert', 'client-key': 'key' },
+    ].map((user): [object, string] => [user, basicAuth]),
+    [{ password: 7 }, 'u is not valid: its password is not a text'],
     [{ 'client-certificate': 'cert' }, 'u has a client-certificate without a client-key'],
     [{ 'client-certificate-data': 'cert', token: 't' }, 'u has a client-certificate without a client-key'],
     [{ 'client-key-data': 'top-secret' }, 'u has a client-key without a client-certificate'],
@@ -368,22 +378,25 @@ describe('a user of a kubeconfig', () => {
       { exec: { command: 'plug' }, 'auth-provider': { name: 'oidc', config: { 'id-token': 't' } } },
       'u has both exec and an auth-provider',
     ],
-    [{ 'auth-provider': { name: 'foo' } }, "u: its auth-provider 'foo' is none that we know"],
-    [{ 'auth-provider': { name: 'foo' }, token: 't' }, "u: its auth-provider 'foo' is none that we know"],
+    ...[
+      { 'access-token': 'top-secret', expiry: '2099-01-01T00:00:00Z' },
+      { 'cmd-path': 'gcloud', 'cmd-args': 'config config-helper' },
+      undefined,
+    ].flatMap((config): [object, string][] => [
+      [{ 'auth-provider': { name: 'gcp', config } }, removed('gcp', 'gke-gcloud-auth-plugin')],
+      [{ 'auth-provider': { name: 'azure', config }, token: 't' }, removed('azure', 'kubelogin')],
+    ]),
+    // What other clients than kubectl take.
+    ...[{ tokenFile: 't' }, { exec: { command: 'plug' } }, undefined].map((config): [object, string] => [
+      { 'auth-provider': { name: 'foo', config }, token: 't' },
+      "u: its auth-provider 'foo' is none that we know: use a token, a client certificate or a plug-in (exec)",
+    ]),
     [{ 'auth-provider': { config: {} } }, 'u: its auth-provider has no name'],
     [{ 'auth-provider': 'oidc' }, 'u: its auth-provider is not valid'],
     [{ 'auth-provider': { name: 'oidc', config: ['top-secret'] } }, "u: its auth-provider 'oidc' is not valid"],
     [
       { 'auth-provider': { name: 'oidc', config: { 'refresh-token': 'top-secret', 'client-id': 'id' } } },
       "u: its auth-provider 'oidc' has no id-token, and only a plug-in (exec) can get one here",
-    ],
-    [
-      { 'auth-provider': { name: 'gcp', config: { 'cmd-path': 'gcloud', 'cmd-args': 'config config-helper' } } },
-      "u: its auth-provider 'gcp' has no access-token, and only a plug-in (exec) can get one here",
-    ],
-    [
-      { 'auth-provider': { name: 'azure' } },
-      "u: its auth-provider 'azure' has no access-token, and only a plug-in (exec) can get one here",
     ],
     [{ token: 't', 'as-groups': ['a'] }, 'u has as-groups without as'],
     [{ token: 't', 'as-uid': '1' }, 'u has as-uid without as'],

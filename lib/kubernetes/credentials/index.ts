@@ -6,7 +6,7 @@ import { credentialsError, deadlineError } from '../errors.ts';
 import { readAwsPlugIn } from './aws-plug-in.ts';
 import { eksTokenLifetimeMs, makeEksToken } from './eks-token.ts';
 import { describeCluster, type ExecCredential, type ExecPlugIn, runExecPlugIn } from './exec-plug-in.ts';
-import type { AuthProvider, ClusterAccess } from './kubeconfig.ts';
+import type { ClusterAccess, IdToken } from './kubeconfig.ts';
 import { makeSecureContext, type Tls } from './secure-context.ts';
 import { watchFile } from './watched-file.ts';
 
@@ -150,15 +150,11 @@ function openShown(
     return { ...file, get: async (signal) => ({ authorization: `Bearer ${(await file.get(signal)).trim()}` }) };
   }
   if (user.token) return fixed({ authorization: `Bearer ${user.token}` });
-  if (user.username) {
-    const pair = Buffer.from(`${user.username}:${user.password ?? ''}`).toString('base64');
-    return fixed({ authorization: `Basic ${pair}` });
-  }
   if (user.plugIn) {
     // Whoever has a certificate need not be asked of.
     return user.certFile || user.certData ? fixed({}) : openPlugIn(user.plugIn, access, config, now, authority);
   }
-  return user.authProvider ? openAuthProvider(user.authProvider, now) : fixed({});
+  return user.idToken ? openIdToken(user.idToken, now) : fixed({});
 }
 
 /** The token is made before the last one ends, in milliseconds that nobody notices. */
@@ -202,13 +198,11 @@ function openPlugIn(
 const plugInMarginMs = 10_000;
 
 /** A token that somebody has put into the kubeconfig, until it ends: kubectl alone may get a new one, as it writes that there. */
-function openAuthProvider({ name, token, endsAtMs }: AuthProvider, now: () => Date): CachedValue<Shown> {
-  return {
-    async get() {
-      if (endsAtMs > now().getTime()) return { authorization: `Bearer ${token}` };
-      const what = `the token of the auth-provider '${name}' of the kubeconfig has ended`;
-      throw new KubernetesError('misconfigured', `${what}, and only a plug-in (exec) can get a new one here`);
-    },
-    expire() {},
-  };
-}
+const openIdToken = ({ token, endsAtMs }: IdToken, now: () => Date): CachedValue<Shown> => ({
+  async get() {
+    if (endsAtMs > now().getTime()) return { authorization: `Bearer ${token}` };
+    const what = "the token of the auth-provider 'oidc' of the kubeconfig has ended";
+    throw new KubernetesError('misconfigured', `${what}, and only a plug-in (exec) can get a new one here`);
+  },
+  expire() {},
+});
