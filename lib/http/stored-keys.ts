@@ -17,12 +17,12 @@ export function isOneOf(keys: readonly string[], presented: string): boolean {
 const createDigest = (key: string): Buffer => createHash('sha256').update(key).digest();
 
 /**
- * Remembers keys that are kept elsewhere, and says whether a presented key is one of them. They are read at the first use, when they
+ * Caches keys that are kept elsewhere, and says whether a presented key is one of them. They are read at the first use, when they
  * are a minute old, and when a key that they do not hold is presented, for it may be a new one; but never twice within five seconds,
  * however many wrong keys come. The keys stay what they were while they cannot be read. Where there are none yet, the answer throws
  * what `read` threw.
  */
-export function rememberKeys(
+export function cacheKeys(
   read: () => Promise<readonly string[]>,
   now: () => Date,
 ): (presented: string) => Promise<boolean> {

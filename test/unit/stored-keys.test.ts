@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isOneOf, rememberKeys } from '../../lib/http/stored-keys.ts';
+import { cacheKeys, isOneOf } from '../../lib/http/stored-keys.ts';
 
 const [first, second, wrong] = ['the-first-key-of-all', 'the-second-key-of-all', 'a-wrong-key-of-nobody'];
 
@@ -28,7 +28,7 @@ describe('keys that are kept elsewhere', () => {
       if (elsewhere.kept instanceof Error) throw elsewhere.kept;
       return elsewhere.kept;
     };
-    return { elsewhere, isKnown: rememberKeys(read, () => new Date(elsewhere.atMs)) };
+    return { elsewhere, isKnown: cacheKeys(read, () => new Date(elsewhere.atMs)) };
   }
 
   it.each<[string, string[], string[], number, [string, boolean][]]>([

@@ -72,13 +72,13 @@ function openReader(access: ClusterAccess, config: Config, now: () => Date): Rea
     cert: openText(user.certFile, user.certData, now),
     key: openText(user.keyFile, user.keyData, now),
   });
-  const shown = openShown(access, config, now, authority);
+  const login = openUserCredentials(access, config, now, authority);
   return {
     access,
     async get(signal) {
       const { ca } = await authority.get(signal);
       const { cert, key } = await pair.get(signal);
-      const { authorization, ...own } = await shown.get(signal);
+      const { authorization, ...own } = await login.get(signal);
       return {
         access,
         headers: { ...user.impersonation, ...(authorization !== undefined && { Authorization: authorization }) },
@@ -86,7 +86,7 @@ function openReader(access: ClusterAccess, config: Config, now: () => Date): Rea
       };
     },
     expire() {
-      for (const part of [authority, pair, shown]) part.expire();
+      for (const part of [authority, pair, login]) part.expire();
     },
   };
 }
@@ -134,15 +134,15 @@ function openText(
   return file ? watchFile(file, now) : fixed(data ? Buffer.from(data, 'base64').toString('utf8') : undefined);
 }
 
-type Shown = { authorization?: string | undefined; cert?: string | undefined; key?: string | undefined };
+type UserCredentials = { authorization?: string | undefined; cert?: string | undefined; key?: string | undefined };
 
-/** What the user shows beside a certificate in the kubeconfig. The order is kubectl's. */
-function openShown(
+/** What the user logs in with beside a certificate in the kubeconfig. The order is kubectl's. */
+function openUserCredentials(
   access: ClusterAccess,
   config: Config,
   now: () => Date,
   authority: CachedValue<Tls>,
-): CachedValue<Shown> {
+): CachedValue<UserCredentials> {
   const { user, eks } = access;
   if (eks !== undefined) return openEksToken(eks, now);
   if (user.tokenFile !== undefined) {
@@ -159,7 +159,7 @@ function openShown(
 
 /** The token is made before the last one ends, in milliseconds that nobody notices. */
 const openEksToken = ({ cluster, credentials }: NonNullable<ClusterAccess['eks']>, now: () => Date) =>
-  cacheValue<Shown>({
+  cacheValue<UserCredentials>({
     read: async () => ({ authorization: `Bearer ${await makeEksToken(cluster, credentials, now())}` }),
     goodForMs: eksTokenLifetimeMs,
     now,
@@ -171,13 +171,13 @@ function openPlugIn(
   config: Config,
   now: () => Date,
   authority: CachedValue<Tls>,
-): CachedValue<Shown> {
+): CachedValue<UserCredentials> {
   const request = readAwsPlugIn(plugIn, config.aws);
-  if (request !== undefined && !('obstacle' in request)) return openEksToken(request, now);
+  if (request !== undefined && !('reason' in request)) return openEksToken(request, now);
   const cached = cacheValue<ExecCredential>({
     async read(signal) {
       const cluster = plugIn.provideClusterInfo ? describeCluster(access, (await authority.get(signal)).ca) : undefined;
-      return runExecPlugIn(plugIn, cluster, request?.obstacle, signal);
+      return runExecPlugIn(plugIn, cluster, request?.reason, signal);
     },
     goodForMs: ({ endsAtMs }, readAtMs) => endsAtMs - plugInMarginMs - readAtMs,
     now,
@@ -198,7 +198,7 @@ function openPlugIn(
 const plugInMarginMs = 10_000;
 
 /** A token that somebody has put into the kubeconfig, until it ends: kubectl alone may get a new one, as it writes that there. */
-const openIdToken = ({ token, endsAtMs }: IdToken, now: () => Date): CachedValue<Shown> => ({
+const openIdToken = ({ token, endsAtMs }: IdToken, now: () => Date): CachedValue<UserCredentials> => ({
   async get() {
     if (endsAtMs > now().getTime()) return { authorization: `Bearer ${token}` };
     const what = "the token of the auth-provider 'oidc' of the kubeconfig has ended";
