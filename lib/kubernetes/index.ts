@@ -14,13 +14,13 @@ import {
 import type { Config } from '../config/index.ts';
 import type { ListedPod, ListedService } from '../model/listed.ts';
 import { sandboxIdLabel, sandboxSelector } from '../model/names.ts';
+import { shareNext } from '../single-flight.ts';
 import { keepCredentials } from './credentials/index.ts';
 import { isFileMissing, openAccess } from './credentials/sources.ts';
 import { foreignAnswerError, isConflict, isExpired, isNotFound } from './errors.ts';
 import { placeholderServer } from './exchange.ts';
 import { type Listed, readPods, readServices } from './lists.ts';
 import { retry } from './retries.ts';
-import { shareNext } from './single-flight.ts';
 import { createTransport, type Transport } from './transport.ts';
 
 export {
