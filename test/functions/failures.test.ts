@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { lambdaContext } from '../support/events.ts';
 import { type ApiServer, answerJson, answerStatus, startApiServer, writeKubeconfig } from '../unit/api-server.ts';
-import { askingFunctions, type FunctionName, get, load, startCold } from './handlers.ts';
+import { askingFunctions, type FunctionName, get, keepPrinted, load, startCold } from './handlers.ts';
 
 const json = { 'content-type': 'application/json' };
 const again = { ...json, 'retry-after': '1' };
@@ -28,74 +28,32 @@ const sentences: Record<string, (reason: string) => string> = {
 const says = (name: FunctionName, reason: string) => ({ detail: sentences[name]?.(reason) });
 
 describe.each(askingFunctions)('%s, where Kubernetes', (name, callIt) => {
-  it.each([
-    ['does not permit it', 403, 'Forbidden', 500, json, 'Kubernetes does not permit it (403 Forbidden)'],
-    [
-      'refuses the credentials',
-      401,
-      'Unauthorized',
-      500,
-      json,
-      'Kubernetes refused our credentials (401 Unauthorized)',
-    ],
-    ['fails', 500, 'InternalError', 500, json, 'InternalError (500)'],
-    ['is overloaded', 429, 'TooManyRequests', 503, again, 'Kubernetes is overloaded or not ready (429)'],
-    ['is not ready', 503, 'ServiceUnavailable', 503, again, 'Kubernetes is overloaded or not ready (503)'],
-  ])(
-    '%s: says so, and not in the words of Kubernetes',
-    async (_what, code, kubernetesReason, status, headers, reason) => {
-      await startWith((_request, response) => answerStatus(response, code, kubernetesReason));
-      const answer = await callIt();
-      expect(answer).toEqual({ status, headers, body: says(name, reason) });
-      expect(JSON.stringify(answer)).not.toContain('secret');
-    },
-  );
+  const refusal = (code: number, reason: string, message = `secret words: ${reason}`) => {
+    return { kind: 'Status', reason, message, code };
+  };
+  const notReady = (code: number) => `Kubernetes is overloaded or not ready (${code})`;
+  const says403 = (words: string) => refusal(403, 'Forbidden', `pods "secret" is forbidden: ${words}`);
+  const limit = says403('maximum cpu usage per Container is 500m, but limit is 1');
+  const [denied, failing] = [
+    'admission webhook "deny.example.com" denied the request: secret',
+    'failed calling webhook',
+  ];
+  const isDown = `Internal error occurred: ${failing} "deny.example.com": Post "https://secret/": EOF`;
 
-  const says403 = (words: string) => ({
-    kind: 'Status',
-    reason: 'Forbidden',
-    message: `pods "secret" is forbidden: ${words}`,
-    code: 403,
-  });
-
-  it.each<[string, { code: number }, number, object, string]>([
-    [
-      'has an admission that refuses it',
-      says403('maximum cpu usage per Container is 500m, but limit is 1'),
-      500,
-      json,
-      'admission refuses it: a LimitRange (403)',
-    ],
-    [
-      'has a webhook that refuses it',
-      { ...says403(''), message: 'admission webhook "deny.example.com" denied the request: secret', code: 409 },
-      500,
-      json,
-      "admission refuses it: the webhook 'deny.example.com' (409)",
-    ],
-    [
-      'has a webhook that is down',
-      {
-        ...says403(''),
-        reason: 'InternalError',
-        message: 'Internal error occurred: failed calling webhook "deny.example.com": Post "https://secret/": EOF',
-        code: 500,
-      },
-      503,
-      again,
-      "admission fails: the webhook 'deny.example.com' (500)",
-    ],
-    [
-      'is only starting',
-      says403('not yet ready to handle request'),
-      503,
-      again,
-      'Kubernetes is overloaded or not ready (403)',
-    ],
-  ])('%s: says which, and not in the words of Kubernetes', async (_what, refusal, status, headers, reason) => {
-    await startWith((_request, response) => answerJson(response, refusal, refusal.code));
+  it.each<[string, { code: number }, typeof json, string]>([
+    ['does not permit it', refusal(403, 'Forbidden'), json, 'Kubernetes does not permit it (403 Forbidden)'],
+    ['has no such user', refusal(401, 'Unauthorized'), json, 'Kubernetes refused our credentials (401 Unauthorized)'],
+    ['fails', refusal(500, 'InternalError'), json, 'InternalError (500)'],
+    ['is overloaded', refusal(429, 'TooManyRequests'), again, notReady(429)],
+    ['is not ready', refusal(503, 'ServiceUnavailable'), again, notReady(503)],
+    ['has an admission that refuses it', limit, json, 'admission refuses it: a LimitRange (403)'],
+    ['has a webhook', refusal(409, '', denied), json, "admission refuses it: the webhook 'deny.example.com' (409)"],
+    ['asks in vain', refusal(500, '', isDown), again, "admission fails: the webhook 'deny.example.com' (500)"],
+    ['is only starting', says403('not yet ready to handle request'), again, notReady(403)],
+  ])('%s: says which, and not in the words of Kubernetes', async (_what, refused, headers, reason) => {
+    await startWith((_request, response) => answerJson(response, refused, refused.code));
     const answer = await callIt();
-    expect(answer).toEqual({ status, headers, body: says(name, reason) });
+    expect(answer).toEqual({ status: headers === json ? 500 : 503, headers, body: says(name, reason) });
     expect(JSON.stringify(answer)).not.toContain('secret');
   });
 
@@ -169,27 +127,10 @@ describe.each(askingFunctions)('%s, where Kubernetes', (name, callIt) => {
   });
 });
 
-describe('a sandbox that is not there', () => {
-  it('is 404 for a look-up, in the words of the original', async () => {
-    await startWith((_request, response) => answerStatus(response, 404, 'NotFound', { kind: 'services' }));
-    expect(await get('a1b2c3d4')).toEqual({
-      status: 404,
-      headers: json,
-      body: { detail: "Sandbox 'a1b2c3d4' not found" },
-    });
-  });
-});
-
 describe('a failure', () => {
   it('is logged once, with its cause and the id of the request', async () => {
     await startWith((_request, response) => answerStatus(response, 403, 'Forbidden'), { LOG_LEVEL: 'INFO' });
-    const written: string[] = [];
-    const keep = (text: string | Uint8Array) => {
-      written.push(String(text));
-      return true;
-    };
-    vi.spyOn(process.stdout, 'write').mockImplementation(keep);
-    vi.spyOn(process.stderr, 'write').mockImplementation(keep);
+    const written = keepPrinted();
     await get('a1b2c3d4');
     vi.restoreAllMocks();
     const entries = written.filter((line) => line.includes('"level"')).map((line) => JSON.parse(line));
