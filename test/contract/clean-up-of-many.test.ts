@@ -3,8 +3,9 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { log } from '../../lib/log.ts';
 import { aReport, cleanUp, usedAgo } from '../support/clean-up.ts';
 import { eventually } from '../support/eventually.ts';
-import { isFor } from '../support/kubernetes-proxy.ts';
-import { originalPod, originalService, type SandboxNames } from '../support/original.ts';
+import type { KubernetesObject } from '../support/kubernetes-client.ts';
+
+import { alter, onNoNode, originalPod, originalService, ownedBy, type SandboxNames } from '../support/original.ts';
 import { newSandboxId, newThreadId, useWorld } from '../support/world.ts';
 
 const world = useWorld();
@@ -34,27 +35,15 @@ async function givenSandbox(kind: Kind): Promise<SandboxNames> {
     'sandbox-provisioner/thread-id': names.threadId,
     ...usedAgo(kind === 'in-use' ? 60 : kind.includes('without') ? 600 : twoDays),
   };
-  const withAnnotations = (object: object) => {
-    const { metadata } = object as { metadata: object };
-    return { ...object, metadata: { ...metadata, annotations } };
-  };
-  const owners: object[] = [];
+  let owner: KubernetesObject | undefined;
   if (kind !== 'pod-without-service') {
-    const { spec, ...service } = originalService(names) as { spec: object };
     // Without a selector, Kubernetes makes no endpoints for it: hundreds of them would hold up those of the other tests.
-    const body = { ...service, spec: { ...spec, selector: undefined } };
-    const made = await world.kubernetes.create('services', withAnnotations(body));
-    const { name, uid } = made.metadata;
-    owners.push({ apiVersion: 'v1', kind: 'Service', name, uid });
+    const service = alter(originalService(names), { metadata: { annotations }, spec: { selector: undefined } });
+    owner = await world.kubernetes.create('services', service);
   }
   if (kind === 'service-without-pod') return names;
-  const pod = originalPod(names, world.settings) as { metadata: object; spec: object };
-  const body = {
-    ...pod,
-    metadata: { ...pod.metadata, ownerReferences: owners },
-    spec: { ...pod.spec, nodeSelector: { 'no-such': 'node' } },
-  };
-  await world.kubernetes.create('pods', kind === 'pod-without-service' ? withAnnotations(body) : body);
+  const metadata = owner === undefined ? { annotations } : ownedBy(owner);
+  await world.kubernetes.create('pods', alter(originalPod(names, world.settings), { metadata, spec: onNoNode }));
   return names;
 }
 
@@ -80,7 +69,7 @@ async function untilScheduled(): Promise<void> {
 
 const uses: ((names: SandboxNames) => Promise<{ status: number; text: string }>)[] = [
   ({ sandboxId, threadId }) => world.create({ sandbox_id: sandboxId, thread_id: threadId }),
-  ({ sandboxId }) => world.call('POST', `/api/sandboxes/${sandboxId}/renew`),
+  ({ sandboxId }) => world.renew(sandboxId),
   ({ sandboxId }) => world.get(sandboxId),
 ];
 
@@ -113,26 +102,17 @@ describe('one clean-up of 300 sandboxes', () => {
     });
     const run = await cleanUp(world);
 
-    expect(run.report, run.output).toEqual(
-      aReport({
-        examined: 300,
-        deleted: { expired: 100, 'service-without-pod': 25, 'pod-without-service': 25 },
-        kept: { 'in-use': 100, 'used-meanwhile': 50 },
-      }),
-    );
+    const deleted = { expired: 100, 'service-without-pod': 25, 'pod-without-service': 25 };
+    const kept = { 'in-use': 100, 'used-meanwhile': 50 };
+    expect(run.report, run.output).toEqual(aReport({ examined: 300, deleted, kept }));
     expect(run.exitCode).toBe(0);
     expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 50 }, () => 200));
 
     // Two lists and the deletion of each object; beside them, a look for the Service of each Pod that has none.
     // No node takes these Pods: a use that is a create replaces its sandbox's, without grace. That is not the clean-up's doing.
     const calls = world.proxy.calls.filter(({ body }) => !body.includes('"gracePeriodSeconds":0'));
-    const count = (method: string, resource: 'pods' | 'services', deep: boolean) =>
-      calls.filter((call) => call.method === method && isFor(call, resource) && call.path.endsWith(resource) !== deep)
-        .length;
-    const own = {
-      lists: count('GET', 'services', false) + count('GET', 'pods', false),
-      deletions: count('DELETE', 'services', true) + count('DELETE', 'pods', true),
-    };
+    const lists = calls.filter(({ method, path }) => method === 'GET' && /\/(pods|services)$/.test(path));
+    const own = { lists: lists.length, deletions: calls.filter(({ method }) => method === 'DELETE').length };
     expect(own).toEqual({ lists: 2, deletions: 100 + 25 + 50 + 100 + 25 });
     console.info('clean-up of 300: its calls', own, `of ${calls.length} with those of 50 uses`);
 

@@ -269,11 +269,7 @@ describe('lists', () => {
     proxy.reset();
     await expect(kubernetes.readServicePage(2, 'no token of Kubernetes', signal)).rejects.toMatchObject({
       name: 'KubernetesError',
-      status: {
-        code: 400,
-        reason: 'BadRequest',
-        message: expect.stringContaining('continue key is not valid'),
-      },
+      status: { code: 400, reason: 'BadRequest', message: expect.stringContaining('continue key is not valid') },
     });
     expect(proxy.calls.map(({ clusterType }) => clusterType)).toEqual([protobufType]);
   });

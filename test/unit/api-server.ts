@@ -92,11 +92,7 @@ export function answerJson(response: http.ServerResponse, body: object, code = 2
   response.end(JSON.stringify(body));
 }
 
-type KubeconfigFields = {
-  server: string;
-  cluster?: Record<string, unknown>;
-  user?: Record<string, unknown>;
-};
+type KubeconfigFields = { server: string; cluster?: Record<string, unknown>; user?: Record<string, unknown> };
 
 /** The text of a kubeconfig: JSON is YAML. */
 export function kubeconfigText({ server, cluster = {}, user = { token: 'test-token' } }: KubeconfigFields): string {

@@ -16,11 +16,7 @@ const policy = (spec: object) => ({
     namespace: 'agents',
     labels: { 'app.kubernetes.io/name': 'deer-flow', 'app.kubernetes.io/component': 'sandbox' },
   },
-  spec: {
-    podSelector: { matchLabels: { app: 'deer-flow-sandbox' } },
-    policyTypes: ['Ingress', 'Egress'],
-    ...spec,
-  },
+  spec: { podSelector: { matchLabels: { app: 'deer-flow-sandbox' } }, policyTypes: ['Ingress', 'Egress'], ...spec },
 });
 const port = [{ protocol: 'TCP', port: 8080 }];
 const fromOutside = [
@@ -59,10 +55,7 @@ describe('the network policy', () => {
           {
             to: [
               {
-                ipBlock: {
-                  cidr: '0.0.0.0/0',
-                  except: notPublic.split(' '),
-                },
+                ipBlock: { cidr: '0.0.0.0/0', except: notPublic.split(' ') },
               },
               {
                 ipBlock: { cidr: '2000::/3', except: ['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20'] },
