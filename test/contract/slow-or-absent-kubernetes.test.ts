@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { afterUse, expectError, expectUnavailable } from '../support/answers.ts';
 import { answerOf, type Outcome, outcomeOf, patience } from '../support/callers.ts';
 import type { HttpAnswer } from '../support/http-call.ts';
-import { isFor } from '../support/kubernetes-proxy.ts';
+import { callTo } from '../support/kubernetes-proxy.ts';
 import type { SandboxNames } from '../support/original.ts';
 import { newSandboxId, newThreadId, type SandboxView, useWorld } from '../support/world.ts';
 
@@ -16,11 +16,7 @@ describe('a kept connection on which nothing comes back', () => {
   afterEach(() => world.proxy.reset());
 
   const silence = (method: string, resource: 'pods' | 'services') =>
-    world.proxy.injectFault({
-      when: (call) => call.method === method && isFor(call, resource),
-      action: { delayMs: 60_000 },
-      times: 1,
-    });
+    world.proxy.injectFault({ when: callTo(method, resource), action: { delayMs: 60_000 }, times: 1 });
 
   it.each<[string, () => ReturnType<typeof silence>, (given: Given) => Promise<HttpAnswer>]>([
     ['a get', () => silence('GET', 'pods'), ({ sandboxId }) => world.get(sandboxId, patience.read)],
