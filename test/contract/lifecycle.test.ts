@@ -112,14 +112,6 @@ describe('a sandbox whose Pod is not there', () => {
   });
 });
 
-describe('the garbage collector of Kubernetes', () => {
-  it('removes the Pod of a Service that was deleted by hand', async () => {
-    const { sandboxId } = await world.givenRunningSandbox();
-    await world.kubernetes.remove('services', `sandbox-${sandboxId}-svc`);
-    await world.untilPodGoes(sandboxId);
-  });
-});
-
 describe('eight creates of one sandbox at once', () => {
   const eight = Array.from({ length: 8 });
 
@@ -245,17 +237,6 @@ describe('a create and a delete at the same moment', () => {
 });
 
 describe('a create that fails', () => {
-  it.each([
-    ['pods', 'Pod creation failed'],
-    ['services', 'Service creation failed'],
-  ] as const)('at its %s leaves nothing behind', async (resource, detail) => {
-    const body = asBody(newNames());
-    world.proxy.injectFault({ ...creationOf(resource, body.sandbox_id), action: { answer: internalError } });
-    expectError(await world.create(body), 500, new RegExp(`^${detail}: \\S`));
-    expect(await world.servicesOf(body.sandbox_id)).toEqual([]);
-    expect(await world.podsOf(body.sandbox_id)).toEqual([]);
-  });
-
   it('leaves a Service that was there before it, with its URL', async () => {
     const { sandboxId, threadId, view } = await world.givenRunningSandbox();
     await world.kubernetes.remove('pods', `sandbox-${sandboxId}`, 0);

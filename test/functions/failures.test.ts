@@ -1,10 +1,9 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { lambdaContext } from '../support/events.ts';
-import { type ApiServer, answerJson, answerStatus, startApiServer, writeKubeconfig } from '../unit/api-server.ts';
+import { type ApiServer, answerStatus, startApiServer, writeKubeconfig } from '../unit/api-server.ts';
 import { askingFunctions, type FunctionName, get, keepPrinted, load, startCold } from './handlers.ts';
 
 const json = { 'content-type': 'application/json' };
-const again = { ...json, 'retry-after': '1' };
 
 async function startWith(answer: Parameters<typeof startApiServer>[0], settings = {}): Promise<ApiServer> {
   const api = await startApiServer(answer);
@@ -27,48 +26,8 @@ const sentences: Record<string, (reason: string) => string> = {
 };
 const says = (name: FunctionName, reason: string) => ({ detail: sentences[name]?.(reason) });
 
+// What else it may answer: test/unit/errors, and over HTTP test/contract/kubernetes-errors and admission.
 describe.each(askingFunctions)('%s, where Kubernetes', (name, callIt) => {
-  const refusal = (code: number, reason: string, message = `secret words: ${reason}`) => {
-    return { kind: 'Status', reason, message, code };
-  };
-  const notReady = (code: number) => `Kubernetes is overloaded or not ready (${code})`;
-  const says403 = (words: string) => refusal(403, 'Forbidden', `pods "secret" is forbidden: ${words}`);
-  const limit = says403('maximum cpu usage per Container is 500m, but limit is 1');
-  const [denied, failing] = [
-    'admission webhook "deny.example.com" denied the request: secret',
-    'failed calling webhook',
-  ];
-  const isDown = `Internal error occurred: ${failing} "deny.example.com": Post "https://secret/": EOF`;
-
-  it.each<[string, { code: number }, typeof json, string]>([
-    ['does not permit it', refusal(403, 'Forbidden'), json, 'Kubernetes does not permit it (403 Forbidden)'],
-    ['has no such user', refusal(401, 'Unauthorized'), json, 'Kubernetes refused our credentials (401 Unauthorized)'],
-    ['fails', refusal(500, 'InternalError'), json, 'InternalError (500)'],
-    ['is overloaded', refusal(429, 'TooManyRequests'), again, notReady(429)],
-    ['is not ready', refusal(503, 'ServiceUnavailable'), again, notReady(503)],
-    ['has an admission that refuses it', limit, json, 'admission refuses it: a LimitRange (403)'],
-    ['has a webhook', refusal(409, '', denied), json, "admission refuses it: the webhook 'deny.example.com' (409)"],
-    ['asks in vain', refusal(500, '', isDown), again, "admission fails: the webhook 'deny.example.com' (500)"],
-    ['is only starting', says403('not yet ready to handle request'), again, notReady(403)],
-  ])('%s: says which, and not in the words of Kubernetes', async (_what, refused, headers, reason) => {
-    await startWith((_request, response) => answerJson(response, refused, refused.code));
-    const answer = await callIt();
-    expect(answer).toEqual({ status: headers === json ? 500 : 503, headers, body: says(name, reason) });
-    expect(JSON.stringify(answer)).not.toContain('secret');
-  });
-
-  it('is not what answers, with a 404 in HTML: that does not make the sandbox one that is not there', async () => {
-    await startWith((_request, response) => {
-      response.writeHead(404, { 'content-type': 'text/html' });
-      response.end('<html>secret</html>');
-    });
-    expect(await callIt()).toEqual({
-      status: 500,
-      headers: json,
-      body: says(name, 'what answered was not the Kubernetes API (404)'),
-    });
-  });
-
   // A proxy's page once passed for an empty Service, and a deletion that it answered for done.
   it.each([
     ['HTML', 'text/html', '<html>secret: sign in</html>'],
@@ -90,15 +49,6 @@ describe.each(askingFunctions)('%s, where Kubernetes', (name, callIt) => {
       expect(JSON.stringify(answer)).not.toContain('secret');
     },
   );
-
-  it('cuts the connection: says so', async () => {
-    await startWith((_request, response) => response.destroy());
-    expect(await callIt()).toEqual({
-      status: 503,
-      headers: again,
-      body: says(name, 'Kubernetes is unreachable (ECONNRESET)'),
-    });
-  });
 
   it('has the certificate of another: says so', async () => {
     const { makeCertificate } = await import('../support/certificate.ts');

@@ -462,18 +462,7 @@ function describeTaken(taken: Taken, roundStartedAt: number): string {
   return `  #${step} ${at.join('-')} ms ${what} → ${said}${faults.map((fault) => `\n      ${fault}`).join('')}`;
 }
 
-function describeSnapshot(when: string, snapshot: Snapshot, clock: number): string[] {
-  const ago = (time: number | undefined) =>
-    time === undefined ? 'never' : `${Math.round((clock - time) / 1000)} s ago`;
-  const short = (uid: string) => uid.slice(0, 8);
-  return [...snapshot].flatMap(([id, { service, pod }]) => {
-    if (service === undefined && pod === undefined) return [];
-    const one = service
-      ? `${short(service.uid)}:${service.nodePort} of ${service.threadId}, used ${ago(service.lastUsedAt)} by ${service.lastUsedBy}, ttl ${service.ttlSeconds}`
-      : 'no Service';
-    const other = pod
-      ? `Pod ${short(pod.uid)} of ${pod.threadId}, ${pod.phase}${pod.isTerminating ? ', terminating' : ''}, owned by ${pod.owners.map(short).join() || 'none'}, used ${ago(pod.lastUsedAt)}`
-      : 'no Pod';
-    return [`  ${when} ${id}: ${one}; ${other}`];
-  });
-}
+const describeSnapshot = (when: string, snapshot: Snapshot, clock: number): string[] =>
+  [...snapshot].flatMap(([id, { service, pod }]) =>
+    service || pod ? [`  ${when} ${id}, at ${new Date(clock).toISOString()}: ${JSON.stringify({ service, pod })}`] : [],
+  );

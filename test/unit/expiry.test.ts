@@ -326,32 +326,4 @@ describe('the verdict', () => {
       { numRuns: 1000 },
     );
   });
-
-  it('is never taken back by time alone: what is to be removed now is to be removed later', () => {
-    fc.assert(
-      fc.property(anyService, anyPod, settings, fc.nat(3_000_000), (itsService, itsPod, config, later) => {
-        fc.pre(isRemoval(judgeSandbox(itsService, itsPod, now, config)));
-        expect(isRemoval(judgeSandbox(itsService, itsPod, ago(-later), config))).toBe(true);
-      }),
-      { numRuns: 1000 },
-    );
-    fc.assert(
-      fc.property(anyPod, settings, fc.nat(3_000_000), (itsPod, config, later) => {
-        fc.pre(itsPod !== undefined && isRemoval(judgeOrphanPod(itsPod, now, config)));
-        expect(isRemoval(judgeOrphanPod(itsPod as V1Pod, ago(-later), config))).toBe(true);
-      }),
-    );
-  });
-
-  it('keeps with a use what it would have removed without: each use puts the expiry off', () => {
-    fc.assert(
-      fc.property(seconds, seconds, fc.integer({ min: 1, max: 1_000_000 }), (one, other, ttl) => {
-        const [newer, older] = [Math.min(one, other), Math.max(one, other)];
-        const verdictFor = (unused: number) =>
-          judgeSandbox(usedAgo(unused, { ttl: String(ttl) }), running, now, defaults);
-        if (isRemoval(verdictFor(newer))) expect(isRemoval(verdictFor(older))).toBe(true);
-      }),
-      { numRuns: 500 },
-    );
-  });
 });
