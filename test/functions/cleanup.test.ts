@@ -1,11 +1,8 @@
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { CleanupReport } from '../../lib/cleanup/sweep.ts';
-import { startEmbeddedKubernetes } from '../../lib/local/kubernetes/index.ts';
 import { aReport, usedAgo } from '../support/clean-up.ts';
 import { lambdaContext, scheduledEvent } from '../support/events.ts';
-import { openKubernetesClient, readKubeconfig } from '../support/kubernetes-client.ts';
 import { originalService } from '../support/original.ts';
 import {
   type ApiServer,
@@ -69,39 +66,8 @@ const succeed: NonNullable<Answer> = (_request, response) =>
   answerJson(response, { kind: 'Status', status: 'Success' });
 const expired = usedAgo(2 * day);
 
+// What it removes, keeps, adopts and reports, and what it fails at: test/contract/cleanup.
 describe('the clean-up', () => {
-  it('in front of the embedded Kubernetes: removes, adopts, keeps, and reports', async () => {
-    const cluster = await startEmbeddedKubernetes();
-    onTestFinished(() => cluster.close());
-    const path = join(await temporaryFolder(), 'kubeconfig');
-    await writeFile(path, cluster.kubeconfig);
-    const kubernetes = openKubernetesClient(await readKubeconfig(path), 'agents');
-    await kubernetes.createNamespace();
-    for (const [id, annotations] of Object.entries({ gone: expired, kept: usedAgo(1), originals: {} })) {
-      const { metadata, ...rest } = sandbox(id, annotations);
-      const { uid: _uid, resourceVersion: _version, ...others } = metadata;
-      await kubernetes.create('services', { ...rest, metadata: others });
-    }
-    startCold({ KUBECONFIG_PATH: path, K8S_NAMESPACE: 'agents' });
-    const numbers = { examined: 3, deleted: { expired: 1 }, kept: { 'fresh-orphan': 1 }, adopted: 1 };
-    expect(await run()).toEqual({ report: aReport(numbers), logged: [] });
-    const left = (await kubernetes.list('services')).map(({ metadata }) => metadata.name);
-    expect(left.toSorted()).toEqual(['sandbox-kept-svc', 'sandbox-originals-svc']);
-  });
-
-  it('fails when something failed, after the rest is done, and logs its report', async () => {
-    const services = ['a', 'b', 'c'].map((id) => sandbox(id, expired));
-    const api = await startWith(services, (request, response) => {
-      if (request.url.includes('sandbox-b-svc')) answerStatus(response, 500, 'InternalError');
-      else succeed(request, response);
-    });
-    const { error, logged } = (await run()) as { error?: Error; logged: unknown[] };
-    expect(error?.message).toBe('1 of 3 sandboxes could not be cleaned up');
-    const report = aReport({ examined: 3, deleted: { expired: 2 }, failed: { 'InternalError (500)': 1 } });
-    expect(logged).toEqual([report]);
-    expect(api.requests.filter(({ method }) => method === 'DELETE').length).toBeGreaterThanOrEqual(3);
-  });
-
   it('goes on past records that make no sense', async () => {
     const odd = [
       {},
@@ -112,15 +78,6 @@ describe('the clean-up', () => {
     await startWith([...odd, sandbox('b', expired)], succeed);
     const { report, logged } = (await run()) as { report?: CleanupReport; logged: (CleanupReport | undefined)[] };
     expect((report ?? logged[0])?.deleted).toEqual({ expired: 1 });
-  });
-
-  it.each(['deletion', 'adoption'])('that is dry makes no %s', async (what) => {
-    const api = await startWith([sandbox('a', what === 'deletion' ? expired : {})], succeed, {
-      CLEANUP_DRY_RUN: 'true',
-    });
-    const done = what === 'deletion' ? { deleted: { expired: 1 } } : { adopted: 1 };
-    expect(await run()).toEqual({ report: aReport({ examined: 1, ...done, dryRun: true }), logged: [] });
-    expect(api.requests.map(({ method }) => method)).toEqual(['GET', 'GET']);
   });
 
   it.each([1, 3, 10])('makes no more than %i deletions at a time, and so many where it can', async (limit) => {

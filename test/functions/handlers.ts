@@ -115,3 +115,11 @@ export const askingFunctions: [FunctionName, (context?: Context) => Promise<Answ
   ['renew-sandbox', (context) => renew('a1b2c3d4', undefined, context)],
   ['destroy-sandbox', (context) => destroy('a1b2c3d4', context)],
 ];
+
+/** All that is printed from here on, until mocks are restored; it is shown nowhere else. */
+export function keepPrinted(): string[] {
+  const printed: string[] = [];
+  const keep = (text: string | Uint8Array) => printed.push(String(text)) > 0;
+  for (const stream of [process.stdout, process.stderr]) vi.spyOn(stream, 'write').mockImplementation(keep);
+  return printed;
+}

@@ -20,14 +20,9 @@ const labels = {
 
 describe('the manifest', () => {
   it('of the namespace', () => {
-    expect(buildNamespace('agents')).toStrictEqual({
-      apiVersion: 'v1',
-      kind: 'Namespace',
-      metadata: {
-        name: 'agents',
-        labels: { 'app.kubernetes.io/name': 'deer-flow', 'app.kubernetes.io/component': 'sandbox' },
-      },
-    });
+    const labels = { 'app.kubernetes.io/name': 'deer-flow', 'app.kubernetes.io/component': 'sandbox' };
+    const metadata = { name: 'agents', labels };
+    expect(buildNamespace('agents')).toStrictEqual({ apiVersion: 'v1', kind: 'Namespace', metadata });
   });
 
   it("of a Service: the original's, and whose sandbox it is, and who used it last", () => {
@@ -66,14 +61,7 @@ describe('the manifest', () => {
         namespace: 'agents',
         labels,
         annotations: { 'sandbox-provisioner/spec-hash': expect.stringMatching(/^[0-9a-f]{16}$/) },
-        ownerReferences: [
-          {
-            apiVersion: 'v1',
-            kind: 'Service',
-            name: 'sandbox-a1b2c3d4-svc',
-            uid: '5f2b1c1e-0000-4000-8000-000000000000',
-          },
-        ],
+        ownerReferences: [{ apiVersion: 'v1', kind: 'Service', ...owner.metadata }],
       },
       spec: {
         automountServiceAccountToken: false,
@@ -107,47 +95,24 @@ describe('the manifest', () => {
     });
   });
 
-  const securityOf = (settings: Record<string, string>) =>
+  const securityOf = (settings: Record<string, string | undefined>) =>
     buildPod(request, {}, loadConfig(settings)).spec?.containers[0]?.securityContext;
 
-  it.each<[string, Record<string, string>, object]>([
-    ['as the original has it', {}, { privileged: false, allowPrivilegeEscalation: true }],
-    [
-      'baseline',
-      { SANDBOX_POD_SECURITY: 'baseline' },
-      { privileged: false, allowPrivilegeEscalation: true, seccompProfile: { type: 'RuntimeDefault' } },
-    ],
-    [
-      'restricted',
-      { SANDBOX_POD_SECURITY: 'restricted' },
-      {
-        privileged: false,
-        allowPrivilegeEscalation: false,
-        runAsNonRoot: true,
-        capabilities: { drop: ['ALL'] },
-        seccompProfile: { type: 'RuntimeDefault' },
-      },
-    ],
-    [
-      "the original's, as another user",
-      { SANDBOX_RUN_AS_USER: '1000' },
-      { privileged: false, allowPrivilegeEscalation: true, runAsUser: 1000, runAsGroup: 1000 },
-    ],
-    [
-      'restricted, as another user',
-      { SANDBOX_POD_SECURITY: 'restricted', SANDBOX_RUN_AS_USER: '1000' },
-      {
-        privileged: false,
-        allowPrivilegeEscalation: false,
-        runAsNonRoot: true,
-        capabilities: { drop: ['ALL'] },
-        seccompProfile: { type: 'RuntimeDefault' },
-        runAsUser: 1000,
-        runAsGroup: 1000,
-      },
-    ],
-  ])("of a Pod's security: %s", (_which, settings, context) => {
-    expect(securityOf(settings)).toStrictEqual(context);
+  const privileges = { privileged: false, allowPrivilegeEscalation: true };
+  const profile = { seccompProfile: { type: 'RuntimeDefault' } };
+  const restricted = {
+    ...{ privileged: false, allowPrivilegeEscalation: false, runAsNonRoot: true },
+    ...{ capabilities: { drop: ['ALL'] }, ...profile },
+  };
+  const user = { runAsUser: 1000, runAsGroup: 1000 };
+  it.each<[string, string | undefined, string | undefined, object]>([
+    ['as the original has it', undefined, undefined, privileges],
+    ['baseline', 'baseline', undefined, { ...privileges, ...profile }],
+    ['restricted', 'restricted', undefined, restricted],
+    ["the original's, as another user", undefined, '1000', { ...privileges, ...user }],
+    ['restricted, as another user', 'restricted', '1000', { ...restricted, ...user }],
+  ])("of a Pod's security: %s", (_which, SANDBOX_POD_SECURITY, SANDBOX_RUN_AS_USER, context) => {
+    expect(securityOf({ SANDBOX_POD_SECURITY, SANDBOX_RUN_AS_USER })).toStrictEqual(context);
   });
 
   it('of a Pod: nothing else of it changes with its security', () => {
