@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../lib/config/index.ts';
-import type { CreateSandboxRequest } from '../../lib/http/request.ts';
 import { buildNamespace, buildPod, buildService, isMadeOtherwise, useAnnotations } from '../../lib/model/manifests.ts';
+import type { CreateSandboxRequest } from '../../lib/model/request.ts';
 
 const config = loadConfig({
   K8S_NAMESPACE: 'agents',
