@@ -1,6 +1,7 @@
 /** What can become of an operation other than success, in the provisioner's words. lib/http makes an HTTP status of it. */
 export type Outcome =
   | 'invalid-request'
+  | 'bad-request'
   | 'unauthenticated'
   | 'web-page'
   | 'unsupported-media-type'

@@ -9,6 +9,7 @@ import {
   type Kubernetes,
 } from '../kubernetes/index.ts';
 import { log } from '../log.ts';
+import { findThreadId } from '../model/adoption.ts';
 import {
   findTtlSeconds,
   judgeOrphanPod,
@@ -21,7 +22,6 @@ import type { ListedMetadata, ListedPod, ListedService } from '../model/listed.t
 import { useAnnotations } from '../model/manifests.ts';
 import { findSandboxId, ifSandbox, podName, serviceName, threadIdAnnotation } from '../model/names.ts';
 import { isOwned } from '../model/ownership.ts';
-import { findThreadId } from '../model/status.ts';
 import { keepNetworkPolicy, type NetworkPolicyState } from '../sandboxes/network-policy.ts';
 
 /** What a clean-up works with. */

@@ -8,7 +8,6 @@ import type {
   V1Service,
 } from '@kubernetes/client-node';
 import type { SandboxSettings } from '../config/index.ts';
-import type { CreateSandboxRequest } from '../http/request.ts';
 import {
   lastUsedAtAnnotation,
   lastUsedByAnnotation,
@@ -21,6 +20,7 @@ import {
   threadIdAnnotation,
   ttlSecondsAnnotation,
 } from './names.ts';
+import type { CreateSandboxRequest } from './request.ts';
 
 /** Who uses a sandbox now: the request's id and the time of it, and for how long it may go unused from then on. */
 export type Use = Readonly<{ at: Date; requestId: string; ttlSeconds?: number | undefined }>;

@@ -1,7 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { V1Service } from '@kubernetes/client-node';
 import { describeFailure, ProvisionerError } from '../errors.ts';
-import type { CreateSandboxRequest } from '../http/request.ts';
 import {
   findRetryDelay,
   isAlreadyExists,
@@ -11,10 +10,12 @@ import {
   type JsonPatchOperation,
 } from '../kubernetes/index.ts';
 import { log } from '../log.ts';
+import { findThreadId } from '../model/adoption.ts';
 import { findTtlSeconds } from '../model/expiry.ts';
 import { buildNamespace, buildService, openEarly, useAnnotations } from '../model/manifests.ts';
 import { lastUsedByAnnotation, podName, serviceName, threadIdAnnotation } from '../model/names.ts';
-import { findNodePort, findThreadId, type SandboxView } from '../model/status.ts';
+import type { CreateSandboxRequest } from '../model/request.ts';
+import { findNodePort, type SandboxView } from '../model/status.ts';
 import { describeGoing, ensurePod, requireSameService, requireSandbox, requireThread } from './ensure-pod.ts';
 import { forgetNetworkPolicy, requireNetworkPolicy } from './network-policy.ts';
 import { notEnoughTime, noteAlive, Obstacle, type Operation, pause, settle, wasSeenAlive } from './operation.ts';

@@ -3,8 +3,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../lib/config/index.ts';
 import { ProvisionerError } from '../../lib/errors.ts';
-import { type CreateSandboxRequest, parseCreateRequest } from '../../lib/http/request.ts';
+import { parseCreateRequest } from '../../lib/http/request.ts';
 import { buildPod, buildService } from '../../lib/model/manifests.ts';
+import type { CreateSandboxRequest } from '../../lib/model/request.ts';
 import { hostileId } from '../support/hostile-ids.ts';
 
 // What Kubernetes itself checks (k8s.io/apimachinery/pkg/util/validation); a Pod's name is its host name as well.

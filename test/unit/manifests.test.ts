@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../lib/config/index.ts';
-import type { CreateSandboxRequest } from '../../lib/http/request.ts';
 import { buildNamespace, buildPod, buildService, isMadeOtherwise, useAnnotations } from '../../lib/model/manifests.ts';
+import type { CreateSandboxRequest } from '../../lib/model/request.ts';
 
 const config = loadConfig({
   K8S_NAMESPACE: 'agents',
@@ -49,11 +49,9 @@ describe('the manifest', () => {
   });
 
   it("of a Pod: the original's, owned by its Service, without a token and without the other Services' addresses", () => {
-    const owner = {
-      metadata: { name: 'sandbox-a1b2c3d4-svc', namespace: 'agents', uid: '5f2b1c1e-0000-4000-8000-000000000000' },
-    };
+    const owner = { name: 'sandbox-a1b2c3d4-svc', uid: '5f2b1c1e-0000-4000-8000-000000000000' };
     const probe = { httpGet: { path: '/v1/sandbox', port: 8080 }, timeoutSeconds: 3, failureThreshold: 3 };
-    expect(buildPod(request, owner, config)).toStrictEqual({
+    expect(buildPod(request, { metadata: { ...owner, namespace: 'agents' } }, config)).toStrictEqual({
       apiVersion: 'v1',
       kind: 'Pod',
       metadata: {
@@ -61,7 +59,7 @@ describe('the manifest', () => {
         namespace: 'agents',
         labels,
         annotations: { 'sandbox-provisioner/spec-hash': expect.stringMatching(/^[0-9a-f]{16}$/) },
-        ownerReferences: [{ apiVersion: 'v1', kind: 'Service', ...owner.metadata }],
+        ownerReferences: [{ apiVersion: 'v1', kind: 'Service', ...owner }],
       },
       spec: {
         automountServiceAccountToken: false,

@@ -1,40 +1,53 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ProvisionerError, type RequestIssue } from '../../lib/errors.ts';
-import {
-  type CreateSandboxRequest,
-  malformedBody,
-  parseCreateRequest,
-  parsePage,
-  parseSandboxId,
-} from '../../lib/http/request.ts';
+import { malformedBody, parseCreateRequest, parsePage, parseSandboxId } from '../../lib/http/request.ts';
 import { sandboxIdPattern, threadIdPattern } from '../../lib/model/names.ts';
+import type { CreateSandboxRequest } from '../../lib/model/request.ts';
 
 /** The most seconds that the default settings let a caller ask for. */
 const week = 604_800;
 
 const sandboxIdText = '^[a-z0-9](?:[a-z0-9-]{0,49}[a-z0-9])?$';
 const threadIdText = '^[A-Za-z0-9_-]{1,64}$';
+const userIdText = '^[A-Za-z0-9_-]{1,255}$';
 
-const mismatch = (loc: string[], input: unknown, pattern: string): RequestIssue => {
-  return {
-    type: 'string_pattern_mismatch',
-    loc,
-    msg: `String should match pattern '${pattern}'`,
-    input,
-    ctx: { pattern },
-  };
+/** What a request has that says no more than its ids. */
+const unsaid: Partial<CreateSandboxRequest> = {
+  userId: 'default',
+  ttlSeconds: undefined,
+  maxShellSessions: undefined,
+  extraMounts: [],
+  skillsPath: '/mnt/skills',
+  includeLegacySkills: false,
+  larkRuntime: false,
+  larkBroker: false,
 };
-const missing = (loc: string[], input: unknown): RequestIssue => {
-  return { type: 'missing', loc, msg: 'Field required', input };
-};
-const noString = (loc: string[], input: unknown): RequestIssue => {
-  return { type: 'string_type', loc, msg: 'Input should be a valid string', input };
-};
-const noObject = (input: unknown): RequestIssue => {
-  const msg = 'Input should be a valid dictionary or object to extract fields from';
-  return { type: 'model_attributes_type', loc: ['body'], msg, input };
-};
+
+const mismatch = (place: (string | number)[], input: unknown, pattern: string): RequestIssue => ({
+  type: 'string_pattern_mismatch',
+  loc: place,
+  msg: `String should match pattern '${pattern}'`,
+  input,
+  ctx: { pattern },
+});
+const missing = (place: (string | number)[], input: unknown): RequestIssue => ({
+  type: 'missing',
+  loc: place,
+  msg: 'Field required',
+  input,
+});
+const wrongType =
+  (type: string, msg: string) =>
+  (place: (string | number)[], input: unknown): RequestIssue => ({ type, loc: place, msg, input });
+const noString = wrongType('string_type', 'Input should be a valid string');
+const noBoolean = wrongType('bool_type', 'Input should be a valid boolean');
+const noInteger = wrongType('int_type', 'Input should be a valid integer');
+const noList = wrongType('list_type', 'Input should be a valid list');
+const noObject = wrongType(
+  'model_attributes_type',
+  'Input should be a valid dictionary or object to extract fields from',
+);
 
 /** What is wrong, as the caller is told; fails where nothing is, or where the error is not ours. */
 function issuesOf(parse: () => unknown): RequestIssue[] {
@@ -49,38 +62,136 @@ function issuesOf(parse: () => unknown): RequestIssue[] {
   throw new Error('accepted');
 }
 
-const [id, thread] = [
-  ['body', 'sandbox_id'],
-  ['body', 'thread_id'],
-];
+const nested = (depth: number): unknown => JSON.parse(`${'['.repeat(depth)}${']'.repeat(depth)}`);
 
 describe('the body of POST /api/sandboxes', () => {
-  const long = 'x'.repeat(51);
   it.each<[string, unknown, Partial<CreateSandboxRequest>]>([
     ['both ids', { sandbox_id: 'a1', thread_id: 'T_1' }, { sandboxId: 'a1', threadId: 'T_1' }],
     // Today's client sends null for a sandbox without a thread, older ones leave it out.
     ['a thread_id that is null', { sandbox_id: 'a1', thread_id: null }, { sandboxId: 'a1', threadId: 'a1' }],
     ['no thread_id', { sandbox_id: 'a1' }, { sandboxId: 'a1', threadId: 'a1' }],
-    ['unknown fields', { sandbox_id: 'a1', user_id: 7, threadId: '..' }, { sandboxId: 'a1', threadId: 'a1' }],
-    ['the longest ids', { sandbox_id: long, thread_id: long }, { sandboxId: long, threadId: long }],
+    ['unknown fields', { sandbox_id: 'a1', userId: 7, threadId: '..' }, { sandboxId: 'a1', threadId: 'a1' }],
+    [
+      'the longest ids',
+      { sandbox_id: 'x'.repeat(51), thread_id: 'y'.repeat(64), user_id: 'Z'.repeat(255) },
+      { sandboxId: 'x'.repeat(51), threadId: 'y'.repeat(64), userId: 'Z'.repeat(255) },
+    ],
+    [
+      "what today's client sends",
+      {
+        sandbox_id: '0123456789abcdef',
+        thread_id: 'T_1',
+        user_id: 'alice',
+        include_legacy_skills: true,
+        skills_container_path: '/srv/skills',
+        provision_lark_cli_runtime: true,
+        provision_lark_cli_broker: true,
+        max_shell_sessions: 13,
+        // Whether paths may be mounted is not for the form to say.
+        extra_mounts: [
+          { host_path: 'a', container_path: '', read_only: true, more: 1 },
+          { host_path: '', container_path: '/' },
+        ],
+      },
+      {
+        sandboxId: '0123456789abcdef',
+        threadId: 'T_1',
+        userId: 'alice',
+        includeLegacySkills: true,
+        skillsPath: '/srv/skills',
+        larkRuntime: true,
+        larkBroker: true,
+        maxShellSessions: 13,
+        extraMounts: [
+          { hostPath: 'a', containerPath: '', readOnly: true },
+          { hostPath: '', containerPath: '/', readOnly: false },
+        ],
+      },
+    ],
+    ['no wish for shells', { sandbox_id: 'a', max_shell_sessions: null }, { sandboxId: 'a', threadId: 'a' }],
   ])('may have %s', (_what, body, request) => {
-    expect(parseCreateRequest(body, week)).toStrictEqual({ ttlSeconds: undefined, ...request });
+    expect(parseCreateRequest(body, week)).toStrictEqual({ ...unsaid, ...request });
   });
 
   it.each<[string, unknown, RequestIssue[]]>([
-    ['nothing', {}, [missing(id, {})]],
-    ['no sandbox_id', { thread_id: 't' }, [missing(id, { thread_id: 't' })]],
-    ['a sandbox_id that is null', { sandbox_id: null }, [noString(id, null)]],
-    ['a sandbox_id that is a list', { sandbox_id: ['a'] }, [noString(id, ['a'])]],
-    ['an empty sandbox_id', { sandbox_id: '' }, [mismatch(id, '', sandboxIdText)]],
-    ['a line break', { sandbox_id: 'abc\n' }, [mismatch(id, 'abc\n', sandboxIdText)]],
-    ['a way out', { sandbox_id: 'a', thread_id: '../b' }, [mismatch(thread, '../b', threadIdText)]],
-    ['a thread_id that is a number', { sandbox_id: 'a', thread_id: 7 }, [noString(thread, 7)]],
-    ['a thread_id that is false', { sandbox_id: 'a', thread_id: false }, [noString(thread, false)]],
-    ['two wrong', { sandbox_id: '-', thread_id: {} }, [mismatch(id, '-', sandboxIdText), noString(thread, {})]],
-    ['a list for a body', [], [noObject([])]],
-    ['a text for a body', 'abc', [noObject('abc')]],
-    ['null for a body', null, [noObject(null)]],
+    ['nothing', {}, [missing(['body', 'sandbox_id'], {})]],
+    ['no sandbox_id', { thread_id: 't' }, [missing(['body', 'sandbox_id'], { thread_id: 't' })]],
+    ['a sandbox_id that is null', { sandbox_id: null }, [noString(['body', 'sandbox_id'], null)]],
+    ['a sandbox_id that is a number', { sandbox_id: 12345678 }, [noString(['body', 'sandbox_id'], 12345678)]],
+    ['a sandbox_id that is a list', { sandbox_id: ['a'] }, [noString(['body', 'sandbox_id'], ['a'])]],
+    ['an empty sandbox_id', { sandbox_id: '' }, [mismatch(['body', 'sandbox_id'], '', sandboxIdText)]],
+    ['capitals', { sandbox_id: 'ABC' }, [mismatch(['body', 'sandbox_id'], 'ABC', sandboxIdText)]],
+    ['a line break', { sandbox_id: 'abc\n' }, [mismatch(['body', 'sandbox_id'], 'abc\n', sandboxIdText)]],
+    ['an empty thread_id', { sandbox_id: 'a', thread_id: '' }, [mismatch(['body', 'thread_id'], '', threadIdText)]],
+    ['a way out', { sandbox_id: 'a', thread_id: '../b' }, [mismatch(['body', 'thread_id'], '../b', threadIdText)]],
+    ['a thread_id that is a number', { sandbox_id: 'a', thread_id: 7 }, [noString(['body', 'thread_id'], 7)]],
+    ['a thread_id that is false', { sandbox_id: 'a', thread_id: false }, [noString(['body', 'thread_id'], false)]],
+    [
+      'two wrong ids: both are told',
+      { sandbox_id: '-', thread_id: {} },
+      [mismatch(['body', 'sandbox_id'], '-', sandboxIdText), noString(['body', 'thread_id'], {})],
+    ],
+    ['a list for a body', [], [noObject(['body'], [])]],
+    ['a text for a body', 'abc', [noObject(['body'], 'abc')]],
+    ['a number for a body', 7, [noObject(['body'], 7)]],
+    ['null for a body', null, [noObject(['body'], null)]],
+    ...[null, 7].map((user_id): [string, unknown, RequestIssue[]] => [
+      `the user_id ${user_id}`,
+      { sandbox_id: 'a', user_id },
+      [noString(['body', 'user_id'], user_id)],
+    ]),
+    ...['', 'a.b', '../b'].map((user_id): [string, unknown, RequestIssue[]] => [
+      `the user_id '${user_id}'`,
+      { sandbox_id: 'a', user_id },
+      [mismatch(['body', 'user_id'], user_id, userIdText)],
+    ]),
+    [
+      'a user_id that no folder can be named by',
+      { sandbox_id: 'a', user_id: 'x'.repeat(256) },
+      [mismatch(['body', 'user_id'], `"${'x'.repeat(255)}…`, userIdText)],
+    ],
+    ...[0, -1].map((max_shell_sessions): [string, unknown, RequestIssue[]] => [
+      `${max_shell_sessions} shells`,
+      { sandbox_id: 'a', max_shell_sessions },
+      [
+        {
+          type: 'greater_than',
+          loc: ['body', 'max_shell_sessions'],
+          msg: 'Input should be greater than 0',
+          input: max_shell_sessions,
+          ctx: { gt: 0 },
+        },
+      ],
+    ]),
+    [
+      'values of other types',
+      {
+        sandbox_id: 'a',
+        max_shell_sessions: '13',
+        extra_mounts: null,
+        skills_container_path: null,
+        include_legacy_skills: 'true',
+        provision_lark_cli_runtime: 1,
+        provision_lark_cli_broker: null,
+      },
+      [
+        noInteger(['body', 'max_shell_sessions'], '13'),
+        noList(['body', 'extra_mounts'], null),
+        noString(['body', 'skills_container_path'], null),
+        noBoolean(['body', 'include_legacy_skills'], 'true'),
+        noBoolean(['body', 'provision_lark_cli_runtime'], 1),
+        noBoolean(['body', 'provision_lark_cli_broker'], null),
+      ],
+    ],
+    [
+      'extra mounts that are none',
+      { sandbox_id: 'a', extra_mounts: [7, { host_path: '/a', read_only: 'no' }] },
+      [
+        noObject(['body', 'extra_mounts', 0], 7),
+        missing(['body', 'extra_mounts', 1, 'container_path'], { host_path: '/a', read_only: 'no' }),
+        noBoolean(['body', 'extra_mounts', 1, 'read_only'], 'no'),
+      ],
+    ],
   ])('may not have %s', (_what, body, issues) => {
     expect(issuesOf(() => parseCreateRequest(body, week))).toStrictEqual(issues);
   });
@@ -109,11 +220,37 @@ describe('the body of POST /api/sandboxes', () => {
     expect(JSON.stringify(issue).length).toBeLessThan(1000);
   });
 
+  it('is told of twenty things at most, of however many', () => {
+    const extra_mounts = Array.from({ length: 20_000 }, () => 0);
+    const issues = issuesOf(() => parseCreateRequest({ sandbox_id: 'a', extra_mounts }, week));
+    expect(issues).toStrictEqual(
+      Array.from({ length: 20 }, (_, index) => noObject(['body', 'extra_mounts', index], 0)),
+    );
+  });
+
+  // Showing the sender its body is recursive. The parser before it gives up at some 2,300 levels, long before this does.
+  it.each([100, 1_000, 2_300])('is refused, not fallen over, where it is nested %i deep', (depth) => {
+    expect(issuesOf(() => parseCreateRequest(nested(depth), week))).toMatchObject([{ type: 'model_attributes_type' }]);
+    expect(issuesOf(() => parseCreateRequest({ sandbox_id: nested(depth) }, week))).toMatchObject([
+      { type: 'string_type' },
+    ]);
+    expect(issuesOf(() => parseCreateRequest({ thread_id: nested(depth) }, week))).toMatchObject([
+      { type: 'missing', loc: ['body', 'sandbox_id'] },
+      { type: 'string_type', loc: ['body', 'thread_id'] },
+    ]);
+  });
+
   it('is either two legal ids or an error of ours, whatever it is', () => {
-    const legal = [fc.stringMatching(sandboxIdPattern), fc.stringMatching(threadIdPattern)];
-    const anyId = fc.oneof(fc.jsonValue(), fc.string(), ...legal);
-    const fields = { sandbox_id: anyId, thread_id: anyId, more: fc.jsonValue() };
-    const body = fc.oneof(fc.jsonValue(), fc.record(fields, { requiredKeys: [] }));
+    const id = fc.oneof(
+      fc.jsonValue(),
+      fc.string(),
+      fc.stringMatching(sandboxIdPattern),
+      fc.stringMatching(threadIdPattern),
+    );
+    const body = fc.oneof(
+      fc.jsonValue(),
+      fc.record({ sandbox_id: id, thread_id: id, more: fc.jsonValue() }, { requiredKeys: [] }),
+    );
     fc.assert(
       fc.property(body, (given) => {
         let request: ReturnType<typeof parseCreateRequest>;
@@ -138,15 +275,32 @@ describe('the sandbox_id of a path', () => {
     expect(parseSandboxId({ sandbox_id: sandboxId })).toBe(sandboxId);
   });
 
-  it.each(['', 'A', '..', 'a\r\nlocation: x', 'x'.repeat(52)])('may not be %j', (given) => {
-    const issues = issuesOf(() => parseSandboxId({ sandbox_id: given }));
-    expect(issues).toStrictEqual([mismatch(['path', 'sandbox_id'], given, sandboxIdText)]);
+  it.each(['', 'A', 'a_b', 'a/b', '..', 'a\r\nlocation: x', 'x'.repeat(52)])('may not be %j', (sandboxId) => {
+    expect(issuesOf(() => parseSandboxId({ sandbox_id: sandboxId }))).toStrictEqual([
+      mismatch(['path', 'sandbox_id'], sandboxId, sandboxIdText),
+    ]);
   });
 
   it.each([[undefined], [{}], [{ sandbox_id: undefined }], [{ id: 'a' }]])('must be there: %j', (pathParameters) => {
     expect(issuesOf(() => parseSandboxId(pathParameters))).toMatchObject([
       { type: 'missing', loc: ['path', 'sandbox_id'], msg: 'Field required' },
     ]);
+  });
+
+  it('is legal or an error of ours, whatever it is', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string({ unit: 'binary' }), fc.stringMatching(sandboxIdPattern)), (given) => {
+        let sandboxId: string;
+        try {
+          sandboxId = parseSandboxId({ sandbox_id: given });
+        } catch (error) {
+          expect(error).toBeInstanceOf(ProvisionerError);
+          return;
+        }
+        expect(sandboxId).toMatch(sandboxIdPattern);
+        expect(sandboxId).toBe(given);
+      }),
+    );
   });
 });
 
@@ -172,8 +326,8 @@ describe('a page of a list', () => {
     [{ other: '1' }, undefined],
     [{ limit: '1' }, { limit: 1, continueToken: undefined }],
     [
-      { limit: '100', continue: 'eyJ2=' },
-      { limit: 100, continueToken: 'eyJ2=' },
+      { limit: '100', continue: 'eyJ2Ijo=' },
+      { limit: 100, continueToken: 'eyJ2Ijo=' },
     ],
   ])('of %j is %j', (query, page) => {
     expect(parsePage(query)).toEqual(page);
@@ -192,6 +346,14 @@ describe('a page of a list', () => {
     [{ limit: '1', continue: 'x'.repeat(4097) }, ['continue']],
     [{ limit: 'x', continue: 'a\n' }, ['limit', 'continue']],
   ])('of %j is refused', (query, fields) => {
-    expect(issuesOf(() => parsePage(query)).map(({ loc }) => loc)).toEqual(fields.map((field) => ['query', field]));
+    let thrown: unknown;
+    try {
+      parsePage(query);
+    } catch (error) {
+      thrown = error;
+    }
+    expect(thrown).toBeInstanceOf(ProvisionerError);
+    const issues = (thrown as ProvisionerError).detail as RequestIssue[];
+    expect(issues.map(({ loc }) => loc)).toEqual(fields.map((field) => ['query', field]));
   });
 });

@@ -1,8 +1,8 @@
-import type { V1ObjectMeta, V1Pod, V1PodStatus, V1Service, V1Volume } from '@kubernetes/client-node';
+import type { V1ObjectMeta, V1Pod, V1PodStatus, V1Service } from '@kubernetes/client-node';
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../lib/config/index.ts';
 import { belongsTo } from '../../lib/model/ownership.ts';
-import { cannotStart, findNodePort, findThreadId, isServing, viewSandbox } from '../../lib/model/status.ts';
+import { cannotStart, findNodePort, isServing, viewSandbox } from '../../lib/model/status.ts';
 
 const config = loadConfig({ NODE_HOST: 'node.example' });
 
@@ -106,29 +106,6 @@ describe('a Pod', () => {
     ['nameless', {}, true, true],
   ])('that is %s', (_which, itsPod, belongs, serves) => {
     expect([belongsTo(itsPod, service), isServing(itsPod, service)]).toEqual([belongs, serves]);
-  });
-});
-
-describe('the thread of a sandbox', () => {
-  const noted: V1Service = { metadata: { annotations: { 'sandbox-provisioner/thread-id': 'noted' } } };
-  const withVolumes = (...volumes: V1Volume[]): V1Pod => ({ spec: { containers: [], volumes } });
-  const skills = { name: 'skills', hostPath: { path: '/x/user-data' } };
-  const mounting = (path: string) => withVolumes(skills, { name: 'user-data', hostPath: { path } });
-
-  it.each<[string, V1Service | undefined, V1Pod | undefined, string | undefined]>([
-    ['what its Service has noted', noted, undefined, 'noted'],
-    ['what its Service has noted, whatever its Pod mounts', noted, mounting('/threads/mounted/user-data'), 'noted'],
-    ['what its Pod mounts, where nothing is noted', service, mounting('/threads/mounted/user-data'), 'mounted'],
-    ['what its Pod mounts, where the Service is gone', undefined, mounting('/a/b/c/mounted/user-data'), 'mounted'],
-    ['below the root folder', undefined, mounting('/mounted/user-data'), 'mounted'],
-    ['unknown where the folder has another form', service, mounting('/threads/mounted/data'), undefined],
-    ['unknown where the folder has no thread in it', service, mounting('/threads//user-data'), undefined],
-    ['unknown where the volume is no folder', service, withVolumes({ name: 'user-data', emptyDir: {} }), undefined],
-    ['unknown without a volume', service, { spec: { containers: [] } }, undefined],
-    ['unknown without a Pod', service, undefined, undefined],
-    ['unknown without anything', undefined, undefined, undefined],
-  ])('is %s', (_what, itsService, itsPod, threadId) => {
-    expect(findThreadId(itsService, itsPod)).toBe(threadId);
   });
 });
 
