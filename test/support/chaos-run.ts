@@ -83,12 +83,7 @@ export async function runChaos(cluster: TestCluster, seed: number, steps: number
     SANDBOX_PENDING_TIMEOUT_SECONDS: String(times.pendingTimeout),
     SANDBOX_MAX_LIFETIME_SECONDS: String(times.maxLifetime),
   };
-  const lanes = await Promise.all(
-    Array.from({ length: fiberCount }, (_, index) =>
-      // One after the other, what is removed last was judged long ago.
-      openLane(cluster, clock, { ...settings, CLEANUP_CONCURRENCY: index % 2 === 0 ? '10' : '1' }, seed),
-    ),
-  );
+  const lanes = await Promise.all(Array.from({ length: fiberCount }, () => openLane(cluster, clock, settings, seed)));
   const rules: Rules & { endedAt: Map<string, number> } = {
     keepsPhase: !(await hasNode(cluster)),
     endedAt: new Map(),
@@ -214,7 +209,9 @@ export async function runChaos(cluster: TestCluster, seed: number, steps: number
           await destroySandbox(action.id, operation);
           return { done: true };
         case 'clean-up': {
-          const cleaned = await cleanUpSandboxes({ ...operation, stop: deadline });
+          // One after the other, what is removed last was judged long ago.
+          const width = lanes.indexOf(lane) % 2 === 0 ? 10 : 1;
+          const cleaned = await cleanUpSandboxes({ ...operation, stop: deadline, width });
           countCleanUp(cleaned);
           return { report: cleaned };
         }
