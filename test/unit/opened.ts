@@ -2,7 +2,8 @@ import { createServer, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
 import { loadConfig } from '../../lib/config/index.ts';
 import { type Kubernetes, openKubernetes } from '../../lib/kubernetes/index.ts';
-import { writeKubeconfig } from './api-server.ts';
+import { eventually } from '../support/eventually.ts';
+import { type ApiServer, writeKubeconfig } from './api-server.ts';
 
 export const never = new AbortController().signal;
 
@@ -17,6 +18,12 @@ export const open = async (access: Access, env: Record<string, string> = {}, now
 
 /** The plainest call. Of an object that is not there, as on most of the servers here, it gives undefined. */
 export const read = (kubernetes: Kubernetes, name = 'a', signal = never) => kubernetes.readService(name, signal);
+
+/** Waits until so many calls have been made. */
+export const made = (api: ApiServer, calls: number): Promise<number> => {
+  const count = () => api.requests.length;
+  return eventually(`made: ${calls} calls`, count, (made) => made === calls);
+};
 
 /** What a call throws. */
 export async function thrownBy(call: Promise<unknown>): Promise<unknown> {
