@@ -31,10 +31,8 @@ function variant(cluster: Entry = {}, user?: Entry): string {
   return JSON.stringify(config);
 }
 
-const withClientCertificate = ({ certificate, key }: { certificate: string; key: string }) => ({
-  'client-certificate-data': base64(certificate),
-  'client-key-data': base64(key),
-});
+const withClientCertificate = ({ certificate, key }: { certificate: string; key: string }) =>
+  variant({}, { 'client-certificate-data': base64(certificate), 'client-key-data': base64(key) });
 
 // The embedded Kubernetes speaks no TLS and knows nobody; what an API server makes of it is seen on a real one.
 describe.skipIf(isEmbeddedCluster)('the credentials of a cluster', () => {
@@ -48,17 +46,13 @@ describe.skipIf(isEmbeddedCluster)('the credentials of a cluster', () => {
     writeFileSync(`${file}.new`, text);
     renameSync(`${file}.new`, file);
   }
+  const ask = async () => {
+    const url = `${provisioner.url}/api/sandboxes/${newSandboxId()}`;
+    const { status, body } = await callHttp({ method: 'GET', url });
+    return `${status} ${body.detail}`;
+  };
   const answerIs = (expected: RegExp, waitMs = 15_000) =>
-    eventually(
-      `answered: ${expected}`,
-      async () => {
-        const url = `${provisioner.url}/api/sandboxes/${newSandboxId()}`;
-        const { status, body } = await callHttp({ method: 'GET', url });
-        return `${status} ${body.detail}`;
-      },
-      (answer) => expected.test(answer),
-      waitMs,
-    );
+    eventually(`answered: ${expected}`, ask, (answer) => expected.test(answer), waitMs);
 
   beforeAll(async () => {
     cluster = await openTestCluster();
@@ -83,44 +77,39 @@ describe.skipIf(isEmbeddedCluster)('the credentials of a cluster', () => {
   const expired = makeCertificate('somebody', { validTo: new Date(Date.now() - 43_200_000) });
   const refusedUs = /^Kubernetes refused our credentials \(401 Unauthorized\)$/;
   const forbidden = /^Kubernetes does not permit it \(403 Forbidden\)$/;
-  const failed = ({ source }: RegExp) => new RegExp(source.replace('^', '^500 Service lookup failed: '));
+  const failed = ({ source }: RegExp) => new RegExp(source.replaceAll('^', '^500 Service lookup failed: '));
 
   // One process all along: that it finds its way back is the other half of each of these. What an API server has no part in is in
   // the unit tests of credentials and TLS.
   it.each<[string, () => string, RegExp]>([
     [
-      'of another CA is refused with that reason',
+      'of another CA',
       () => variant({ 'certificate-authority-data': base64(otherCA) }),
       /^the certificate of the API server is not signed by the cluster's CA \(/,
     ],
     [
-      'of another host name is refused with that reason',
+      'of another host name',
       () => variant({ 'tls-server-name': 'another.test' }),
       /^the certificate of the API server is for another host name \(/,
     ],
     [
-      'with a client certificate that has expired is refused with that reason, and when',
-      () => variant({}, withClientCertificate(expired)),
+      'with a client certificate that has expired',
+      () => withClientCertificate(expired),
       /^.*: the client certificate expired at 20\d\d-\d\d-\d\dT[\d:]{8}Z$/,
     ],
-    [
-      'with a client certificate of a stranger is refused',
-      () => variant({}, withClientCertificate(makeCertificate('somebody'))),
-      refusedUs,
-    ],
-    ['with a token of nobody is refused', () => variant({}, { token: 'nobody' }), refusedUs],
-    [
-      'without any credentials is refused',
-      () => variant({}, {}),
-      /^Kubernetes (refused our credentials \(401 Unauthorized\)|does not permit it \(403 Forbidden\))$/,
-    ],
-  ])('a kubeconfig %s; once it is right again, so is everything', async (_what, write, expected) => {
-    await answerIs(notFound);
-    rotate(write());
-    await answerIs(failed(expected));
-    rotate(variant());
-    await answerIs(notFound);
-  });
+    ['with a client certificate of a stranger', () => withClientCertificate(makeCertificate('somebody')), refusedUs],
+    ['with a token of nobody', () => variant({}, { token: 'nobody' }), refusedUs],
+    ['without any credentials', () => variant({}, {}), new RegExp(`(${refusedUs.source})|(${forbidden.source})`)],
+  ])(
+    'a kubeconfig %s is refused with that reason; once it is right again, so is everything',
+    async (_what, write, expected) => {
+      await answerIs(notFound);
+      rotate(write());
+      await answerIs(failed(expected));
+      rotate(variant());
+      await answerIs(notFound);
+    },
+  );
 
   it('that are a token in a file are taken from there anew when the old one is worth nothing any more', async () => {
     const { kubernetes } = cluster;

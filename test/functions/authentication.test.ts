@@ -6,11 +6,7 @@ import { type ApiServer, answerJson, startApiServer, writeKubeconfig } from '../
 import { type Answer, apiKey, askingFunctions, call, callWith, list, startCold } from './handlers.ts';
 
 const json = { 'content-type': 'application/json' };
-const empty = (url: string) => ({
-  kind: url.includes('/pods') ? 'PodList' : 'ServiceList',
-  apiVersion: 'v1',
-  items: [],
-});
+const kindOf = (url: string) => (url.includes('/pods') ? 'PodList' : 'ServiceList');
 const noSandboxes = { status: 200, headers: json, body: { sandboxes: [], count: 0 } };
 const refused = {
   status: 401,
@@ -23,7 +19,9 @@ const sessionToken = keepSecret('the-session-token-of-the-function');
 let api: ApiServer;
 let kubeconfig: string;
 beforeEach(async () => {
-  api = await startApiServer(({ url }, response) => answerJson(response, empty(url)));
+  api = await startApiServer(({ url }, response) =>
+    answerJson(response, { kind: kindOf(url), apiVersion: 'v1', items: [] }),
+  );
   kubeconfig = await writeKubeconfig({ server: api.url });
 });
 afterEach(() => {
@@ -75,32 +73,26 @@ describe('where a key is required', () => {
     expect(await ask({ 'x-api-key': 'x' })).toEqual(noSandboxes);
   });
 
-  it.each([undefined, null, 7, {}, [anotherKey], { toString: () => anotherKey }])(
-    'what is no text is none: %j',
-    async (odd) => {
-      start({ PROVISIONER_API_KEY: anotherKey });
-      const event = httpEvent({ method: 'GET', path: '/api/sandboxes' });
-      Object.assign(event.headers, { 'x-api-key': odd });
-      expect(await callWith('list-sandboxes', event as HttpEvent, lambdaContext())).toEqual(refused);
-    },
-  );
+  const odd = [undefined, null, 7, {}, [anotherKey], { toString: () => anotherKey }];
+  it.each(odd)('what is no text is none: %j', async (key) => {
+    start({ PROVISIONER_API_KEY: anotherKey });
+    const event = httpEvent({ method: 'GET', path: '/api/sandboxes' });
+    Object.assign(event.headers, { 'x-api-key': key });
+    expect(await callWith('list-sandboxes', event as HttpEvent, lambdaContext())).toEqual(refused);
+  });
 
+  const both = { PROVISIONER_API_KEY: anotherKey, PROVISIONER_API_KEY_SECRET_ID: 'keys' };
   it.each<[string, Record<string, string>, string]>([
     ['a key that is too short', { PROVISIONER_API_KEY: 'short' }, 'PROVISIONER_API_KEY must be keys of'],
     ['a switch that is none', { AUTH: 'of' }, 'AUTH must be'],
-    [
-      'two sources of keys',
-      { PROVISIONER_API_KEY: anotherKey, PROVISIONER_API_KEY_SECRET_ID: 'keys' },
-      'of PROVISIONER_API_KEY, PROVISIONER_API_KEY_SECRET_ID only one may be set',
-    ],
+    ['two sources of keys', both, `of ${Object.keys(both).join(', ')} only one may be set`],
   ])('nobody gets through with %s: which, only the log says', async (_what, settings, message) => {
     start({ AUTH: 'required', ...settings });
     const answer = await ask({ 'x-api-key': anotherKey });
     expect(answer).toEqual({ status: 500, headers: json, body: { detail: 'The access of callers is misconfigured' } });
     const entries = await logged(() => list());
-    expect(entries).toMatchObject([
-      { level: 'ERROR', statusCode: 500, cause: { message: expect.stringContaining(`Misconfigured: ${message}`) } },
-    ]);
+    const cause = { message: expect.stringContaining(`Misconfigured: ${message}`) };
+    expect(entries).toMatchObject([{ level: 'ERROR', statusCode: 500, cause }]);
     expect(JSON.stringify(entries)).not.toContain('short"');
   });
 
@@ -115,14 +107,23 @@ describe('the paths that no route matches', () => {
   const unmatched = (path: string, rest: Partial<HttpRequest> = {}) =>
     call('fallback', { method: 'GET', path, routeKey: '$default', headers: { 'x-api-key': 'no' }, ...rest });
 
-  it.each(['/api', '/api/', '/api/x', '/api/sandboxes/', '/API/x', '//api/x', '/\\api', '/api%2fx', '/apix', 'api/x'])(
-    'are no matter of others, if they are of the API: %j',
-    async (path) => {
-      start({ AUTH: 'required' });
-      expect(await unmatched(path)).toEqual(refused);
-      expect(await unmatched(path, { method: 'DELETE' })).toEqual(refused);
-    },
-  );
+  const ofApi = [
+    '/api',
+    '/api/',
+    '/api/x',
+    '/api/sandboxes/',
+    '/API/x',
+    '//api/x',
+    '/\\api',
+    '/api%2fx',
+    '/apix',
+    'api/x',
+  ];
+  it.each(ofApi)('are no matter of others, if they are of the API: %j', async (path) => {
+    start({ AUTH: 'required' });
+    expect(await unmatched(path)).toEqual(refused);
+    expect(await unmatched(path, { method: 'DELETE' })).toEqual(refused);
+  });
 
   it('are of the API behind the name of a stage, too', async () => {
     start({ AUTH: 'required' });
@@ -145,29 +146,25 @@ async function startExtension(answer: { text: string; code?: number; hangs?: boo
     if (!answer.hangs) response.writeHead(answer.code ?? 200).end(answer.text);
   });
   const settings = { AWS_SESSION_TOKEN: sessionToken, PARAMETERS_SECRETS_EXTENSION_HTTP_PORT: `${port}` };
-  return { requests, answer, settings: { PROVISIONER_API_KEY_SECRET_ID: 'keys', ...settings } };
+  return { requests, answer, settings };
 }
 
+const inSecret = { PROVISIONER_API_KEY_SECRET_ID: 'keys' };
 const secret = (text: string) => JSON.stringify({ Name: 'keys', SecretString: text });
 
 describe('keys in Secrets Manager or SSM', () => {
   const inJson = JSON.stringify({ PROVISIONER_API_KEY: `${apiKey},${anotherKey}`, other: 'x' });
   const bySecretId = '/secretsmanager/get?secretId=keys';
   const byName = '/systemsmanager/parameters/get?name=%2Fcallers%2Fkeys&withDecryption=true';
+  const inParameter = { PROVISIONER_API_KEY_PARAMETER: '/callers/keys' };
   it.each<[string, string, Record<string, string>, string]>([
-    ['a secret', secret(apiKey), {}, bySecretId],
-    ['a secret with two', secret(`${anotherKey}\n${apiKey}\n`), {}, bySecretId],
-    ['a secret that is a JSON object', secret(inJson), {}, bySecretId],
-    [
-      'a parameter',
-      JSON.stringify({ Parameter: { Value: apiKey } }),
-      { PROVISIONER_API_KEY_PARAMETER: '/callers/keys' },
-      byName,
-    ],
+    ['a secret', secret(apiKey), inSecret, bySecretId],
+    ['a secret with two', secret(`${anotherKey}\n${apiKey}\n`), inSecret, bySecretId],
+    ['a secret that is a JSON object', secret(inJson), inSecret, bySecretId],
+    ['a parameter', JSON.stringify({ Parameter: { Value: apiKey } }), inParameter, byName],
   ])('let through who shows one, read in the first invocation and not before: %s', async (_what, text, source, url) => {
     const { requests, settings } = await startExtension({ text });
-    const { PROVISIONER_API_KEY_SECRET_ID: _id, ...noSource } = settings;
-    start({ ...(url === byName ? noSource : settings), ...source });
+    start({ ...source, ...settings });
     await import('../../functions/list-sandboxes.ts');
     expect(await call('health', { method: 'GET', path: '/health' })).toMatchObject({ status: 200 });
     expect(await ask({ 'x-api-key': '' })).toEqual(refused);
@@ -182,7 +179,7 @@ describe('keys in Secrets Manager or SSM', () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     onTestFinished(() => void vi.useRealTimers());
     const extension = await startExtension({ text: secret(anotherKey) });
-    start(extension.settings);
+    start({ ...inSecret, ...extension.settings });
     expect(await ask({ 'x-api-key': anotherKey })).toEqual(noSandboxes);
     extension.answer.text = secret(apiKey);
     expect(await list()).toEqual(refused);
@@ -215,24 +212,20 @@ describe('keys in Secrets Manager or SSM', () => {
     ['nothing in time', { text: '', hangs: true }, unavailable, /'keys' was not read in time/],
   ])('let nobody through who shows a key, if there is %s: the log says why', async (_what, says, answer, message) => {
     const extension = await startExtension(says);
-    start(extension.settings);
-    let given: unknown;
-    const entries = await logged(async () => {
-      given = await list();
-    });
-    expect(given).toEqual(answer);
+    start({ ...inSecret, ...extension.settings });
+    const entries = await logged(async () => expect(await list()).toEqual(answer));
     expect(entries).toMatchObject([{ level: 'ERROR', message: expect.stringMatching(message) }, { level: 'ERROR' }]);
     expect(JSON.stringify(entries)).not.toContain('almost');
     expect(await ask({})).toMatchObject({ status: expect.toBeOneOf([401, 500, 503]) });
     expect(api.requests).toEqual([]);
   });
 
-  it.each<Record<string, string>>([
-    {},
-    { AWS_SESSION_TOKEN: sessionToken, PARAMETERS_SECRETS_EXTENSION_HTTP_PORT: '1' },
-  ])('cannot be read where there is no extension: %j', async (settings) => {
-    start({ PROVISIONER_API_KEY_SECRET_ID: 'keys', ...settings });
-    expect(await list()).toEqual(misconfigured);
+  it('cannot be read where there is no extension', async () => {
+    for (const port of [undefined, '1']) {
+      const there = { AWS_SESSION_TOKEN: sessionToken, PARAMETERS_SECRETS_EXTENSION_HTTP_PORT: port ?? '' };
+      start({ ...inSecret, ...(port !== undefined && there) });
+      expect(await list()).toEqual(misconfigured);
+    }
   });
 });
 
@@ -250,25 +243,16 @@ describe('where tokens are asked for', () => {
   };
   const iss = 'https://issuer.example/';
 
+  const lets = (claims: unknown): [boolean, unknown] => [true, claims];
+  const not = (claims: unknown): [boolean, unknown] => [false, claims];
   // API Gateway's word for it is taken.
   it.each<[boolean, unknown]>([
-    [true, { iss, aud: 'provisioner' }],
-    [true, { iss, aud: 'other' }],
     // As API Gateway tells several, and as Cognito says it.
-    [true, { iss, aud: '[somebody provisioner]' }],
-    [true, { iss, aud: ['somebody', 'other'] }],
-    [true, { iss, client_id: 'provisioner' }],
-    [false, undefined],
-    [false, null],
-    [false, {}],
-    [false, { iss: 'https://issuer.example', aud: 'provisioner' }],
-    [false, { iss, aud: 'somebody' }],
-    [false, { iss, aud: 'somebody provisioner' }],
-    [false, { iss, aud: 'provisioner-2' }],
-    [false, { iss, aud: 'somebody', client_id: 'provisioner' }],
-    [false, { iss }],
-    [false, { iss, aud: [] }],
-    [false, { iss, aud: 7 }],
+    ...['[somebody provisioner]', ['somebody', 'other'], 'provisioner', 'other'].map((aud) => lets({ iss, aud })),
+    lets({ iss, client_id: 'provisioner' }),
+    ...[undefined, null, {}, { iss }, { iss: 'https://issuer.example', aud: 'provisioner' }].map(not),
+    ...['somebody', 'somebody provisioner', 'provisioner-2', [], 7].map((aud) => not({ iss, aud })),
+    not({ iss, aud: 'somebody', client_id: 'provisioner' }),
   ])('claims let through or not: %s for %j', async (isLet, claims) => {
     start(settings);
     expect(await withClaims(claims)).toEqual(isLet ? noSandboxes : noToken);

@@ -1,9 +1,8 @@
 import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TLSSocket } from 'node:tls';
 import { inspect } from 'node:util';
-import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { loadConfig } from '../../lib/config/index.ts';
 import { makeEksToken } from '../../lib/kubernetes/credentials/eks-token.ts';
 import { type Kubernetes, openKubernetes } from '../../lib/kubernetes/index.ts';
@@ -20,7 +19,7 @@ import {
   temporaryFolder,
   writeKubeconfig,
 } from './api-server.ts';
-import { base64, made, never, read, thrownBy } from './opened.ts';
+import { base64, during, made, never, read, startMutualTls, thrownBy } from './opened.ts';
 
 const aws = {
   AWS_REGION: 'eu-central-1',
@@ -407,8 +406,7 @@ describe('a plug-in of the kubeconfig', () => {
     it.each(['in a file', 'in itself'])('all of the cluster that it may know: the CA is %s', async (where) => {
       const identity = makeCertificate('kube.example');
       const api = await startApiServer(undefined, identity);
-      const proxy = await startConnectProxy(api.port);
-      onTestFinished(() => proxy.close());
+      const proxy = await during(startConnectProxy(api.port));
       const ca = join(await temporaryFolder(), 'ca.crt');
       await writeFile(ca, identity.certificate);
       const config = { audience: ['agents'], deep: { er: 1 } };
@@ -448,15 +446,7 @@ describe('a plug-in of the kubeconfig', () => {
 
   it('may give a client certificate, and is not run, as by kubectl, for who has one', async () => {
     const authority = { name: 'authority', ...makeCertificate('authority') };
-    const names: unknown[] = [];
-    const api = await startApiServer(
-      (request, response) => {
-        names.push((response.req.socket as TLSSocket).getPeerCertificate().subject?.CN);
-        answerNotFound(request, response);
-      },
-      makeCertificate('kube.example'),
-      { requestCert: true, rejectUnauthorized: false, ca: authority.certificate },
-    );
+    const { api, names } = await startMutualTls(makeCertificate('kube.example'), authority.certificate, false);
     const client = makeCertificate('me', { signedBy: authority });
     const asText = JSON.stringify({ clientCertificateData: client.certificate, clientKeyData: client.key });
     const own = { 'client-certificate-data': base64(client.certificate), 'client-key-data': base64(client.key) };

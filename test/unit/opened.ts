@@ -1,9 +1,11 @@
 import { createServer, type Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { onTestFinished } from 'vitest';
 import { loadConfig } from '../../lib/config/index.ts';
 import { type Kubernetes, openKubernetes } from '../../lib/kubernetes/index.ts';
+import type { Identity } from '../support/certificate.ts';
 import { eventually } from '../support/eventually.ts';
-import { type ApiServer, writeKubeconfig } from './api-server.ts';
+import { type ApiServer, answerNotFound, startApiServer, writeKubeconfig } from './api-server.ts';
 
 export const never = new AbortController().signal;
 
@@ -34,6 +36,23 @@ export async function thrownBy(call: Promise<unknown>): Promise<unknown> {
   );
   if (error === nothing) throw new Error('nothing was thrown');
   return error;
+}
+
+/** An API server that asks for a client certificate, and the names in those that it got. */
+export async function startMutualTls(identity: Identity, ca: string, rejectUnauthorized = true) {
+  const names: unknown[] = [];
+  const answer: typeof answerNotFound = (request, response) => {
+    names.push((response.req.socket as TLSSocket).getPeerCertificate().subject?.CN);
+    answerNotFound(request, response);
+  };
+  return { names, api: await startApiServer(answer, identity, { requestCert: true, rejectUnauthorized, ca }) };
+}
+
+/** Closes with the test what is started for it. */
+export async function during<T extends { close(): Promise<void> }>(starting: Promise<T>): Promise<T> {
+  const started = await starting;
+  onTestFinished(() => started.close());
+  return started;
 }
 
 /** A TCP server for the test that runs; it ends with the test. Gives its port. */

@@ -4,7 +4,7 @@ import type { Kubernetes } from '../../lib/kubernetes/index.ts';
 import { makeCertificate } from '../support/certificate.ts';
 import { startRelay } from '../support/relay.ts';
 import { type ApiServer, answerJson, answerNotFound, answerStatus, startApiServer } from './api-server.ts';
-import { base64, made, never, open, read, thrownBy } from './opened.ts';
+import { base64, during, made, never, open, read, thrownBy } from './opened.ts';
 import { answerOf, field, listOf } from './protobuf-answers.ts';
 
 type Answer = typeof answerNotFound;
@@ -112,8 +112,7 @@ describe('the connection to Kubernetes', () => {
 describe('a kept connection that was forgotten by what is in between', () => {
   async function startForgetting(answer?: Answer) {
     const api = await startApiServer(answer);
-    const relay = await startRelay(api.port);
-    onTestFinished(() => relay.close());
+    const relay = await during(startRelay(api.port));
     const kubernetes = await open({ server: `http://127.0.0.1:${relay.port}` });
     await readAll(kubernetes, 'a', 'b', 'c', 'd');
     relay.forget();
