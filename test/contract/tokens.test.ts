@@ -38,20 +38,15 @@ describe('a token of the issuer', () => {
     ['for our audience', () => issuer.token()],
     ['for another audience of ours', () => issuer.token({ aud: 'somebody' })],
     ['for several audiences', () => issuer.token({ aud: ['elsewhere', issuer.audience] })],
-    [
-      'for a client, as Cognito makes them',
-      () => issuer.token({ aud: undefined, client_id: issuer.audience } as never),
-    ],
+    ['for a client, as Cognito does', () => issuer.token({ aud: undefined, client_id: issuer.audience } as never)],
   ])('lets its bearer in: %s', async (_what, make) => {
     expect(await ask(await make())).toMatchObject(noSandboxes);
   });
 
   it('lets its bearer do everything', async () => {
     const id = newSandboxId();
-    const headers = { authorization: `Bearer ${await issuer.token()}` };
-    expect(
-      await world.create({ sandbox_id: id }, { headers: { ...headers, 'content-type': 'application/json' } }),
-    ).toMatchObject({ status: 200 });
+    const headers = { authorization: `Bearer ${await issuer.token()}`, 'content-type': 'application/json' };
+    expect(await world.create({ sandbox_id: id }, { headers })).toMatchObject({ status: 200 });
     expect(await world.get(id, { headers })).toMatchObject({ status: 200 });
     expect(await world.call('POST', `/api/sandboxes/${id}/renew`, { headers })).toMatchObject({ status: 200 });
     expect(await world.destroy(id, { headers })).toMatchObject({ status: 200 });
@@ -64,6 +59,7 @@ describe('a token of the issuer', () => {
 });
 
 describe('nobody gets in', () => {
+  const claims = { iss: issuer.url, aud: issuer.audience, exp: now() + 3600, sub: 'root' };
   let unsigned: string;
   let good: string;
   beforeAll(async () => {
@@ -81,10 +77,7 @@ describe('nobody gets in', () => {
     ['one that was made in the future', () => issuer.token({ iat: now() + 60 })],
     ['one for another audience', () => issuer.token({ aud: 'elsewhere' })],
     ['one for no audience', () => issuer.token({ aud: undefined as never })],
-    [
-      'one for another audience and a client of ours',
-      () => issuer.token({ aud: 'elsewhere', client_id: issuer.audience }),
-    ],
+    ['one for another, and a client of ours', () => issuer.token({ aud: 'elsewhere', client_id: issuer.audience })],
     ['one of another issuer', () => issuer.token({ iss: 'https://issuer.example' })],
     ['one of the issuer with a slash', () => issuer.token({ iss: `${issuer.url}/` })],
     ['one of another key by the same name', () => issuer.token({}, { key: issuer.strangerKey })],
@@ -95,17 +88,7 @@ describe('nobody gets in', () => {
     ['one that is not signed', () => unsigned],
     ['one that is signed with the public key', () => forge(issuer.publicKeyPem)],
     ['one whose signature was cut off', () => good.split('.').slice(0, 2).join('.')],
-    [
-      'one whose claims were changed',
-      () => {
-        const [header, , signature] = good.split('.');
-        return [
-          header,
-          encode({ iss: issuer.url, aud: issuer.audience, exp: now() + 3600, sub: 'root' }),
-          signature,
-        ].join('.');
-      },
-    ],
+    ['one whose claims were changed', () => good.replace(/\..*\./, `.${encode(claims)}.`)],
     ['two', () => `${good}, ${good}`],
   ])('with %s', async (_what, make) => {
     world.proxy.reset();
@@ -122,12 +105,11 @@ describe('nobody gets in', () => {
   });
 
   it('with claims that serverless-offline would take for checked', async () => {
-    const claims = JSON.stringify({ jwt: { claims: { iss: issuer.url, aud: issuer.audience } } });
-    expect(await ask(undefined, 'GET /api/sandboxes', [`SLS-Offline-Authorizer-Override: ${claims}`])).toMatchObject(
-      refusedBefore,
-    );
+    const claimed = JSON.stringify({ jwt: { claims: { iss: issuer.url, aud: issuer.audience } } });
+    const override = [`SLS-Offline-Authorizer-Override: ${claimed}`];
+    expect(await ask(undefined, 'GET /api/sandboxes', override)).toMatchObject(refusedBefore);
     // No authorizer stands before these: there the functions look for themselves.
-    expect(await ask(undefined, 'GET /api/nowhere', [`sls-offline-authorizer-override: ${claims}`])).toMatchObject(
+    expect(await ask(undefined, 'GET /api/nowhere', [`sls-offline-authorizer-override: ${claimed}`])).toMatchObject(
       refused,
     );
     expect(await ask(unsigned, 'GET /api/nowhere')).toMatchObject(refused);

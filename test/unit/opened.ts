@@ -1,9 +1,12 @@
 import { createServer, type Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { onTestFinished } from 'vitest';
 import { loadConfig } from '../../lib/config/index.ts';
 import type { Kubernetes } from '../../lib/kubernetes/index.ts';
+import type { Identity } from '../support/certificate.ts';
+import { eventually } from '../support/eventually.ts';
 import { openKubernetes } from '../support/open-kubernetes.ts';
-import { writeKubeconfig } from './api-server.ts';
+import { type ApiServer, answerNotFound, startApiServer, writeKubeconfig } from './api-server.ts';
 
 export const never = new AbortController().signal;
 
@@ -19,6 +22,12 @@ export const open = async (access: Access, env: Record<string, string> = {}, now
 /** The plainest call. Of an object that is not there, as on most of the servers here, it gives undefined. */
 export const read = (kubernetes: Kubernetes, name = 'a', signal = never) => kubernetes.readService(name, signal);
 
+/** Waits until so many calls have been made. */
+export const made = (api: ApiServer, calls: number): Promise<number> => {
+  const count = () => api.requests.length;
+  return eventually(`made: ${calls} calls`, count, (made) => made === calls);
+};
+
 /** What a call throws. */
 export async function thrownBy(call: Promise<unknown>): Promise<unknown> {
   const nothing = Symbol('nothing');
@@ -28,6 +37,23 @@ export async function thrownBy(call: Promise<unknown>): Promise<unknown> {
   );
   if (error === nothing) throw new Error('nothing was thrown');
   return error;
+}
+
+/** An API server that asks for a client certificate, and the names in those that it got. */
+export async function startMutualTls(identity: Identity, ca: string, rejectUnauthorized = true) {
+  const names: unknown[] = [];
+  const answer: typeof answerNotFound = (request, response) => {
+    names.push((response.req.socket as TLSSocket).getPeerCertificate().subject?.CN);
+    answerNotFound(request, response);
+  };
+  return { names, api: await startApiServer(answer, identity, { requestCert: true, rejectUnauthorized, ca }) };
+}
+
+/** Closes with the test what is started for it. */
+export async function during<T extends { close(): Promise<void> }>(starting: Promise<T>): Promise<T> {
+  const started = await starting;
+  onTestFinished(() => started.close());
+  return started;
 }
 
 /** A TCP server for the test that runs; it ends with the test. Gives its port. */

@@ -1,9 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import type https from 'node:https';
 import { join } from 'node:path';
-import type { TLSSocket } from 'node:tls';
 import { inspect } from 'node:util';
-import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { KubernetesError } from '../../lib/errors.ts';
 import { log } from '../../lib/log.ts';
 import { type Identity, makeCertificate } from '../support/certificate.ts';
@@ -11,7 +10,7 @@ import { startConnectProxy, startSocksProxy } from '../support/forward-proxies.t
 import { startRelay } from '../support/relay.ts';
 import { keepSecret } from '../support/secrets.ts';
 import { answerNotFound, answerStatus, startApiServer, temporaryFolder } from './api-server.ts';
-import { base64, listen, never, open, read, thrownBy } from './opened.ts';
+import { base64, during, listen, never, open, read, startMutualTls, thrownBy } from './opened.ts';
 
 const inDays = (days: number) => new Date(Date.now() + days * 86_400_000);
 const host = 'kube.example';
@@ -48,13 +47,10 @@ describe("the API server's certificate", () => {
   const selfSigned = otherCA('DEPTH_ZERO_SELF_SIGNED_CERT');
   const stranger = (name: string) => makeCertificate(host, { signedBy: { name, ...makeCertificate(name) } });
   const direct = { at: '' };
-  type Case = {
-    certificate?: Identity;
-    /** The server in the kubeconfig: the API server's own address if empty, otherwise K8S_API_SERVER leads there. */
-    at?: string;
-    cluster?: Record<string, unknown>;
-    env?: Record<string, string>;
-  };
+  const unsigned = otherCA('UNABLE_TO_VERIFY_LEAF_SIGNATURE');
+  const skip = { cluster: {}, env: { K8S_TLS_SKIP_VERIFY: 'true' } };
+  /** The server in the kubeconfig is the API server's own address if `at` is empty; otherwise K8S_API_SERVER leads there. */
+  type Case = { certificate?: Identity; at?: string; cluster?: Record<string, unknown>; env?: Record<string, string> };
   // The original turned the check off with K8S_API_SERVER.
   it.each<[string, Case, string | undefined]>([
     ['the name in the kubeconfig, where K8S_API_SERVER names another address', {}, undefined],
@@ -65,32 +61,26 @@ describe("the API server's certificate", () => {
     ['another name than tls-server-name', { ...direct, cluster: { ...trust, 'tls-server-name': 'other' } }, otherName],
     ['an end that is over', { certificate: signed(host, { validTo: inDays(-0.5) }) }, expired],
     ['a beginning to come', { certificate: signed(host, { validFrom: inDays(0.5) }) }, early],
-    ['another authority', { certificate: stranger('another') }, otherCA('UNABLE_TO_VERIFY_LEAF_SIGNATURE')],
+    ['another authority', { certificate: stranger('another') }, unsigned],
     ['another one of the same name', { certificate: stranger('authority') }, otherCA('CERT_SIGNATURE_FAILURE')],
     ['nobody but itself', { certificate: makeCertificate(host) }, selfSigned],
     ['nobody but itself, with no CA', { certificate: makeCertificate(host), cluster: {} }, selfSigned],
     ['itself for a CA', { certificate: authority, cluster: { ...trust, 'tls-server-name': 'authority' } }, undefined],
     // The client makes no agent for plain HTTP unless the check is off; that must not turn it off for another address.
-    [
-      'another name, where the kubeconfig names http://',
-      { at: `http://${host}:8001`, cluster: {} },
-      otherCA('UNABLE_TO_VERIFY_LEAF_SIGNATURE'),
-    ],
-    ['K8S_TLS_SKIP_VERIFY', { ...direct, cluster: {}, env: { K8S_TLS_SKIP_VERIFY: 'true' } }, undefined],
-    ['K8S_TLS_SKIP_VERIFY, beside K8S_API_SERVER', { cluster: {}, env: { K8S_TLS_SKIP_VERIFY: 'true' } }, undefined],
-    ['insecure-skip-tls-verify', { ...direct, cluster: insecure }, undefined],
-  ])(
-    'is taken, or refused with which it is: %s',
-    async (_what, { certificate = server, at = named, cluster = trust, env }, fault) => {
-      const api = await startApiServer(undefined, certificate);
-      const rewritten: Record<string, string> = at === '' ? {} : { K8S_API_SERVER: api.url };
-      const call = read(await open({ server: at || api.url, cluster }, { ...rewritten, ...env }));
-      if (fault === undefined) return expect(await call).toBeUndefined();
-      const reason = `the certificate of the API server ${fault}`;
-      expect(await errorOf(call)).toMatchObject({ outcome: 'refused', reason });
-      expect(api.requests).toEqual([]);
-    },
-  );
+    ['another CA, where the kubeconfig names http://', { at: `http://${host}:8001`, cluster: {} }, unsigned],
+    ['anything, by K8S_TLS_SKIP_VERIFY', { ...direct, ...skip }, undefined],
+    ['anything, by it beside K8S_API_SERVER', skip, undefined],
+    ['anything, by insecure-skip-tls-verify', { ...direct, cluster: insecure }, undefined],
+  ])('is taken, or refused with which it is: %s', async (_what, access, fault) => {
+    const { certificate = server, at = named, cluster = trust, env } = access;
+    const api = await startApiServer(undefined, certificate);
+    const rewritten: Record<string, string> = at === '' ? {} : { K8S_API_SERVER: api.url };
+    const call = read(await open({ server: at || api.url, cluster }, { ...rewritten, ...env }));
+    if (fault === undefined) return expect(await call).toBeUndefined();
+    const reason = `the certificate of the API server ${fault}`;
+    expect(await errorOf(call)).toMatchObject({ outcome: 'refused', reason });
+    expect(api.requests).toEqual([]);
+  });
 
   it('is no matter at the http:// address of K8S_API_SERVER, nor of a server without TLS', async () => {
     const api = await startApiServer();
@@ -104,8 +94,7 @@ describe("the API server's certificate", () => {
   it('is checked whatever NODE_TLS_REJECT_UNAUTHORIZED says', async () => {
     vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
     const api = await startApiServer(undefined, makeCertificate(host));
-    const proxy = await startConnectProxy(api.port);
-    onTestFinished(() => proxy.close());
+    const proxy = await during(startConnectProxy(api.port));
     const proxied = await open({ server: named, cluster: { ...trust, 'proxy-url': proxy.url } });
     const direct = await open({ server: api.url, cluster: trustNamed });
     for (const kubernetes of [direct, proxied]) {
@@ -133,19 +122,20 @@ describe("the API server's certificate", () => {
     expect(vi.mocked(log.warn)).toHaveBeenCalledTimes(2);
   });
 
+  const inText = (text: string) => ({ 'certificate-authority-data': base64(text) });
+  const cannotBeUsed = /^the CA of the kubeconfig cannot be used \(ERR_OSSL_\w+\)$/;
+  const nowhere = { 'certificate-authority': '/that/is/not/there' };
   // OpenSSL leaves out what it cannot read, and nobody's certificate would then be signed by the CA.
-  it.each([
-    ['none', 'top-secret'],
-    ['broken', '-----BEGIN CERTIFICATE-----\ntop-secret\n-----END CERTIFICATE-----\n'],
-    ['half of one', authority.certificate.slice(0, 200)],
-    ['a key', keepSecret(authority.key)],
-  ])('cannot be checked by a CA that is %s, which is told as ours', async (_what, text) => {
+  it.each<[string, object, RegExp]>([
+    ['none', inText('top-secret'), cannotBeUsed],
+    ['broken', inText('-----BEGIN CERTIFICATE-----\ntop-secret\n-----END CERTIFICATE-----\n'), cannotBeUsed],
+    ['half of one', inText(authority.certificate.slice(0, 200)), cannotBeUsed],
+    ['a key', inText(keepSecret(authority.key)), cannotBeUsed],
+    ['not there', nowhere, /^the credentials of the kubeconfig cannot be had \(ENOENT: \/that\/is\/not\/there\)$/],
+  ])('cannot be checked by a CA that is %s, which is told as ours', async (_what, ca, reason) => {
     const api = await startApiServer(undefined, server);
-    const cluster = { 'certificate-authority-data': base64(text), 'tls-server-name': host };
-    expect(await errorOf(read(await open({ server: api.url, cluster })))).toMatchObject({
-      outcome: 'misconfigured',
-      reason: expect.stringMatching(/^the CA of the kubeconfig cannot be used \(ERR_OSSL_\w+\)$/),
-    });
+    const error = await errorOf(read(await open({ server: api.url, cluster: { ...ca, 'tls-server-name': host } })));
+    expect(error).toMatchObject({ outcome: 'misconfigured', reason: expect.stringMatching(reason) });
     expect(api.requests).toEqual([]);
   });
 });
@@ -158,8 +148,7 @@ describe('a TLS stream that breaks', () => {
       response.writeHead(200, { 'content-type': 'application/json' });
       response.write('{"kind":', () => setTimeout(() => relay.garble(), 50));
     }, server);
-    const relay = await startRelay(api.port);
-    onTestFinished(() => relay.close());
+    const relay = await during(startRelay(api.port));
     return { api, relay, kubernetes: await open({ server: `https://127.0.0.1:${relay.port}`, cluster: trustNamed }) };
   }
 
@@ -201,27 +190,22 @@ describe('a client certificate', () => {
   const asking = { ca: authority.certificate, requestCert: true };
 
   const call = async (identity: Identity, options: https.ServerOptions) => {
-    const api = await startApiServer((_request, response) => answerStatus(response, 401, 'Unauthorized'), server, {
-      ...asking,
-      ...options,
-    });
+    const refuse: typeof answerNotFound = (_request, response) => answerStatus(response, 401, 'Unauthorized');
+    const api = await startApiServer(refuse, server, { ...asking, ...options });
     return errorOf(read(await open({ server: api.url, cluster: trustNamed, user: userOf(identity) })));
   };
 
   // Kubernetes' own server takes every certificate, and says 401 to one that has expired.
+  const comes = inDays(0.5);
+  const notYet = `: the client certificate is not valid before ${comes.toISOString().slice(0, 19)}Z`;
   it.each<[string, Identity, string]>([
     ['has expired', expired, expiredAt],
-    [
-      'is not valid yet',
-      signed('me', { validFrom: inDays(0.5) }),
-      `: the client certificate is not valid before ${inDays(0.5).toISOString().slice(0, 15)}`,
-    ],
+    ['is not valid yet', signed('me', { validFrom: comes }), notYet],
     ['is nobody there', signed('me'), ''],
   ])('that gets a 401 is said to be what it is, where it %s', async (_what, identity, why) => {
-    const error = await call(identity, { rejectUnauthorized: false });
-    expect(error).toMatchObject({ outcome: 'refused', status: { code: 401 } });
-    const refusal = `Kubernetes refused our credentials (401 Unauthorized)${why}`;
-    expect(error.reason.slice(0, why === '' ? undefined : refusal.length)).toBe(refusal);
+    const reason = `Kubernetes refused our credentials (401 Unauthorized)${why}`;
+    const error = { outcome: 'refused', status: { code: 401 }, reason };
+    expect(await call(identity, { rejectUnauthorized: false })).toMatchObject(error);
   });
 
   // A proxy in front of Kubernetes may check it, and answer the handshake with a fatal alert (RFC 8446, 6).
@@ -235,10 +219,7 @@ describe('a client certificate', () => {
       socket.once('data', () => socket.end(Buffer.from([0x15, 3, 3, 0, 2, 2, alert])));
     });
     const refusal = `the API server refused our client certificate (TLS alert ${alert})`;
-    for (const [identity, why] of [
-      [signed('me'), ''],
-      [expired, expiredAt],
-    ] as const) {
+    for (const [why, identity] of Object.entries({ '': signed('me'), [expiredAt]: expired })) {
       const kubernetes = await open({ server: `https://127.0.0.1:${port}`, user: userOf(identity) });
       expect(await errorOf(read(kubernetes))).toMatchObject({ outcome: 'refused', reason: refusal + why });
     }
@@ -247,12 +228,10 @@ describe('a client certificate', () => {
   // Node's own server says nothing before it hangs up.
   it.each(['TLSv1.2', 'TLSv1.3'] as const)('that is hung up on is said to have expired, with %s', async (version) => {
     const reason = 'Kubernetes is unreachable (ECONNRESET)';
-    for (const [identity, expected] of [
-      [expired, { outcome: 'refused', reason: reason + expiredAt }],
-      [makeCertificate('me'), { outcome: 'unavailable', reason }],
-    ] as const) {
-      expect(await call(identity, { minVersion: version, maxVersion: version })).toMatchObject(expected);
-    }
+    const options = { minVersion: version, maxVersion: version };
+    const hungUp = { outcome: 'refused', reason: reason + expiredAt };
+    expect(await call(expired, options)).toMatchObject(hungUp);
+    expect(await call(makeCertificate('me'), options)).toMatchObject({ outcome: 'unavailable', reason });
   });
 
   // What our own TLS does not take was the server's fault.
@@ -265,8 +244,7 @@ describe('a client certificate', () => {
     ['is of 1024 bits', signed('me', { rsaBits: 1024 }), `${used} (ERR_SSL_EE_KEY_TOO_SMALL)`],
   ])('that %s is told as ours before anything is sent, through a proxy too', async (_what, identity, problem) => {
     const api = await startApiServer(answerNotFound, server, asking);
-    const proxy = await startConnectProxy(api.port);
-    onTestFinished(() => proxy.close());
+    const proxy = await during(startConnectProxy(api.port));
     for (const more of [{}, { 'proxy-url': proxy.url }]) {
       const access = { server: api.url, cluster: { ...trustNamed, ...more }, user: userOf(identity) };
       const error = await errorOf(read(await open(access)));
@@ -282,15 +260,7 @@ describe('a client certificate', () => {
 
     async function start(certificate = first.certificate) {
       let now = new Date();
-      const seen: string[] = [];
-      const api = await startApiServer(
-        (request, response) => {
-          seen.push((response.req.socket as TLSSocket).getPeerCertificate().subject?.CN as string);
-          answerNotFound(request, response);
-        },
-        server,
-        asking,
-      );
+      const { api, names } = await startMutualTls(server, authority.certificate);
       const folder = await temporaryFolder();
       const write = (name: 'cert' | 'key', text: string) => writeFile(join(folder, name), text);
       await write('cert', certificate);
@@ -300,7 +270,7 @@ describe('a client certificate', () => {
       const call = async () => {
         now = new Date(now.getTime() + 2000);
         await read(kubernetes);
-        return seen.at(-1);
+        return names.at(-1);
       };
       return { api, write, call };
     }
@@ -316,9 +286,8 @@ describe('a client certificate', () => {
       await write(early, texts[early]);
       expect([await call(), await call()]).toEqual(['me-1', 'me-1']);
       const reason = expect.stringContaining('do not belong together');
-      expect(vi.mocked(log.warn).mock.calls).toEqual([
-        ['New credentials of the cluster cannot be used yet', { reason }],
-      ]);
+      const warning = 'New credentials of the cluster cannot be used yet';
+      expect(vi.mocked(log.warn).mock.calls).toEqual([[warning, { reason }]]);
       await write(late, texts[late]);
       // What was opened with another certificate serves nobody else.
       expect([await call(), api.connections()]).toEqual(['me-2', 2]);
@@ -358,8 +327,7 @@ describe.each([
   /** An API server behind a proxy, and what opens a client of it. */
   async function start(identity = server, options: Parameters<typeof startProxy>[1] = {}, answer = answerNotFound) {
     const api = await startApiServer(answer, identity);
-    const proxy = await startProxy(api.port, options);
-    onTestFinished(() => proxy.close());
+    const proxy = await during(startProxy(api.port, options));
     const through = ({ cluster, env = {}, at = named, login = '' }: Settings = {}) => {
       const url = proxy.url.replace('://', `://${login && `${login}@`}`);
       return open({ server: at, cluster: { ...trust, 'proxy-url': url, ...cluster } }, env);
@@ -444,8 +412,7 @@ describe.each([
 describe("a kubeconfig's proxy", () => {
   it.each(['socks5', 'socks5h', 'socks', 'SOCKS5'])('of %s:// looks up the name of the API server', async (scheme) => {
     const api = await startApiServer(answerNotFound, server);
-    const proxy = await startSocksProxy(api.port);
-    onTestFinished(() => proxy.close());
+    const proxy = await during(startSocksProxy(api.port));
     const cluster = { ...trust, 'proxy-url': proxy.url.replace(/^socks5/, scheme) };
     await expect(read(await open({ server: named, cluster }))).resolves.toBeUndefined();
     expect(proxy.targets).toEqual([`${host}:6443`]);
@@ -467,8 +434,7 @@ describe("a kubeconfig's proxy", () => {
   it('of https:// shows a certificate that the CA of the cluster signed', async () => {
     const api = await startApiServer(answerNotFound, server);
     const of = async (identity: Identity) => {
-      const proxy = await startConnectProxy(api.port, { identity });
-      onTestFinished(() => proxy.close());
+      const proxy = await during(startConnectProxy(api.port, { identity }));
       const url = `https://localhost:${proxy.port}`;
       return { url, answer: read(await open({ server: named, cluster: { ...trust, 'proxy-url': url } })) };
     };

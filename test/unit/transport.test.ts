@@ -2,10 +2,9 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { KubernetesError } from '../../lib/errors.ts';
 import type { Kubernetes } from '../../lib/kubernetes/index.ts';
 import { makeCertificate } from '../support/certificate.ts';
-import { eventually } from '../support/eventually.ts';
 import { startRelay } from '../support/relay.ts';
 import { type ApiServer, answerJson, answerNotFound, answerStatus, startApiServer } from './api-server.ts';
-import { base64, never, open, read, thrownBy } from './opened.ts';
+import { base64, during, made, never, open, read, thrownBy } from './opened.ts';
 import { answerOf, field, listOf } from './protobuf-answers.ts';
 
 type Answer = typeof answerNotFound;
@@ -33,12 +32,6 @@ const begin = (response: Parameters<Answer>[1], body: string, then?: () => void)
 };
 /** The last parts of the paths that were asked for. */
 const asked = (api: ApiServer) => api.requests.map(({ url }) => url.split('/').at(-1));
-const made = (api: ApiServer, calls: number) =>
-  eventually(
-    `made: ${calls} calls`,
-    () => api.requests.length,
-    (count) => count === calls,
-  );
 const readAll = (kubernetes: Kubernetes, ...names: string[]) =>
   Promise.all(names.map((name) => read(kubernetes, name)));
 const isList = ({ url }: { url: string }) => url.includes('?');
@@ -119,8 +112,7 @@ describe('the connection to Kubernetes', () => {
 describe('a kept connection that was forgotten by what is in between', () => {
   async function startForgetting(answer?: Answer) {
     const api = await startApiServer(answer);
-    const relay = await startRelay(api.port);
-    onTestFinished(() => relay.close());
+    const relay = await during(startRelay(api.port));
     const kubernetes = await open({ server: `http://127.0.0.1:${relay.port}` });
     await readAll(kubernetes, 'a', 'b', 'c', 'd');
     relay.forget();
