@@ -1,6 +1,6 @@
 // Runs before `npm start`, `npm test` and the others, when the dependencies may not be there yet: plain JavaScript that
 // Node 20 reads. Installs what package-lock.json names, unless all of it is installed already; the same in the folders that the
-// command names, from the root of the project.
+// command names, from the root of the project. And has Git make the check before a commit.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +12,7 @@ for (const folder of ['', ...process.argv.slice(2).map((name) => `${name}/`)]) {
   if (!isInstalled(root + folder)) install(root + folder);
 }
 requireNode();
+useHooks();
 
 /**
  * Whether every package that this machine needs is there in the version that the lock file names.
@@ -63,4 +64,15 @@ function requireNode() {
     `There is no Node 24 package for ${process.platform} ${process.arch}: install Node 22.18 or later (this is ${process.version}).`,
   );
   process.exit(1);
+}
+
+/**
+ * Git runs what is in .githooks from now on, unless it runs other hooks already. Only in a clone of this project: not in CI, in an
+ * unpacked archive, nor where the project is a folder of another repository.
+ */
+function useHooks() {
+  if (process.env.CI || !existsSync(`${root}.git`)) return;
+  const git = (/** @type {string[]} */ ...args) => spawnSync('git', args, { cwd: root }).status;
+  // 1: it is not set. Anything else: it is, or there is no Git that would make commits.
+  if (git('config', 'core.hooksPath') === 1) git('config', 'core.hooksPath', '.githooks');
 }

@@ -1,17 +1,20 @@
 import { parseArgs } from 'node:util';
 import { dumpYaml } from '@kubernetes/client-node';
 import type { Config } from '../config/index.ts';
+import { buildAdmissionPolicies } from './admission-policy.ts';
 import { buildClusterRights, buildNamespaceRights, type Subject } from './rbac-manifests.ts';
 
 const usage = `Prints the rights that the provisioner needs in Kubernetes, for kubectl apply -f -
 
-  npm run --silent rbac -- (--user NAME | --group NAME | --service-account [NAMESPACE/]NAME)... [--create-namespace]
+  npm run --silent rbac -- (--user NAME | --group NAME | --service-account [NAMESPACE/]NAME)... [--create-namespace] [--admission-policy]
 
   --user, --group, --service-account   who gets them; several are possible
   --create-namespace                   for a namespace that is not there yet: the rights hold in every namespace then
+  --admission-policy                   also the ValidatingAdmissionPolicies that let them make nothing but sandboxes (Kubernetes
+                                       1.30 or newer)
 
 The namespace is K8S_NAMESPACE; a service account without a namespace is one of it. SANDBOX_NETWORK_POLICY asks for the
-rights to its NetworkPolicy.`;
+rights to its NetworkPolicy. SKILLS_HOST_PATH and THREADS_HOST_PATH are the folders that the admission policy allows.`;
 
 /** A usage error. */
 class WrongOptions extends Error {}
@@ -38,9 +41,11 @@ function describeRights(args: readonly string[], readConfig: () => Config): stri
   if (options.help) return usage;
   const config = readConfig();
   const subjects = readSubjects(options, config);
-  const objects = options['create-namespace']
-    ? buildClusterRights(config, subjects)
-    : buildNamespaceRights(config, subjects);
+  const inEveryNamespace = options['create-namespace'] === true;
+  const objects = [
+    ...(inEveryNamespace ? buildClusterRights(config, subjects) : buildNamespaceRights(config, subjects)),
+    ...(options['admission-policy'] ? buildAdmissionPolicies(config, subjects, { inEveryNamespace }) : []),
+  ];
   return [describeScope(config, options), ...objects.map((object) => dumpYaml(object).trimEnd())].join('\n---\n');
 }
 
@@ -56,6 +61,7 @@ function readOptions(args: readonly string[]) {
         group: many,
         'service-account': many,
         'create-namespace': { type: 'boolean' },
+        'admission-policy': { type: 'boolean' },
         help: { type: 'boolean' },
       },
     }).values;

@@ -14,7 +14,7 @@ import { type KubernetesObject, openKubernetesClient } from '../support/kubernet
 import type { KubernetesCall } from '../support/kubernetes-proxy.ts';
 import { originalPod } from '../support/original.ts';
 import { type Place, startProcess, usePlace } from '../support/place.ts';
-import { printRights, rbacPathOf, readPrinted } from '../support/rights.ts';
+import { printedPathOf, printRights, readPrinted } from '../support/rights.ts';
 import { newSandboxId, newThreadId } from '../support/world.ts';
 
 log.setLogLevel('SILENT');
@@ -136,7 +136,7 @@ describe.skipIf(isEmbeddedCluster)('without one of the printed rights', () => {
       return pairs.includes(pair);
     }
     const given = rules.filter(({ verbs }) => verbs.length > 0);
-    await cluster.kubernetes.request('PUT', rbacPathOf(role), { ...role, rules: given });
+    await cluster.kubernetes.request('PUT', printedPathOf(role), { ...role, rules: given });
     const { request } = openKubernetesClient(cluster.access, namespace);
     const all = pairsOf(role.rules as Rule[]);
     await eventually(

@@ -42,11 +42,20 @@ async function removeNamespacesOfRun(): Promise<void> {
     );
   }
   await removeFromCluster(webhooksPath, testNamespacePrefix(), address);
+  for (const kind of ['validatingadmissionpolicybindings', 'validatingadmissionpolicies']) {
+    await removeFromCluster(
+      `/apis/admissionregistration.k8s.io/v1/${kind}`,
+      `sandbox-provisioner.${testNamespacePrefix()}`,
+      address,
+    );
+  }
 }
 
 async function removeFromCluster(path: string, prefix: string, address: KubernetesAddress): Promise<void> {
   const { request } = openKubernetesClient(address, 'default');
-  const names = ((await request('GET', path)).body.items as KubernetesObject[]).map(({ metadata }) => metadata.name);
+  // Before Kubernetes 1.30 there are no policies.
+  const items = ((await request('GET', path)).body.items ?? []) as KubernetesObject[];
+  const names = items.map(({ metadata }) => metadata.name);
   for (const name of names) if (name.startsWith(prefix)) await request('DELETE', `${path}/${name}`);
 }
 

@@ -24,10 +24,10 @@ export function readPrinted({ stdout }: Output): KubernetesObject[] {
   return JSON.parse(JSON.stringify(documents.filter((document) => document !== null)));
 }
 
-/** Where an object of RBAC is, in its namespace or in the cluster. */
-export function rbacPathOf({ kind, metadata }: KubernetesObject, name = metadata.name): string {
+/** Where a printed object is, in its namespace or in the cluster. */
+export function printedPathOf({ apiVersion, kind, metadata }: KubernetesObject, name = metadata.name): string {
   const scope = metadata.namespace === undefined ? '' : `/namespaces/${metadata.namespace}`;
-  return `/apis/rbac.authorization.k8s.io/v1${scope}/${String(kind).toLowerCase()}s/${name}`;
+  return `/apis/${apiVersion}${scope}/${`${String(kind).toLowerCase()}s`.replace(/ys$/, 'ies')}/${name}`;
 }
 
 /** A service account that has the printed rights, and its way to the API server. */
@@ -60,7 +60,7 @@ export async function grantPrintedRights(
   const printed = printRights(rights === 'cluster' ? ['--create-namespace', ...options] : options, settings);
   if (printed.exitCode !== 0) throw new Error(`no rights were printed: ${printed.stderr}`);
   const objects = readPrinted(printed);
-  for (const object of objects) await must('POST', rbacPathOf(object, '').replace(/\/$/, ''), object);
+  for (const object of objects) await must('POST', printedPathOf(object, '').replace(/\/$/, ''), object);
   const spec = { expirationSeconds: 4 * 3600 };
   const issued = await must('POST', `${accounts}/provisioner/token`, { spec });
   const address = withToken(admin, issued.status.token);
@@ -76,7 +76,7 @@ export async function grantPrintedRights(
     address,
     role: objects[0] as KubernetesObject,
     async revoke() {
-      for (const object of objects) if (object.metadata.namespace === undefined) await remove(rbacPathOf(object));
+      for (const object of objects) if (object.metadata.namespace === undefined) await remove(printedPathOf(object));
     },
   };
 
