@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { expect, it } from 'vitest';
 import { startEmbeddedKubernetes } from '../../../lib/local/kubernetes/index.ts';
-import { findFreePorts } from '../../support/free-ports.ts';
+import { findFreePorts, isListening } from '../../support/free-ports.ts';
 import { failure, failureOf, podManifest, serviceManifest, startTestCluster, until } from './cluster.ts';
 
 const cluster = await startTestCluster();
@@ -36,11 +36,8 @@ it('serves the real client what a sandbox is made of', async () => {
 });
 
 it('resets connections to a NodePort that has no Pod', async () => {
-  const { body } = await call(
-    'POST',
-    '/api/v1/namespaces/default/services',
-    serviceManifest('lonely', { selector: { no: 'pod' } }),
-  );
+  const service = serviceManifest('lonely', { selector: { no: 'pod' } });
+  const { body } = await call('POST', '/api/v1/namespaces/default/services', service);
   await expect(fetch(`http://127.0.0.1:${body.spec.ports[0].nodePort}/v1/sandbox`)).rejects.toThrow('fetch failed');
 });
 
@@ -53,14 +50,8 @@ it.each(['', 'Bearer wrong', 'Basic abc'])('refuses the credentials %j', async (
 });
 
 it.each([
-  '/api/v1/nope',
-  '/api/v1/namespaces/default/nope/x',
-  '/api/v1/namespaces/default/pods/x/nope',
-  '/api/v1/pods',
-  '/api/v1/namespaces/default/namespaces',
-  '/api/v1/__proto__',
-  '/api/v2',
-  '/nope',
+  ...['/api/v1/nope', '/api/v1/namespaces/default/nope/x', '/api/v1/namespaces/default/pods/x/nope', '/api/v1/pods'],
+  ...['/api/v1/namespaces/default/namespaces', '/api/v1/__proto__', '/api/v2', '/nope'],
 ])('knows no %s', async (path) => {
   const body = failure(404, 'NotFound', 'the server could not find the requested resource', {});
   expect(await call('GET', path)).toEqual({ status: 404, body });
@@ -109,14 +100,7 @@ it('leaves nothing open when it is closed', async () => {
   const idle = connect(ports[0] ?? 0, '127.0.0.1').on('error', () => {});
   await new Promise((resolve) => idle.once('connect', resolve));
   await other.close();
-  for (const port of ports) {
-    const refused = await new Promise((resolve) => {
-      connect(port, '127.0.0.1')
-        .once('connect', () => resolve(false))
-        .once('error', () => resolve(true));
-    });
-    expect(refused).toBe(true);
-  }
+  for (const port of ports) expect(await isListening(port)).toBe(false);
 });
 
 it('rejects when its port is taken', async () => {
