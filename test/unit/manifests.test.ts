@@ -2,21 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../lib/config/index.ts';
 import type { CreateSandboxRequest } from '../../lib/http/request.ts';
 import { buildNamespace, buildPod, buildService, isMadeOtherwise, useAnnotations } from '../../lib/model/manifests.ts';
+import { alter, originalPod, originalService } from '../support/original.ts';
 
-const config = loadConfig({
-  K8S_NAMESPACE: 'agents',
-  SANDBOX_IMAGE: 'sandbox.example/all-in-one:1',
-  SKILLS_HOST_PATH: '/srv/skills',
-  THREADS_HOST_PATH: '/srv/threads',
-});
+const own = { SANDBOX_IMAGE: 'sandbox.example/all-in-one:1', NODE_HOST: 'x' };
+const settings = { ...own, SKILLS_HOST_PATH: '/srv/skills', THREADS_HOST_PATH: '/srv/threads' };
+const config = loadConfig({ K8S_NAMESPACE: 'agents', ...settings });
 const request = { sandboxId: 'a1b2c3d4', threadId: 'Thread_1' };
 const use = { at: new Date('2026-11-22T12:00:00.123Z'), requestId: '8f507cfc-4697' };
-const labels = {
-  app: 'deer-flow-sandbox',
-  'sandbox-id': 'a1b2c3d4',
-  'app.kubernetes.io/name': 'deer-flow',
-  'app.kubernetes.io/component': 'sandbox',
-};
 
 describe('the manifest', () => {
   it('of the namespace', () => {
@@ -26,71 +18,32 @@ describe('the manifest', () => {
   });
 
   it("of a Service: the original's, and whose sandbox it is, and who used it last", () => {
-    expect(buildService(request, use, config)).toStrictEqual({
-      apiVersion: 'v1',
-      kind: 'Service',
-      metadata: {
-        name: 'sandbox-a1b2c3d4-svc',
-        namespace: 'agents',
-        labels,
-        annotations: {
-          'sandbox-provisioner/thread-id': 'Thread_1',
-          'sandbox-provisioner/last-used-at': '2026-11-22T12:00:00.123Z',
-          'sandbox-provisioner/last-used-by': '8f507cfc-4697',
-        },
-      },
-      spec: {
-        type: 'NodePort',
-        ports: [{ name: 'http', port: 8080, targetPort: 8080, protocol: 'TCP' }],
-        publishNotReadyAddresses: true,
-        selector: { 'sandbox-id': 'a1b2c3d4' },
-      },
-    });
+    const annotations = {
+      'sandbox-provisioner/thread-id': 'Thread_1',
+      'sandbox-provisioner/last-used-at': '2026-11-22T12:00:00.123Z',
+      'sandbox-provisioner/last-used-by': '8f507cfc-4697',
+    };
+    const changes = { metadata: { namespace: 'agents', annotations }, spec: { publishNotReadyAddresses: true } };
+    expect(buildService(request, use, config)).toStrictEqual(alter(originalService(request), changes));
   });
 
   it("of a Pod: the original's, owned by its Service, without a token and without the other Services' addresses", () => {
     const owner = { metadata: { name: 'sandbox-a1b2c3d4-svc', uid: '5f2b1c1e-0000-4000-8000-000000000000' } };
+    const original = originalPod(request, settings) as { spec: { containers: object[] } };
     const probe = { httpGet: { path: '/v1/sandbox', port: 8080 }, timeoutSeconds: 3, failureThreshold: 3 };
-    expect(buildPod(request, owner, config)).toStrictEqual({
-      apiVersion: 'v1',
-      kind: 'Pod',
-      metadata: {
-        name: 'sandbox-a1b2c3d4',
-        namespace: 'agents',
-        labels,
-        annotations: { 'sandbox-provisioner/spec-hash': expect.stringMatching(/^[0-9a-f]{16}$/) },
-        ownerReferences: [{ apiVersion: 'v1', kind: 'Service', ...owner.metadata }],
-      },
-      spec: {
-        automountServiceAccountToken: false,
-        enableServiceLinks: false,
-        restartPolicy: 'Always',
-        containers: [
-          {
-            name: 'sandbox',
-            image: 'sandbox.example/all-in-one:1',
-            imagePullPolicy: 'IfNotPresent',
-            ports: [{ name: 'http', containerPort: 8080, protocol: 'TCP' }],
-            startupProbe: { ...probe, periodSeconds: 1, failureThreshold: 300 },
-            readinessProbe: { ...probe, periodSeconds: 5 },
-            livenessProbe: { ...probe, periodSeconds: 10 },
-            resources: {
-              requests: { cpu: '100m', memory: '256Mi', 'ephemeral-storage': '500Mi' },
-              limits: { cpu: '1000m', memory: '1Gi', 'ephemeral-storage': '500Mi' },
-            },
-            volumeMounts: [
-              { name: 'skills', mountPath: '/mnt/skills', readOnly: true },
-              { name: 'user-data', mountPath: '/mnt/user-data', readOnly: false },
-            ],
-            securityContext: { privileged: false, allowPrivilegeEscalation: true },
-          },
-        ],
-        volumes: [
-          { name: 'skills', hostPath: { path: '/srv/skills', type: 'Directory' } },
-          { name: 'user-data', hostPath: { path: '/srv/threads/Thread_1/user-data', type: 'DirectoryOrCreate' } },
-        ],
-      },
-    });
+    const probes = {
+      startupProbe: { ...probe, periodSeconds: 1, failureThreshold: 300 },
+      readinessProbe: { ...probe, periodSeconds: 5 },
+      livenessProbe: { ...probe, periodSeconds: 10 },
+    };
+    const metadata = {
+      namespace: 'agents',
+      annotations: { 'sandbox-provisioner/spec-hash': expect.stringMatching(/^[0-9a-f]{16}$/) },
+      ownerReferences: [{ apiVersion: 'v1', kind: 'Service', ...owner.metadata }],
+    };
+    const containers = original.spec.containers.map((container) => ({ ...container, ...probes }));
+    const spec = { automountServiceAccountToken: false, enableServiceLinks: false, containers };
+    expect(buildPod(request, owner, config)).toStrictEqual(alter(original, { metadata, spec }));
   });
 
   const securityOf = (settings: Record<string, string | undefined>) =>
@@ -143,13 +96,9 @@ describe('the manifest', () => {
 
   it('of a Pod: in its runtime class, and with the resources that are set', () => {
     const settings = {
-      SANDBOX_RUNTIME_CLASS: 'gvisor',
-      SANDBOX_CPU_REQUEST: '1',
-      SANDBOX_CPU_LIMIT: '2',
-      SANDBOX_MEMORY_REQUEST: '3Mi',
-      SANDBOX_MEMORY_LIMIT: '4Mi',
-      SANDBOX_EPHEMERAL_STORAGE_REQUEST: '5Gi',
-      SANDBOX_EPHEMERAL_STORAGE_LIMIT: '6Gi',
+      ...{ SANDBOX_RUNTIME_CLASS: 'gvisor', SANDBOX_CPU_REQUEST: '1', SANDBOX_CPU_LIMIT: '2' },
+      ...{ SANDBOX_MEMORY_REQUEST: '3Mi', SANDBOX_MEMORY_LIMIT: '4Mi' },
+      ...{ SANDBOX_EPHEMERAL_STORAGE_REQUEST: '5Gi', SANDBOX_EPHEMERAL_STORAGE_LIMIT: '6Gi' },
     };
     const { spec } = buildPod(request, {}, loadConfig(settings));
     expect(spec?.runtimeClassName).toBe('gvisor');
