@@ -19,15 +19,8 @@ it('serves the real client what a sandbox is made of', async () => {
   );
   expect(isReady.status).toMatchObject({ phase: 'Running', hostIP: '127.0.0.1' });
   const answer = await fetch(`http://127.0.0.1:${nodePort}/v1/sandbox`);
-  expect({ status: answer.status, body: await answer.json() }).toEqual({
-    status: 200,
-    body: {
-      status: 'ready',
-      stand_in: true,
-      pod: 'web',
-      message: 'This is a stand-in of the embedded Kubernetes, not a real sandbox: it runs nothing.',
-    },
-  });
+  const message = 'This is a stand-in of the embedded Kubernetes, not a real sandbox: it runs nothing.';
+  expect([answer.status, await answer.json()]).toEqual([200, { status: 'ready', stand_in: true, pod: 'web', message }]);
   expect((await fetch(`http://127.0.0.1:${nodePort}/other`)).status).toBe(404);
   const { items } = await api.listNamespacedPod({ namespace: 'first', labelSelector: 'app=x' });
   expect(items.map(({ metadata }) => metadata?.name)).toEqual(['web']);
@@ -43,10 +36,7 @@ it('resets connections to a NodePort that has no Pod', async () => {
 
 it.each(['', 'Bearer wrong', 'Basic abc'])('refuses the credentials %j', async (authorization) => {
   const answer = await fetch(`${cluster.kubernetes.server}/api/v1/pods`, { headers: { authorization } });
-  expect({ status: answer.status, body: await answer.json() }).toEqual({
-    status: 401,
-    body: failure(401, 'Unauthorized', 'Unauthorized'),
-  });
+  expect([answer.status, await answer.json()]).toEqual([401, failure(401, 'Unauthorized', 'Unauthorized')]);
 });
 
 it.each([
