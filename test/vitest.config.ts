@@ -5,10 +5,10 @@ import { defineConfig } from 'vitest/config';
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /**
- * Those that make hundreds of objects. The controllers of a real cluster make no more than 20 calls a second each, so that for a
- * while after them no NodePort opens: there, they come last.
+ * It makes hundreds of objects. The controllers of a real cluster make no more than 20 calls a second each, so that for a while
+ * after it no NodePort opens: there, it comes last.
  */
-const ofMany = ['test/contract/chaos.test.ts', 'test/contract/clean-up-of-many.test.ts'];
+const ofMany = ['test/contract/chaos.test.ts'];
 const isReal = Boolean(process.env.KUBECONFIG_PATH);
 
 const contract = {

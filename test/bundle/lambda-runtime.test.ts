@@ -4,14 +4,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { loadYaml } from '@kubernetes/client-node';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildArtifact } from '../../lib/deploy/bundle.ts';
 import { afterUse, aTime } from '../support/answers.ts';
 import { aReport, latch } from '../support/clean-up.ts';
-import { openTestCluster, removeSandboxObjects, type TestCluster } from '../support/cluster.ts';
 import { type HttpRequest, httpEvent, scheduledEvent } from '../support/events.ts';
-import { isFor, type KubernetesProxy, kubernetesStatus, startKubernetesProxy } from '../support/kubernetes-proxy.ts';
+import { isFor, kubernetesStatus } from '../support/kubernetes-proxy.ts';
 import { type Invoked, type LambdaFunction, noLambdaRuntime, startLambdaFunction } from '../support/lambda-runtime.ts';
+import { usePlace } from '../support/place.ts';
 import { keepSecret } from '../support/secrets.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -24,36 +24,22 @@ const openNames = ['health', 'fallback', 'cleanup-sandboxes'];
 const askingNames = Object.keys(functions).filter((name) => !openNames.includes(name));
 
 let folder: string;
-let cluster: TestCluster;
-let proxy: KubernetesProxy;
+const place = usePlace();
 const running = new Map<string, LambdaFunction>();
 
 beforeAll(async () => {
+  const { cluster, proxy, namespace } = place;
   folder = await mkdtemp(join(tmpdir(), 'sandbox-provisioner-lambda-'));
-  cluster = await openTestCluster();
-  proxy = await startKubernetesProxy(cluster.access);
-  const settings = {
-    ...cluster.settings,
-    KUBECONFIG_PATH: proxy.kubeconfig,
-    K8S_NAMESPACE: cluster.namespace,
-    PROVISIONER_API_KEY: apiKey,
-    LOG_LEVEL: 'INFO',
-  };
+  const own = { KUBECONFIG_PATH: proxy.kubeconfig, K8S_NAMESPACE: namespace };
+  const settings = { ...cluster.settings, ...own, PROVISIONER_API_KEY: apiKey, LOG_LEVEL: 'INFO' };
   for (const [name, { handler }] of Object.entries(functions)) {
     await buildArtifact(root, handler.replace(/\.handler$/, ''), join(folder, name));
     running.set(name, await startLambdaFunction(name, { folder: join(folder, name), handler, settings }));
   }
 }, 120_000);
 
-afterEach(async () => {
-  proxy?.reset();
-  if (cluster !== undefined) await removeSandboxObjects(cluster.kubernetes);
-});
-
 afterAll(async () => {
   await Promise.all([...running.values()].map((one) => one.stop()));
-  await proxy?.close();
-  await cluster?.close();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -80,13 +66,10 @@ const create = () => {
 };
 const get = () => call('get-sandbox', { method: 'GET', path: '/api/sandboxes/a1b2', pathParameters });
 const list = (remainingMs?: number) => call('list-sandboxes', { method: 'GET', path: '/api/sandboxes' }, remainingMs);
-const renew = () =>
-  call('renew-sandbox', {
-    method: 'POST',
-    path: '/api/sandboxes/a1b2/renew',
-    pathParameters,
-    body: { ttl_seconds: 60 },
-  });
+const renew = () => {
+  const request = { method: 'POST', path: '/api/sandboxes/a1b2/renew', pathParameters, body: { ttl_seconds: 60 } };
+  return call('renew-sandbox', request);
+};
 const destroy = () => call('destroy-sandbox', { method: 'DELETE', path: '/api/sandboxes/a1b2', pathParameters });
 
 /** What a function has logged: one JSON object a line. */
@@ -108,7 +91,7 @@ describe.skipIf(noLambdaRuntime !== undefined)(
         const unknown = await call('fallback', { method: 'GET', path: '/x', routeKey: '$default' });
         expect(unknown).toEqual({ status: 404, body: { detail: 'Not Found' } });
       }
-      expect(proxy.calls).toEqual([]);
+      expect(place.proxy.calls).toEqual([]);
     });
 
     it('takes a sandbox through its life, and once more through the same processes', async () => {
@@ -132,7 +115,7 @@ describe.skipIf(noLambdaRuntime !== undefined)(
     it.each([...askingNames])('lets nobody in who shows no key: %s', async (name) => {
       const event = httpEvent({ method: 'GET', path: '/api/sandboxes/a1b2', pathParameters });
       expect(await invoke(name, event)).toMatchObject({ answer: { statusCode: 401 } });
-      expect(proxy.calls).toEqual([]);
+      expect(place.proxy.calls).toEqual([]);
     });
 
     it('runs on its schedule, and logs its report', async () => {
@@ -145,7 +128,7 @@ describe.skipIf(noLambdaRuntime !== undefined)(
 
     it('has an answer of its own where its time is over, and goes on with the next', async () => {
       const { hold, release } = latch();
-      const hung = proxy.injectFault({ when: () => true, action: { hold } });
+      const hung = place.proxy.injectFault({ when: () => true, action: { hold } });
       expect(await list(2_500)).toEqual({ status: 504, body: { detail: expect.any(String) } });
       expect(hung.hits.length).toBeGreaterThan(0);
       hung.remove();
@@ -155,7 +138,7 @@ describe.skipIf(noLambdaRuntime !== undefined)(
 
     it('answers an error, and goes on with the next', async () => {
       const refusal = kubernetesStatus(403, 'Forbidden', 'pods is forbidden');
-      const fault = proxy.injectFault({ when: (one) => isFor(one, 'pods'), action: { answer: refusal } });
+      const fault = place.proxy.injectFault({ when: (one) => isFor(one, 'pods'), action: { answer: refusal } });
       expect(await list()).toEqual({ status: 500, body: { detail: expect.stringMatching(/^Failed to list/) } });
       fault.remove();
       expect((await list()).status).toBe(200);
@@ -163,12 +146,12 @@ describe.skipIf(noLambdaRuntime !== undefined)(
 
     it('fails where nobody is there to be answered, as alarms on errors see it: the clean-up', async () => {
       const refusal = kubernetesStatus(403, 'Forbidden', 'pods is forbidden');
-      proxy.injectFault({ when: (one) => isFor(one, 'pods'), action: { answer: refusal } });
+      place.proxy.injectFault({ when: (one) => isFor(one, 'pods'), action: { answer: refusal } });
       expect(await invoke('cleanup-sandboxes', scheduledEvent())).toMatchObject({
         errorType: expect.stringMatching(/Error$/),
         errorMessage: expect.stringMatching(/\S/),
       });
-      proxy.reset();
+      place.proxy.reset();
       expect(await invoke('cleanup-sandboxes', scheduledEvent())).toHaveProperty('answer');
     });
   },

@@ -65,13 +65,6 @@ describe('a create', () => {
     expect(calls).toEqual([]);
   });
 
-  it('gives what the original made a time to live, from the first use on', async () => {
-    const { sandboxId, threadId } = await world.givenOriginalSandbox();
-    expect((await world.get(sandboxId)).body.expires_at).toBeNull();
-    expectLeft(await world.create({ sandbox_id: sandboxId, thread_id: threadId }), day);
-    expect(await annotationsOf(sandboxId)).toMatchObject({ 'sandbox-provisioner/ttl-seconds': String(day) });
-  });
-
   it('leaves what the original made the time that another create has asked for meanwhile', async () => {
     const { sandboxId, threadId } = await world.givenOriginalSandbox();
     const reading = holdCalls(world.proxy, callTo('GET', 'services', sandboxId));

@@ -106,21 +106,3 @@ describe('round trips to Kubernetes in a row, warm', () => {
     expect(await world.callsOf(() => world.call('GET', '/health'))).toEqual([]);
   });
 });
-
-describe('the count itself', () => {
-  const call = (startedAt: number, endedAt?: number): KubernetesCall => {
-    return { method: 'GET', path: '/', query: '', body: '', startedAt, ...(endedAt !== undefined && { endedAt }) };
-  };
-
-  it.each<[string, number, KubernetesCall[]]>([
-    ['no call', 0, []],
-    ['one', 1, [call(0, 10)]],
-    ['two side by side', 1, [call(0, 10), call(1, 11)]],
-    ['two in a row', 2, [call(0, 10), call(10, 20)]],
-    ['two in a row beside a long one', 2, [call(0, 10), call(0, 100), call(12, 20)]],
-    ['one in a row behind the shorter of two', 2, [call(0, 50), call(0, 10), call(20, 40)]],
-    ['one that is still running', 1, [call(0, 10), call(12)]],
-  ])('%s: %i', (_what, count, calls) => {
-    expect(roundTripsInARow(calls)).toBe(count);
-  });
-});

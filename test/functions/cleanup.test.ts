@@ -39,7 +39,6 @@ const sandbox = (id: string, annotations: Record<string, string>) => {
   const { metadata, ...rest } = originalService({ sandboxId: id }) as { metadata: object };
   return { ...rest, metadata: { ...metadata, uid: `uid-${id}`, resourceVersion: '7', annotations } };
 };
-const ids = (count: number) => Array.from({ length: count }, (_, index) => `s${index}`);
 const list = (kind: string, items: object[], next?: string) => ({
   kind: `${kind}List`,
   apiVersion: 'v1',
@@ -65,17 +64,14 @@ const isListOf = ({ method, url }: SeenRequest, what: string) =>
 const succeed: NonNullable<Answer> = (_request, response) =>
   answerJson(response, { kind: 'Status', status: 'Success' });
 const expired = usedAgo(2 * day);
+const expiredOnes = (count: number) => Array.from({ length: count }, (_, index) => sandbox(`s${index}`, expired));
 
 // What it removes, keeps, adopts and reports, and what it fails at: test/contract/cleanup.
 describe('the clean-up', () => {
   it('goes on past records that make no sense', async () => {
-    const odd = [
-      {},
-      { metadata: null },
-      { metadata: { name: 'x', labels: null, annotations: null } },
-      sandbox('a', { 'sandbox-provisioner/last-used-at': 'x'.repeat(10_000) }),
-    ];
-    await startWith([...odd, sandbox('b', expired)], succeed);
+    const odd = [{}, { metadata: null }, { metadata: { name: 'x', labels: null, annotations: null } }];
+    const garbled = sandbox('a', { 'sandbox-provisioner/last-used-at': 'x'.repeat(10_000) });
+    await startWith([...odd, garbled, sandbox('b', expired)], succeed);
     const { report, logged } = (await run()) as { report?: CleanupReport; logged: (CleanupReport | undefined)[] };
     expect((report ?? logged[0])?.deleted).toEqual({ expired: 1 });
   });
@@ -95,10 +91,7 @@ describe('the clean-up', () => {
       // In a moment, in which one too many would come.
       if (waiting.length === Math.min(limit, left)) setTimeout(answerAll, 20);
     };
-    await startWith(
-      ids(left).map((id) => sandbox(id, expired)),
-      slow,
-    );
+    await startWith(expiredOnes(left), slow);
     expect(await run()).toEqual({ report: aReport({ examined: 25, deleted: { expired: 25 } }), logged: [] });
     expect(most).toBe(limit);
   });
@@ -107,8 +100,7 @@ describe('the clean-up', () => {
     const slow: NonNullable<Answer> = (request, response) => {
       setTimeout(() => succeed(request, response), 200);
     };
-    const services = ids(200).map((id) => sandbox(id, expired));
-    const api = await startWith(services, slow);
+    const api = await startWith(expiredOnes(200), slow);
     const startedAt = performance.now();
     const { report } = (await run(11_000)) as { report?: CleanupReport };
     expect(performance.now() - startedAt).toBeLessThan(8_000);
@@ -119,10 +111,7 @@ describe('the clean-up', () => {
   });
 
   it('whose deletions hang ends before its time is over, and says so', async () => {
-    await startWith(
-      ids(12).map((id) => sandbox(id, expired)),
-      () => {},
-    );
+    await startWith(expiredOnes(12), () => {});
     const startedAt = performance.now();
     const { logged } = await run(11_500);
     expect(performance.now() - startedAt).toBeLessThan(11_400);

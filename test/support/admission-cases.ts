@@ -15,11 +15,17 @@ const use = { at: new Date('2026-11-22T12:00:00.123Z'), requestId: '8f507cfc-469
 
 /** The Service of a sandbox, by these settings. */
 export const serviceOf = (some: Settings = {}): V1Service =>
-  buildService(request, use, loadConfig({ ...settings, ...some }));
+  buildService(request, use, loadConfig({ ...settings, ...some }).namespace);
 
 /** The Pod of a sandbox as admission sees it: with what Kubernetes fills in. */
 export function podOf(some: Settings = {}): V1Pod {
-  const owner = { metadata: { name: 'sandbox-a1-svc', uid: '5f2b1c1e-0000-4000-8000-000000000000' } };
+  const owner = {
+    metadata: {
+      name: 'sandbox-a1-svc',
+      namespace: loadConfig({ ...settings, ...some }).namespace,
+      uid: '5f2b1c1e-0000-4000-8000-000000000000',
+    },
+  };
   const pod = buildPod(request, owner, loadConfig({ ...settings, ...some }));
   const defaults = { serviceAccountName: 'default', securityContext: {}, dnsPolicy: 'ClusterFirst', tolerations: [] };
   return { ...pod, spec: { ...defaults, ...(pod.spec as NonNullable<V1Pod['spec']>) } };

@@ -4,26 +4,8 @@ import { type Action, sandboxIds, times } from './chaos-script.ts';
 import type { KubernetesObject } from './kubernetes-client.ts';
 
 /** What the tests see of a sandbox's Service and Pod; times in milliseconds of the run's clock. */
-export type SeenService = {
-  readonly uid: string;
-  readonly createdAt: number;
-  /** Undefined where none is noted: the original provisioner made it. */
-  readonly threadId: string | undefined;
-  readonly lastUsedAt: number | undefined;
-  readonly lastUsedBy: string | undefined;
-  readonly ttlSeconds: number;
-  readonly nodePort: number;
-};
-export type SeenPod = {
-  readonly uid: string;
-  readonly createdAt: number;
-  readonly owners: readonly string[];
-  /** Of the folder that it mounts. */
-  readonly threadId: string | undefined;
-  readonly phase: string;
-  readonly isTerminating: boolean;
-  readonly lastUsedAt: number | undefined;
-};
+export type SeenService = Readonly<ReturnType<typeof seeService>>;
+export type SeenPod = Readonly<ReturnType<typeof seePod>>;
 export type Seen = { readonly service: SeenService | undefined; readonly pod: SeenPod | undefined };
 /** The sandboxes at a moment at which nothing was under way but Kubernetes' own controllers. */
 export type Snapshot = ReadonlyMap<string, Seen>;
@@ -95,24 +77,26 @@ export function seeSandboxes(
   );
 }
 
-const seeService = (service: KubernetesObject, createdAt: number): SeenService => ({
+const seeService = (service: KubernetesObject, createdAt: number) => ({
   uid: service.metadata.uid,
   createdAt,
+  // Undefined where none is noted: the original provisioner made it.
   threadId: annotation(service, 'thread-id'),
   lastUsedAt: timeOf(service),
   lastUsedBy: annotation(service, 'last-used-by'),
   ttlSeconds: Number(annotation(service, 'ttl-seconds') ?? times.defaultTtl),
-  nodePort: service.spec.ports[0].nodePort,
+  nodePort: service.spec.ports[0].nodePort as number,
 });
 
-const seePod = (pod: KubernetesObject, createdAt: number): SeenPod => {
+const seePod = (pod: KubernetesObject, createdAt: number) => {
   const volume = pod.spec.volumes?.find(({ name }: { name: string }) => name === 'user-data');
   return {
     uid: pod.metadata.uid,
     createdAt,
     owners: (pod.metadata.ownerReferences ?? []).map(({ uid }) => uid),
-    threadId: volume?.hostPath?.path.split('/').at(-2),
-    phase: pod.status?.phase ?? 'Unknown',
+    // Of the folder that it mounts.
+    threadId: volume?.hostPath?.path.split('/').at(-2) as string | undefined,
+    phase: (pod.status?.phase ?? 'Unknown') as string,
     isTerminating: pod.metadata.deletionTimestamp !== undefined,
     lastUsedAt: timeOf(pod),
   };

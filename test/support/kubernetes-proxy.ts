@@ -29,24 +29,23 @@ export interface KubernetesCall {
   cut?: boolean;
 }
 
-/** What goes wrong with a call. */
-export type FaultAction =
+/** What goes wrong with a call: one of these, or `hold` and then another. */
+export type FaultAction = {
   /** The cluster is not asked; this is the answer. */
-  | { readonly answer: KubernetesAnswer }
+  readonly answer?: KubernetesAnswer;
   /** The call reaches the cluster this much later. */
-  | { readonly delayMs: number }
+  readonly delayMs?: number;
   /** The call waits for the promise (one of its own, of a function), then goes on as `afterwards` says, or to the cluster. */
-  | {
-      readonly hold: Promise<unknown> | ((call: KubernetesCall) => Promise<unknown>);
-      readonly afterwards?: FaultAction;
-    }
+  readonly hold?: Promise<unknown> | ((call: KubernetesCall) => Promise<unknown>);
+  readonly afterwards?: FaultAction;
   /** The connection is cut, before the cluster has seen the call or after it has done what was asked. */
-  | { readonly cut: 'before' | 'after' }
+  readonly cut?: 'before' | 'after';
   /** The cluster does what was asked; its answer comes this much later, or once the promise that the function gives resolves. */
-  | { readonly delayAnswerMs: number }
-  | { readonly holdAnswer: () => Promise<unknown> }
+  readonly delayAnswerMs?: number;
+  readonly holdAnswer?: () => Promise<unknown>;
   /** The cluster is asked; its answer is changed on the way back. */
-  | { readonly rewrite: (answer: KubernetesAnswer) => KubernetesAnswer };
+  readonly rewrite?: (answer: KubernetesAnswer) => KubernetesAnswer;
+};
 
 /** A fault, the calls it hits, and how many of them (all, unless `times` says otherwise). */
 export interface Fault {
@@ -133,33 +132,31 @@ export async function startKubernetesProxy(
     try {
       await pause(delayMs, gone.signal);
       let action = takeFault(call);
-      while (action !== undefined && 'hold' in action) {
+      while (action?.hold !== undefined) {
         const held = typeof action.hold === 'function' ? action.hold(call) : action.hold;
         await Promise.race([held, untilAborted(gone.signal)]);
         if (gone.signal.aborted) throw new Error('the provisioner gave up');
         action = action.afterwards;
       }
-      if (action !== undefined && 'delayMs' in action) await pause(action.delayMs, gone.signal);
-      if (action !== undefined && 'cut' in action && action.cut === 'before') throw new Error('cut by a fault');
+      await pause(action?.delayMs ?? 0, gone.signal);
+      if (action?.cut === 'before') throw new Error('cut by a fault');
 
-      let answer: KubernetesAnswer;
-      if (action !== undefined && 'answer' in action) {
-        answer = action.answer;
-      } else {
-        const isChanged = translate !== undefined || (action !== undefined && 'rewrite' in action);
+      let answer = action?.answer;
+      if (answer === undefined) {
+        const isChanged = translate !== undefined || action?.rewrite !== undefined;
         const sent = await sendToKubernetes(cluster, {
           method: call.method,
           path: request.url ?? '/',
           headers: { ...forwardedHeaders(request.headers), ...(isChanged && { accept: 'application/json' }) },
           text: call.body,
         });
-        answer = translate === undefined ? sent : translate(sent);
+        answer = translate?.(sent) ?? sent;
         call.clusterStatus = answer.status;
         call.clusterType = answer.headers['content-type'];
-        if (action !== undefined && 'cut' in action) throw new Error('cut by a fault');
-        if (action !== undefined && 'delayAnswerMs' in action) await pause(action.delayAnswerMs, gone.signal);
-        if (action !== undefined && 'holdAnswer' in action) await action.holdAnswer();
-        if (action !== undefined && 'rewrite' in action) answer = action.rewrite(answer);
+        if (action?.cut === 'after') throw new Error('cut by a fault');
+        await pause(action?.delayAnswerMs ?? 0, gone.signal);
+        await action?.holdAnswer?.();
+        answer = action?.rewrite?.(answer) ?? answer;
       }
       if (request.headers.accept?.startsWith(protobufType)) answer = asProtobuf(answer);
       call.status = answer.status;
@@ -215,26 +212,17 @@ export async function startKubernetesProxy(
     },
     injectFault(fault) {
       const hits: KubernetesCall[] = [];
-      let announce: (call: KubernetesCall) => void = () => {};
-      const first = new Promise<KubernetesCall>((resolve) => {
-        announce = resolve;
-      });
-      const entry = {
-        fault,
-        left: fault.times ?? Number.POSITIVE_INFINITY,
-        hit(call: KubernetesCall) {
-          hits.push(call);
-          announce(call);
-        },
+      const { promise: first, resolve: announce } = Promise.withResolvers<KubernetesCall>();
+      const hit = (call: KubernetesCall) => {
+        hits.push(call);
+        announce(call);
       };
+      const entry = { fault, left: fault.times ?? Number.POSITIVE_INFINITY, hit };
       faults = [entry, ...faults];
-      return {
-        hits,
-        firstHit: () => first,
-        remove() {
-          faults = faults.filter((other) => other !== entry);
-        },
+      const remove = () => {
+        faults = faults.filter((other) => other !== entry);
       };
+      return { hits, firstHit: () => first, remove };
     },
     refuseConnections: stopListening,
     async acceptConnections() {

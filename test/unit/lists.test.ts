@@ -163,19 +163,10 @@ describe('a list of Services', () => {
 describe('a refusal', () => {
   it('says why', () => {
     const details = [field(1, 'a-namespace'), field(3, 'namespaces'), field(5, 7)];
-    const status = [
-      field(1, []),
-      field(2, 'Failure'),
-      field(3, 'the token is too old'),
-      field(4, 'Expired'),
-      field(5, details),
-      field(6, 410),
-    ];
-    expect(readStatus(answerOf('Status', status))).toStrictEqual({
-      kind: 'Status',
-      message: 'the token is too old',
-      reason: 'Expired',
-    });
+    const words = [field(3, 'the token is too old'), field(4, 'Expired')];
+    const status = [field(1, []), field(2, 'Failure'), ...words, field(5, details), field(6, 410)];
+    const told = { kind: 'Status', message: 'the token is too old', reason: 'Expired' };
+    expect(readStatus(answerOf('Status', status))).toStrictEqual(told);
   });
 
   it.each([

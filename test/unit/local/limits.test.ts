@@ -44,10 +44,8 @@ it('runs out of NodePorts, passes over one in use, and gives a freed one out aga
   const two = (await call('POST', SERVICES, serviceManifest('two'))).body;
   expect([nodePortOf(one), nodePortOf(two)].sort()).toEqual([range[0], range[1]]);
   const message = 'failed to allocate a nodePort: range is full';
-  const full = {
-    status: 500,
-    body: failure(500, 'InternalError', `Internal error occurred: ${message}`, { causes: [{ message }] }),
-  };
+  const words = `Internal error occurred: ${message}`;
+  const full = { status: 500, body: failure(500, 'InternalError', words, { causes: [{ message }] }) };
   expect(await call('POST', SERVICES, serviceManifest('three'))).toEqual(full);
   // The port is looked for before the name: also a repeated create fails so.
   expect(await call('POST', SERVICES, serviceManifest('one'))).toEqual(full);
@@ -75,16 +73,11 @@ it('refuses what a quota does not have, and forgives what failed creates were ch
   expect(await limited.call('POST', path, serviceManifest('a'))).toMatchObject({ status: 409 });
   expect(await used()).toEqual({ 'count/pods': '0', pods: '0', services: '2', 'services.nodeports': '2' });
   // The quota is looked at before the name.
-  expect(await limited.call('POST', path, serviceManifest('a'))).toEqual({
-    status: 403,
-    body: failure(
-      403,
-      'Forbidden',
-      'services "a" is forbidden: exceeded quota: q, requested: services=1,services.nodeports=1, ' +
-        'used: services=2,services.nodeports=2, limited: services=2,services.nodeports=2',
-      { name: 'a', kind: 'services' },
-    ),
-  });
+  const words =
+    'services "a" is forbidden: exceeded quota: q, requested: services=1,services.nodeports=1, ' +
+    'used: services=2,services.nodeports=2, limited: services=2,services.nodeports=2';
+  const body = failure(403, 'Forbidden', words, { name: 'a', kind: 'services' });
+  expect(await limited.call('POST', path, serviceManifest('a'))).toEqual({ status: 403, body });
   await until(used, ({ services }) => services === '1');
   expect((await limited.call('POST', path, serviceManifest('b'))).status).toBe(201);
   await limited.call('DELETE', `${path}/a`);

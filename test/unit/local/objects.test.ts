@@ -88,62 +88,48 @@ it('answers the create of a Service with an address, a NodePort and its defaults
   });
 });
 
-it.each<[what: string, path: string, manifest: object, body: object]>([
+const value = (given: string, why: string) => `Invalid value: "${given}": ${why}`;
+const tooLong = 'must be no more than 63 characters';
+const long = 'y'.repeat(64);
+const badName = podManifest('Bad_Name');
+const badLabels = podManifest('a', { labels: { a: '-x', b: long } });
+const noImage = podManifest('a', { spec: { containers: [{ name: 'b' }] } });
+const climbing = podManifest('a', { spec: { volumes: [{ name: 'v', hostPath: { path: '/a/../b' } }] } });
+const noOwner = podManifest('a', { ownerReferences: [{ apiVersion: '', kind: '', name: '', uid: '' }] });
+const emptyOf = (field: string, what = field): [string, string] => [
+  `metadata.ownerReferences.${field}`,
+  value('', `${what} must not be empty`),
+];
+
+it.each<[what: string, kind: 'Pod' | 'Service', manifest: object, causes: Parameters<typeof invalid>[2]]>([
+  ['a Pod name with capitals', 'Pod', badName, [['metadata.name', value('Bad_Name', SUBDOMAIN)]]],
+  ['a name that starts with a digit', 'Service', serviceManifest('1abc'), [['metadata.name', value('1abc', DNS_1035)]]],
+  ['a name of 64 letters', 'Service', serviceManifest(long), [['metadata.name', value(long, tooLong)]]],
   [
-    'a Pod name with capitals',
-    PODS,
-    podManifest('Bad_Name'),
-    invalid('Pod', 'Bad_Name', [['metadata.name', `Invalid value: "Bad_Name": ${SUBDOMAIN}`]]),
-  ],
-  [
-    'a Service name that starts with a digit',
-    SERVICES,
-    serviceManifest('1abc'),
-    invalid('Service', '1abc', [['metadata.name', `Invalid value: "1abc": ${DNS_1035}`]]),
-  ],
-  [
-    'a Service name of 64 letters',
-    SERVICES,
-    serviceManifest('a'.repeat(64)),
-    invalid('Service', 'a'.repeat(64), [
-      ['metadata.name', `Invalid value: "${'a'.repeat(64)}": must be no more than 63 characters`],
-    ]),
-  ],
-  [
-    'bad label values',
-    PODS,
-    podManifest('a', { labels: { a: '-x', b: 'y'.repeat(64) } }),
-    invalid('Pod', 'a', [
-      ['metadata.labels', `Invalid value: "-x": ${LABEL_VALUE}`],
-      ['metadata.labels', `Invalid value: "${'y'.repeat(64)}": must be no more than 63 characters`],
-    ]),
+    'bad labels',
+    'Pod',
+    badLabels,
+    [value('-x', LABEL_VALUE), value(long, tooLong)].map((why) => ['metadata.labels', why]),
   ],
   [
     'no name and no containers',
-    PODS,
+    'Pod',
     {},
-    invalid('Pod', '', [
+    [
       ['metadata.name', 'Required value: name or generateName is required', REQUIRED],
       ['spec.containers', 'Required value', REQUIRED],
-    ]),
+    ],
   ],
+  ['no image', 'Pod', noImage, [['spec.containers[0].image', 'Required value', REQUIRED]]],
   [
-    'a container without an image',
-    PODS,
-    podManifest('a', { spec: { containers: [{ name: 'b' }] } }),
-    invalid('Pod', 'a', [['spec.containers[0].image', 'Required value', REQUIRED]]),
-  ],
-  [
-    'a host path that climbs',
-    PODS,
-    podManifest('a', {
-      spec: { volumes: [{ name: 'v', hostPath: { path: '/a/../b' } }], containers: [{ name: 'b', image: 'x' }] },
-    }),
-    invalid('Pod', 'a', [['spec.volumes[0].hostPath.path', `Invalid value: "/a/../b": must not contain '..'`]]),
+    'a path that climbs',
+    'Pod',
+    climbing,
+    [['spec.volumes[0].hostPath.path', value('/a/../b', "must not contain '..'")]],
   ],
   [
     'volumes that are none',
-    PODS,
+    'Pod',
     podManifest('a', {
       spec: {
         volumes: [
@@ -157,7 +143,7 @@ it.each<[what: string, path: string, manifest: object, body: object]>([
         ],
       },
     }),
-    invalid('Pod', 'a', [
+    [
       ['spec.volumes[0].hostPath.type', `Unsupported value: "Folder": ${HOST_PATH_TYPES}`, NOT_SUPPORTED],
       ['spec.volumes[1].hostPath.path', 'Required value', REQUIRED],
       ['spec.volumes[2].hostPath.path', `Invalid value: "a/../b": must not contain '..'`],
@@ -168,11 +154,11 @@ it.each<[what: string, path: string, manifest: object, body: object]>([
       ['spec.volumes[5].name', `Invalid value: "Bad_Name": ${LABEL}`],
       ['spec.volumes[6].persistentVolumeClaim.claimName', 'Required value', REQUIRED],
       ['spec.volumes[6].name', 'Required value', REQUIRED],
-    ]),
+    ],
   ],
   [
     'mounts that are none, of init containers as well',
-    PODS,
+    'Pod',
     podManifest('a', {
       spec: {
         volumes: [
@@ -198,7 +184,7 @@ it.each<[what: string, path: string, manifest: object, body: object]>([
         ],
       },
     }),
-    invalid('Pod', 'a', [
+    [
       ['spec.volumes[1].hostPath.path', 'Required value', REQUIRED],
       ['spec.containers[0].volumeMounts[1].mountPath', 'Invalid value: "/a": must be unique'],
       ['spec.containers[0].volumeMounts[2].name', 'Not found: "wrong"', NOT_FOUND],
@@ -212,21 +198,13 @@ it.each<[what: string, path: string, manifest: object, body: object]>([
       ['spec.initContainers[1].image', 'Required value', REQUIRED],
       ['spec.initContainers[1].volumeMounts[0].name', 'Not found: "w"', NOT_FOUND],
       ['spec.initContainers[0].name', 'Duplicate value: "b"', DUPLICATE],
-    ]),
+    ],
   ],
-  [
-    'an owner without anything',
-    PODS,
-    podManifest('a', { ownerReferences: [{ apiVersion: '', kind: '', name: '', uid: '' }] }),
-    invalid('Pod', 'a', [
-      ['metadata.ownerReferences.apiVersion', 'Invalid value: "": version must not be empty'],
-      ['metadata.ownerReferences.kind', 'Invalid value: "": kind must not be empty'],
-      ['metadata.ownerReferences.name', 'Invalid value: "": name must not be empty'],
-      ['metadata.ownerReferences.uid', 'Invalid value: "": uid must not be empty'],
-    ]),
-  ],
-])('refuses %s', async (_what, path, manifest, body) => {
-  expect(await call('POST', path, manifest)).toEqual({ status: 422, body });
+  ['no owner', 'Pod', noOwner, [emptyOf('apiVersion', 'version'), emptyOf('kind'), emptyOf('name'), emptyOf('uid')]],
+])('refuses %s', async (_what, kind, manifest, causes) => {
+  const { metadata } = manifest as { metadata?: { name: string } };
+  const body = invalid(kind, metadata?.name ?? '', causes);
+  expect(await call('POST', kind === 'Pod' ? PODS : SERVICES, manifest)).toEqual({ status: 422, body });
 });
 
 it.each<[what: string, body: string | object, message: string]>([
@@ -275,17 +253,11 @@ it('takes a merge patch, with uid and resourceVersion as conditions', async () =
   const { uid, resourceVersion } = service.metadata;
   const patch = (metadata: object) => call('PATCH', path, { metadata }, MERGE_PATCH);
   const immutable = `Invalid value: "${SOME_UID}": field is immutable`;
-  expect(await patch({ uid: SOME_UID, annotations: { a: '1' } })).toEqual({
-    status: 422,
-    body: invalid('Service', 'merge', [
-      ['metadata.uid', immutable],
-      ['metadata.uid', immutable],
-    ]),
-  });
-  expect(await patch({ resourceVersion: '1', annotations: { a: '1' } })).toEqual({
-    status: 409,
-    body: modified('merge'),
-  });
+  const twice = [immutable, immutable].map((why): [string, string] => ['metadata.uid', why]);
+  const uidChanged = { status: 422, body: invalid('Service', 'merge', twice) };
+  expect(await patch({ uid: SOME_UID, annotations: { a: '1' } })).toEqual(uidChanged);
+  const outdated = { status: 409, body: modified('merge') };
+  expect(await patch({ resourceVersion: '1', annotations: { a: '1' } })).toEqual(outdated);
   const { body } = await patch({ uid, resourceVersion, annotations: { a: '1', k: null } });
   expect(body.metadata.annotations).toEqual({ a: '1' });
   expect(body.metadata.resourceVersion).not.toBe(resourceVersion);
@@ -374,11 +346,8 @@ it.each([
   await call('POST', '/api/v1/namespaces', { metadata: { name: 'select' } });
   const labels = { a1: { app: 'a', tier: 'one' }, a2: { app: 'a' }, b1: { app: 'b' }, c: {} };
   for (const [name, own] of Object.entries(labels)) {
-    await call(
-      'POST',
-      '/api/v1/namespaces/select/services',
-      serviceManifest(name, { type: 'ClusterIP' }, { labels: own }),
-    );
+    const service = serviceManifest(name, { type: 'ClusterIP' }, { labels: own });
+    await call('POST', '/api/v1/namespaces/select/services', service);
   }
   const path = `/api/v1/namespaces/select/services?labelSelector=${encodeURIComponent(selector)}`;
   const { body } = await call('GET', path);

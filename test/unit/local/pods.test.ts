@@ -58,19 +58,12 @@ it('finds no node for a Pod that asks for one, and removes it without grace', as
 it('lets a deleted Pod run on for its grace, which can only be made shorter', async () => {
   const { metadata } = await makeReadyPod('slow');
   const deleted = (await call('DELETE', `${PODS}/slow`)).body;
-  expect(deleted).toMatchObject({
-    kind: 'Pod',
-    metadata: { deletionGracePeriodSeconds: 30 },
-    status: { phase: 'Running' },
-  });
+  const runningOn = { metadata: { deletionGracePeriodSeconds: 30 }, status: { phase: 'Running' } };
+  expect(deleted).toMatchObject({ kind: 'Pod', ...runningOn });
   expect(Date.parse(deleted.metadata.deletionTimestamp) - Date.now()).toBeGreaterThan(25_000);
-  expect(await call('POST', PODS, podManifest('slow'))).toEqual({
-    status: 409,
-    body: failure(409, 'AlreadyExists', 'object is being deleted: pods "slow" already exists', {
-      name: 'slow',
-      kind: 'pods',
-    }),
-  });
+  const words = 'object is being deleted: pods "slow" already exists';
+  const taken = failure(409, 'AlreadyExists', words, { name: 'slow', kind: 'pods' });
+  expect(await call('POST', PODS, podManifest('slow'))).toEqual({ status: 409, body: taken });
   const longer = (await call('DELETE', `${PODS}/slow`, { gracePeriodSeconds: 60 })).body;
   expect(longer.metadata.deletionTimestamp).toBe(deleted.metadata.deletionTimestamp);
   const shorter = (await call('DELETE', `${PODS}/slow`, { gracePeriodSeconds: 10 })).body;
@@ -117,24 +110,16 @@ it('says of an image whose registry cannot be that it cannot be had', async () =
 it('deletes only what the preconditions name', async () => {
   const { metadata } = await makeReadyPod('guarded');
   const remove = (preconditions: object) => call('DELETE', `${PODS}/guarded`, { preconditions });
-  const conflict = (why: string) =>
-    failure(409, 'Conflict', `Operation cannot be fulfilled on Pod "guarded": ${why}`, {
-      name: 'guarded',
-      kind: 'Pod',
-    });
-  expect((await remove({ uid: SOME_UID })).body).toEqual(
-    conflict(
-      `the UID in the precondition (${SOME_UID}) does not match the UID in record (${metadata.uid}). ` +
-        'The object might have been deleted and then recreated',
-    ),
-  );
+  const conflict = (what: string, one: string, other: string, why: string) => {
+    const words = `the ${what} in the precondition (${one}) does not match the ${what} in record (${other}). ${why}`;
+    const message = `Operation cannot be fulfilled on Pod "guarded": ${words}`;
+    return failure(409, 'Conflict', message, { name: 'guarded', kind: 'Pod' });
+  };
+  const recreated = 'The object might have been deleted and then recreated';
+  expect((await remove({ uid: SOME_UID })).body).toEqual(conflict('UID', SOME_UID, metadata.uid, recreated));
   const { resourceVersion } = (await read('guarded')).body.metadata;
-  expect((await remove({ resourceVersion: '1' })).body).toEqual(
-    conflict(
-      `the ResourceVersion in the precondition (1) does not match the ResourceVersion in record (${resourceVersion}). ` +
-        'The object might have been modified',
-    ),
-  );
+  const modified = conflict('ResourceVersion', '1', resourceVersion, 'The object might have been modified');
+  expect((await remove({ resourceVersion: '1' })).body).toEqual(modified);
   expect((await remove({ uid: metadata.uid, resourceVersion })).status).toBe(200);
   expect((await call('DELETE', `${PODS}/nope`)).status).toBe(404);
 });
@@ -153,16 +138,9 @@ it('answers the delete of a Service with a Status, and then collects its Pods', 
   const { uid } = service.metadata;
   const ownerReferences = [{ apiVersion: 'v1', kind: 'Service', name: 'owner', uid }];
   await makeReadyPod('owned', { ownerReferences });
-  expect(await call('DELETE', `${SERVICES}/owner`)).toEqual({
-    status: 200,
-    body: {
-      kind: 'Status',
-      apiVersion: 'v1',
-      metadata: {},
-      status: 'Success',
-      details: { name: 'owner', kind: 'services', uid },
-    },
-  });
+  const status = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success' };
+  const told = { ...status, details: { name: 'owner', kind: 'services', uid } };
+  expect(await call('DELETE', `${SERVICES}/owner`)).toEqual({ status: 200, body: told });
   const { body } = await until(() => read('owned'), isTerminating);
   expect(body.metadata.deletionGracePeriodSeconds).toBe(30);
 });
