@@ -41,18 +41,15 @@ type Options = { function?: string };
 type Utils = { log: { notice(message: string): void; warning(message: string): void } };
 
 /**
- * The plug-in of Serverless that makes a deployment out of serverless.yml. It gives serverless.yml the settings that it asks for,
- * `${setting:LOG_RETENTION_DAYS}`. It refuses an environment that could not work or
+ * The plug-in of Serverless that makes a deployment out of serverless.yml: it refuses an environment that could not work or
  * would leave the API open, gives each function what it needs and nothing else, and bundles the functions before they are
- * packaged, so that no stale bundle is deployed. It does nothing else under serverless-offline.
+ * packaged, so that no stale bundle is deployed. Under serverless-offline too, but nothing else there, it gives serverless.yml the
+ * settings that it asks for.
  */
 export default class BuildPlugin {
   readonly hooks: Record<string, () => Promise<void>>;
-  readonly configurationVariablesSources = {
-    setting: {
-      resolve: ({ address }: { address: string }) => ({ value: readValue(currentEnvironment(), address) ?? null }),
-    },
-  };
+  /** `${setting:NAME}` in serverless.yml. */
+  readonly configurationVariablesSources: { setting: { resolve(of: { address: string }): { value: unknown } } };
 
   constructor(serverless: Serverless, options: Options, { log }: Utils) {
     serverless.configSchemaHandler.defineFunctionProperties('aws', {
@@ -60,6 +57,15 @@ export default class BuildPlugin {
         needs: { type: 'array', items: { enum: ['callers', 'kubernetes', 'cleanup'] }, uniqueItems: true },
       },
     });
+    const resolve = ({ address }: { address: string }) => {
+      try {
+        return { value: readValue(currentEnvironment(), address) ?? null };
+      } catch (error) {
+        // Of any other error Serverless shows the stack.
+        throw new serverless.classes.Error((error as Error).message, 'WRONG_SETTING');
+      }
+    };
+    this.configurationVariablesSources = { setting: { resolve } };
     const bundle = async () => {
       const { serviceDir, service } = serverless;
       for (const [name, definition] of Object.entries(service.functions)) {
