@@ -31,8 +31,15 @@ const hostPath = [field(1, '/skills'), field(2, 'Directory')];
 const podSpec = [
   field(1, [field(1, 'skills'), field(2, [field(1, hostPath)])]),
   field(1, [field(1, 'scratch'), field(2, [field(2, [])])]),
-  field(2, [field(1, 'container')]),
+  field(2, [
+    field(1, 'sandbox'),
+    field(2, 'image'),
+    field(7, [field(1, 'MAX_SHELL_SESSIONS'), field(2, '13')]),
+    field(9, [field(1, 'user-data'), field(2, 1), field(3, '/mnt/user-data'), field(4, 'a/b')]),
+  ]),
 ];
+
+const sandbox = { name: 'sandbox', env: [{ name: 'MAX_SHELL_SESSIONS', value: '13' }] };
 
 const terminated = [field(1, 137), field(5, time(1)), field(6, time(120))];
 const ends = [
@@ -55,6 +62,7 @@ const service = [
   field(2, [
     field(1, [field(1, 'http'), field(2, 'TCP'), field(3, 8080), field(4, [field(2, 8080)]), field(5, 30123)]),
     field(1, [field(1, 'other'), field(5, 0)]),
+    field(4, 'NodePort'),
   ]),
 ];
 
@@ -68,6 +76,7 @@ describe('a list of Pods', () => {
         {
           metadata: {
             name: 'sandbox-a',
+            namespace: 'a-namespace',
             uid: 'u-1',
             resourceVersion: '77',
             creationTimestamp: new Date(1_790_000_000_000),
@@ -75,7 +84,10 @@ describe('a list of Pods', () => {
             labels: { app: 'deer-flow-sandbox', 'sandbox-id': 'a' },
             annotations: { 'sandbox-provisioner/thread-id': 'é😀 and more', 'sandbox-provisioner/ttl-seconds': '' },
           },
-          spec: { volumes: [{ name: 'skills', hostPath: { path: '/skills' } }, { name: 'scratch' }] },
+          spec: {
+            volumes: [{ name: 'skills', hostPath: { path: '/skills' } }, { name: 'scratch' }],
+            containers: [{ ...sandbox, volumeMounts: [{ mountPath: '/mnt/user-data', subPath: 'a/b' }] }],
+          },
           status: {
             phase: 'Failed',
             conditions: [{ lastTransitionTime: new Date(60_000) }, {}],
@@ -87,10 +99,10 @@ describe('a list of Pods', () => {
     });
   });
 
-  it('tells nothing of the volumes of one that has an owner', () => {
+  it('tells nothing of what one mounts that has an owner', () => {
     const [read] = readPods(listOf('PodList', [podOf([owner], 'Failed')])).items;
     expect(read?.metadata).toStrictEqual({ ownerReferences: [{ uid: 'u-2' }] });
-    expect(read).not.toHaveProperty('spec');
+    expect(read?.spec).toStrictEqual({ containers: [sandbox] });
     expect(read?.status).toHaveProperty('conditions');
   });
 
@@ -151,11 +163,11 @@ describe('a list of Pods', () => {
 describe('a list of Services', () => {
   it('is read with their ports', () => {
     const ports = [
-      { name: 'http', nodePort: 30123 },
+      { name: 'http', port: 8080, nodePort: 30123 },
       { name: 'other', nodePort: 0 },
     ];
     expect(readServices(listOf('ServiceList', [service])).items).toStrictEqual([
-      { metadata: { name: 'sandbox-a-svc' }, spec: { ports } },
+      { metadata: { name: 'sandbox-a-svc' }, spec: { ports, type: 'NodePort' } },
     ]);
   });
 });

@@ -44,7 +44,7 @@ describe('the routes', () => {
     const scheduled = Object.entries(service.functions).flatMap(([name, { events = [] }]) =>
       events.flatMap(({ schedule }) => (schedule === undefined ? [] : [[name, schedule]])),
     );
-    expect(scheduled).toEqual([['cleanup-sandboxes', expect.stringContaining('rate(5 minutes)')]]);
+    expect(scheduled).toEqual([['cleanup-sandboxes', expect.stringContaining('CLEANUP_SCHEDULE')]]);
   });
 
   it('leave the rest to one function', () => {
