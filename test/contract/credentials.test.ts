@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { loadYaml } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, it } from 'vitest';
-
 import { makeCertificate } from '../support/certificate.ts';
 import { isEmbeddedCluster, openTestCluster, type TestCluster } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
@@ -77,26 +76,17 @@ describe.skipIf(isEmbeddedCluster)('the credentials of a cluster', () => {
   const expired = makeCertificate('somebody', { validTo: new Date(Date.now() - 43_200_000) });
   const refusedUs = /^Kubernetes refused our credentials \(401 Unauthorized\)$/;
   const forbidden = /^Kubernetes does not permit it \(403 Forbidden\)$/;
+  const notSigned = /^the certificate of the API server is not signed by the cluster's CA \(/;
+  const otherName = /^the certificate of the API server is for another host name \(/;
+  const hasExpired = /^.*: the client certificate expired at 20\d\d-\d\d-\d\dT[\d:]{8}Z$/;
   const failed = ({ source }: RegExp) => new RegExp(source.replaceAll('^', '^500 Service lookup failed: '));
 
   // One process all along: that it finds its way back is the other half of each of these. What an API server has no part in is in
   // the unit tests of credentials and TLS.
   it.each<[string, () => string, RegExp]>([
-    [
-      'of another CA',
-      () => variant({ 'certificate-authority-data': base64(otherCA) }),
-      /^the certificate of the API server is not signed by the cluster's CA \(/,
-    ],
-    [
-      'of another host name',
-      () => variant({ 'tls-server-name': 'another.test' }),
-      /^the certificate of the API server is for another host name \(/,
-    ],
-    [
-      'with a client certificate that has expired',
-      () => withClientCertificate(expired),
-      /^.*: the client certificate expired at 20\d\d-\d\d-\d\dT[\d:]{8}Z$/,
-    ],
+    ['of another CA', () => variant({ 'certificate-authority-data': base64(otherCA) }), notSigned],
+    ['of another host name', () => variant({ 'tls-server-name': 'another.test' }), otherName],
+    ['with a client certificate that has expired', () => withClientCertificate(expired), hasExpired],
     ['with a client certificate of a stranger', () => withClientCertificate(makeCertificate('somebody')), refusedUs],
     ['with a token of nobody', () => variant({}, { token: 'nobody' }), refusedUs],
     ['without any credentials', () => variant({}, {}), new RegExp(`(${refusedUs.source})|(${forbidden.source})`)],
@@ -145,17 +135,17 @@ describe.skipIf(isEmbeddedCluster)('the credentials of a cluster', () => {
     await must('POST', account, { metadata: { name: 'acting' } });
     const { status } = await must('POST', `${account}/acting/token`, { spec: { expirationSeconds: 600 } });
     const group = `${name}-group`;
-    const rule = (resource: string, ...resourceNames: string[]) => ({
-      apiGroups: ['', 'authentication.k8s.io'],
+    const apiGroups = ['', 'authentication.k8s.io'];
+    const rules = Object.entries({
+      users: ['another'],
+      groups: [group],
+      'userextras/example.com/project': ['mine', 'ours'],
+    }).map(([resource, resourceNames]) => ({
+      apiGroups,
       resources: [resource],
       verbs: ['impersonate'],
       resourceNames,
-    });
-    const rules = [
-      rule('users', 'another'),
-      rule('groups', group),
-      rule('userextras/example.com/project', 'mine', 'ours'),
-    ];
+    }));
     const ofRole = (kind: string, role: string) => ({ apiGroup: 'rbac.authorization.k8s.io', kind, name: role });
     await must('POST', `${roles}/clusterroles`, { metadata: { name }, rules });
     try {

@@ -4,9 +4,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import tls from 'node:tls';
-
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-
 import { expectError } from '../support/answers.ts';
 import { makeCertificate } from '../support/certificate.ts';
 import { openTestCluster, type TestCluster } from '../support/cluster.ts';
@@ -77,8 +75,7 @@ const askAll = (ask: Ask) =>
   ]);
 
 function writeKubeconfig(file: string, certificateAuthority: string, server = `https://${hostName}:6443`): void {
-  const text = JSON.stringify(kubeconfigOf({ server, token, certificateAuthority }));
-  writeFileSync(path.join(folder, file), text);
+  writeFileSync(path.join(folder, file), JSON.stringify(kubeconfigOf({ server, token, certificateAuthority })));
 }
 
 // One process all along.

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-
 import type { HttpAnswer } from '../support/http-call.ts';
 import { startIssuer } from '../support/issuer.ts';
 import { callRaw } from '../support/raw-call.ts';
@@ -19,18 +18,14 @@ const ask = (token: string | undefined, request = 'GET /api/sandboxes', rest: st
     ...rest,
   ]);
 
+const unauthorized = (challenge: string, body: object) => {
+  return { status: 401, body, headers: expect.objectContaining({ 'www-authenticate': challenge }) };
+};
 /** As API Gateway's authorizer answers, in its own words. */
-const refusedBefore = {
-  status: 401,
-  body: { message: 'Unauthorized' },
-  headers: expect.objectContaining({ 'www-authenticate': 'Bearer' }),
-};
+const refusedBefore = unauthorized('Bearer', { message: 'Unauthorized' });
 /** As the functions do, where no authorizer stands before them. */
-const refused = {
-  status: 401,
-  body: { detail: 'A token of the issuer is required' },
-  headers: expect.objectContaining({ 'www-authenticate': 'Bearer realm="sandbox-provisioner"' }),
-};
+const detail = 'A token of the issuer is required';
+const refused = unauthorized('Bearer realm="sandbox-provisioner"', { detail });
 const noSandboxes = { status: 200, body: { sandboxes: [], count: 0 } };
 
 describe('a token of the issuer', () => {

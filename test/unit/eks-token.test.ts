@@ -15,7 +15,6 @@ const role: AwsCredentials = {
   secretAccessKey: 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY',
   sessionToken: 'IQoJb3JpZ2luX2VjEXAMPLE//////////wEaCXVzLWVhc3QtMSJHMEUC+IQ==',
 };
-const user: AwsCredentials = { ...role, accessKeyId: 'AKIAEXAMPLEEXAMPLE00', sessionToken: undefined };
 const at = new Date('2026-11-22T22:02:09.926Z');
 
 const urlOf = (token: string): URL => {
@@ -66,35 +65,6 @@ describe('the token for EKS', () => {
     );
   });
 
-  it('says what EKS asks for, and nothing that is secret', async () => {
-    const url = urlOf(await makeEksToken(cluster, role, at));
-    expect(url.origin + url.pathname).toBe('https://sts.eu-central-1.amazonaws.com/');
-    expect(Object.fromEntries(url.searchParams)).toEqual({
-      Action: 'GetCallerIdentity',
-      Version: '2011-06-15',
-      'X-Amz-Algorithm': 'AWS4-HMAC-SHA256',
-      'X-Amz-Credential': 'ASIAEXAMPLEEXAMPLE00/20261122/eu-central-1/sts/aws4_request',
-      'X-Amz-Date': '20261122T220209Z',
-      'X-Amz-Expires': '60',
-      'X-Amz-Security-Token': role.sessionToken,
-      'X-Amz-Signature': expect.stringMatching(/^[0-9a-f]{64}$/),
-      'X-Amz-SignedHeaders': 'host;x-k8s-aws-id',
-    });
-    expect(url.href).not.toContain(role.secretAccessKey);
-  });
-
-  it('is the same within a second, and another one for another second, cluster or role', async () => {
-    const token = await makeEksToken(cluster, role, at);
-    expect(await makeEksToken(cluster, role, new Date(at.getTime() + 73))).toBe(token);
-    const others = await Promise.all([
-      makeEksToken(cluster, role, new Date(at.getTime() + 1000)),
-      makeEksToken({ ...cluster, name: 'agents2' }, role, at),
-      makeEksToken(cluster, { ...role, secretAccessKey: 'x' }, at),
-      makeEksToken(cluster, user, at),
-    ]);
-    expect(new Set([token, ...others]).size).toBe(5);
-  });
-
   it.each([
     ['us-east-1', 'sts.us-east-1.amazonaws.com'],
     ['us-gov-west-1', 'sts.us-gov-west-1.amazonaws.com'],
@@ -104,10 +74,12 @@ describe('the token for EKS', () => {
     ['us-isof-south-1', 'sts.us-isof-south-1.csp.hci.ic.gov'],
     ['eu-isoe-west-1', 'sts.eu-isoe-west-1.cloud.adc-e.uk'],
     ['eusc-de-east-1', 'sts.eusc-de-east-1.amazonaws.eu'],
-  ])('asks the STS of its region, in its partition: %s', async (region, host) => {
+  ])('asks the STS of its region, in its partition, and says nothing that is secret: %s', async (region, host) => {
     expect(isRegion(region)).toBe(true);
     const token = await makeEksToken({ ...cluster, region }, role, at);
-    expect(urlOf(token).host).toBe(host);
+    const url = urlOf(token);
+    expect(url.host).toBe(host);
+    expect(url.href).not.toContain(role.secretAccessKey);
     expect(token).toBe(await signWithSdk({ ...cluster, region }, role, at, host));
   });
 

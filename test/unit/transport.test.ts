@@ -73,10 +73,11 @@ describe('the connection to Kubernetes', () => {
   it.each<[string, number, (kubernetes: Kubernetes) => Promise<unknown>, number, unknown]>([
     ['cut every time is an error, in the end', 9, read, 4, 'Kubernetes is unreachable (ECONNRESET)'],
     ['cut once is not noticed', 1, read, 2, undefined],
+    // The caller looks first whether it was made.
     [
-      'cut while a Service is created is not tried again: the caller looks first whether it was made',
+      'cut is not tried again for a creation',
       9,
-      (kubernetes) => kubernetes.createService(service, never),
+      (client) => client.createService(service, never),
       1,
       expect.any(String),
     ],
@@ -93,19 +94,9 @@ describe('the connection to Kubernetes', () => {
   it('that is refused is an error', async () => {
     // Nothing listens on port 1.
     const kubernetes = await open({ server: 'http://127.0.0.1:1' });
-    expect(await errorOf(kubernetes.listPods(never))).toMatchObject({
-      outcome: 'unavailable',
-      reason: 'Kubernetes is unreachable (ECONNREFUSED)',
-      headers: { 'retry-after': '1' },
-    });
-  });
-
-  it('serves calls beside each other', async () => {
-    const { api, kubernetes } = await start();
-    await readAll(kubernetes, 'a', 'b', 'c');
-    expect(api.connections()).toBe(3);
-    await read(kubernetes, 'd');
-    expect(api.connections()).toBe(3);
+    const reason = 'Kubernetes is unreachable (ECONNREFUSED)';
+    const error = { outcome: 'unavailable', reason, headers: { 'retry-after': '1' } };
+    expect(await errorOf(kubernetes.listPods(never))).toMatchObject(error);
   });
 });
 
@@ -200,16 +191,6 @@ describe('a call', () => {
     expect(api.requests).toEqual([]);
   });
 
-  it('ends alone: the ones beside it and after it go on', async () => {
-    const { kubernetes } = await start((request, response) => {
-      if (!request.url.endsWith('/slow')) answerNotFound(request, response);
-    });
-    const slow = errorOf(read(kubernetes, 'slow', AbortSignal.timeout(100)));
-    await read(kubernetes, 'fast');
-    expect(await slow).toMatchObject({ outcome: 'deadline-exceeded' });
-    await read(kubernetes, 'fast');
-  });
-
   it('bears a token, and goes below the path of the server', async () => {
     const api = await startApiServer();
     await read(await open({ server: `${api.url}/k8s/clusters/c-1/` }));
@@ -257,16 +238,12 @@ describe('a call', () => {
 
 describe('an answer', () => {
   const text = JSON.stringify({ ...service, status: {} });
+  const cutOff = (response: Parameters<Answer>[1], length?: number) =>
+    begin(response, text.slice(0, length), () => response.destroy());
   it.each<[string, Answer]>([
-    [
-      'with a length',
-      (_request, response) => {
-        response.setHeader('content-length', text.length);
-        begin(response, text.slice(0, 20), () => response.destroy());
-      },
-    ],
+    ['with a length', (_request, response) => cutOff(response.setHeader('content-length', text.length), 20)],
     // What has come by then would even parse.
-    ['without one, on a kept connection', (_request, response) => begin(response, text, () => response.destroy())],
+    ['without one, on a kept connection', (_request, response) => cutOff(response)],
   ])('that is cut in the middle is an error, not half an answer: %s', async (_what, cut) => {
     const { kubernetes } = await start((request, response) => {
       if (request.url.endsWith('/cut')) cut(request, response);
@@ -306,14 +283,6 @@ describe('an answer', () => {
     expect(await errorOf(kubernetes.deleteNetworkPolicy('held', never))).toMatchObject({ outcome: 'conflict' });
   });
 
-  it('that refuses is an error with its status', async () => {
-    const { kubernetes } = await start((_request, response) => answerStatus(response, 403, 'Forbidden'));
-    expect(await errorOf(kubernetes.listServices(never))).toMatchObject({
-      outcome: 'refused',
-      status: { code: 403, reason: 'Forbidden', message: 'secret words: Forbidden', causes: [] },
-    });
-  });
-
   const protobuf = 'application/vnd.kubernetes.protobuf';
   // The client takes any JSON for an object, so what a login page or a captive portal says must not become one.
   it.each<[string, string, string | Buffer]>([
@@ -345,7 +314,8 @@ describe('an answer', () => {
       outcome: 'failed',
       reason: `what answered was not the Kubernetes API (${code})`,
     });
-    const isExpired = answerOf('Status', [field(3, 'the continue token is too old'), field(4, 'Expired')]);
+    const tooOld = 'the continue token is too old';
+    const refusal = { status: { code: 410, reason: 'Expired', message: tooOld } };
 
     it('is asked for as protobuf, and as JSON of a server that knows no protobuf', async () => {
       const { api, kubernetes } = await start((_request, response) => say(response, 200, protobuf, onePod));
@@ -353,17 +323,14 @@ describe('an answer', () => {
       expect(api.requests[0]?.headers.accept).toBe(`${protobuf}, application/json`);
     });
 
-    it('is read as JSON where that is answered, its times as Dates', async () => {
+    it('is read as JSON where that is answered, its times as Dates; null, as Go says it, is an empty one', async () => {
       const creationTimestamp = '2026-11-22T12:00:00Z';
       const metadata = { ...pod.metadata, creationTimestamp };
-      const list = { ...noPods, apiVersion: 'v1', items: [{ metadata }] };
-      const { kubernetes } = await start((_request, response) => answerJson(response, list));
+      let items: object[] | null = [{ metadata }];
+      const { kubernetes } = await start((_request, response) => answerJson(response, { ...noPods, items }));
       const [listed] = await kubernetes.listPods(never);
       expect(listed?.metadata).toEqual({ ...metadata, creationTimestamp: new Date(creationTimestamp) });
-    });
-
-    it('is empty where Kubernetes, as Go does, says null', async () => {
-      const { kubernetes } = await start((_request, response) => answerJson(response, { ...noPods, items: null }));
+      items = null;
       expect(await kubernetes.listPods(never)).toEqual([]);
     });
 
@@ -377,13 +344,7 @@ describe('an answer', () => {
       ['another address, in JSON', 302, 'application/json', '{"kind":"PodList","items":[]}', foreign(302)],
       ['another address', 302, protobuf, '{"kind":"PodList","items":[]}', foreign(302)],
       ['a text, which is kept for the log', 400, protobuf, 'no', { status: { code: 400, message: 'no' } }],
-      [
-        'why it is refused',
-        410,
-        protobuf,
-        isExpired,
-        { status: { code: 410, reason: 'Expired', message: 'the continue token is too old' } },
-      ],
+      ['why it is refused', 410, protobuf, answerOf('Status', [field(3, tooOld), field(4, 'Expired')]), refusal],
     ])('is an error where it is %s', async (_what, code, type, body, error) => {
       const { kubernetes } = await start((_request, response) => say(response, code, type, body));
       // A list begins anew when a page has expired; a page does not.
@@ -419,18 +380,6 @@ describe('many calls at once', () => {
     const some = ['x', 'y'].map((id) => kubernetes.listPods(never, [id]));
     await Promise.all([kubernetes.listPods(never), another.listPods(never), ...some]);
     expect(api.requests).toHaveLength(6);
-  });
-
-  it('that list all are told each what went wrong, or that their own time is over', async () => {
-    const { api, kubernetes } = await start((_request, response) => {
-      setTimeout(() => answerStatus(response, 403, 'Forbidden'), 300);
-    });
-    const impatient = errorOf(kubernetes.listPods(AbortSignal.timeout(50)));
-    const patient = [errorOf(kubernetes.listPods(never)), errorOf(kubernetes.listPods(never))];
-    const late = { outcome: 'deadline-exceeded', reason: 'Kubernetes did not answer in time' };
-    expect(await impatient).toMatchObject(late);
-    for (const error of patient) expect(await error).toMatchObject({ outcome: 'refused', status: { code: 403 } });
-    expect(api.requests).toHaveLength(1);
   });
 
   it('are 64 at most, and lists 8: the others wait, and the ones do not hold up the others', async () => {
@@ -482,14 +431,6 @@ describe('an API server that has just started', () => {
     expect(api.requests).toHaveLength(4);
   });
 
-  it('is not what refuses who has no right, where no connection has ended', async () => {
-    const { api, kubernetes } = await start(refuse);
-    for (let call = 0; call < 2; call += 1) {
-      expect(await errorOf(kubernetes.readPod('a', never))).toMatchObject(refused);
-    }
-    expect(api.requests).toHaveLength(2);
-  });
-
   it.each([
     ['is what does not answer in time after connections have ended', true],
     ['is not what does not answer in time again, where it was we who ended the connection', false],
@@ -510,11 +451,14 @@ describe('an API server that has just started', () => {
     }
   });
 
-  it('is believed after half a minute', async () => {
+  it('is believed where no connection has ended, and after half a minute', async () => {
     let now = new Date();
     const api = await startApiServer(refuse);
     const kubernetes = await open({ server: api.url }, {}, () => now);
-    await errorOf(kubernetes.readPod('a', never));
+    for (const calls of [1, 2]) {
+      expect(await errorOf(kubernetes.readPod('a', never))).toMatchObject(refused);
+      expect(api.requests).toHaveLength(calls);
+    }
     api.cutConnections();
     const reason = 'Kubernetes does not permit it, or is only starting (403 Forbidden)';
     expect(await errorOf(kubernetes.readPod('a', never))).toMatchObject({ outcome: 'unavailable', reason });
