@@ -9,7 +9,7 @@ import {
   type Kubernetes,
 } from '../kubernetes/index.ts';
 import { log } from '../log.ts';
-import { findThreadId } from '../model/adoption.ts';
+import { findThreadId, findUserId } from '../model/adoption.ts';
 import {
   findTtlSeconds,
   judgeOrphanPod,
@@ -19,8 +19,8 @@ import {
   type Verdict,
 } from '../model/expiry.ts';
 import type { ListedMetadata, ListedPod, ListedService } from '../model/listed.ts';
-import { useAnnotations } from '../model/manifests.ts';
-import { findSandboxId, ifSandbox, podName, serviceName, threadIdAnnotation } from '../model/names.ts';
+import { ownerAnnotations, useAnnotations } from '../model/manifests.ts';
+import { findSandboxId, ifSandbox, podName, serviceName } from '../model/names.ts';
 import { isOwned } from '../model/ownership.ts';
 import { keepNetworkPolicy, type NetworkPolicyState } from '../sandboxes/network-policy.ts';
 
@@ -254,10 +254,9 @@ const maxAttempts = 3;
 async function adopt({ sandboxId, service, pod }: Remains, cleanup: Cleanup): Promise<boolean> {
   const { kubernetes, config, now, signal, requestId } = cleanup;
   const object = service ?? pod ?? {};
-  const threadId = findThreadId(service, pod);
   const annotations = {
     ...useAnnotations({ at: now(), requestId, ttlSeconds: findTtlSeconds(object, config) }),
-    ...(threadId !== undefined && { [threadIdAnnotation]: threadId }),
+    ...ownerAnnotations({ threadId: findThreadId(service, pod), userId: findUserId(service, pod) }),
   };
   const patch = { metadata: { resourceVersion: object.metadata?.resourceVersion, annotations } };
   try {

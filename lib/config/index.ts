@@ -1,4 +1,5 @@
 import { ProvisionerError } from '../errors.ts';
+import type { VolumeSources } from '../model/volumes/sources.ts';
 import { type AwsConfig, readAwsConfig } from './aws.ts';
 import { type Authentication, callerSettings, findCallerProblems, readAuthentication } from './callers.ts';
 import { clusterSettings, type EksClusterConfig, findClusterProblems, readCluster } from './cluster.ts';
@@ -7,6 +8,7 @@ import { findLifetimeProblems, lifetimeSettings } from './lifetimes.ts';
 import { findResourceProblems, resourceSettings } from './resources.ts';
 import { sandboxSettings } from './sandboxes.ts';
 import { type Environment, type Fields, nameFields, readSettings, type Settings, type Values } from './setting.ts';
+import { findVolumeProblems, readVolumes, volumeSettings } from './volumes.ts';
 
 /** What decides who may call: the part of the configuration that is needed before anybody is let in. */
 export type AccessConfig = Fields<typeof callerSettings> & Readonly<{ authentication: Authentication; aws: AwsConfig }>;
@@ -17,7 +19,7 @@ export type Config = Fields<typeof sandboxSettings> &
   Fields<typeof confinementSettings> &
   Fields<typeof clusterSettings> &
   Fields<typeof lifetimeSettings> &
-  Readonly<{ eksCluster: EksClusterConfig | undefined; kubeconfigWaitSeconds: number }> &
+  Readonly<{ volumes: VolumeSources; eksCluster: EksClusterConfig | undefined; kubeconfigWaitSeconds: number }> &
   AccessConfig;
 
 /** What an operation on sandboxes is given of them: the namespace it is told beside them. */
@@ -30,6 +32,7 @@ export type SandboxSettings = Omit<Config, 'namespace'>;
 export function loadConfig(env: Environment): Config {
   const settings = {
     ...sandboxSettings,
+    ...volumeSettings,
     ...resourceSettings,
     ...confinementSettings,
     ...clusterSettings,
@@ -41,11 +44,13 @@ export function loadConfig(env: Environment): Config {
   const onLambda = env.AWS_LAMBDA_FUNCTION_NAME !== undefined && env.IS_OFFLINE === undefined;
   const config = {
     ...nameFields(settings, values),
+    volumes: readVolumes(values),
     ...readCluster(values, onLambda),
     authentication: readAuthentication(values),
     aws: readAwsConfig(env),
   };
   refuse([
+    ...findVolumeProblems(values),
     ...findClusterProblems(values),
     ...findResourceProblems(config),
     ...findLifetimeProblems(config),

@@ -34,11 +34,14 @@ export const listOf = (isPart: (part: string) => boolean, message: string) =>
     (text): readonly string[] => splitList(text),
   );
 
-/** A path on a node. Kubernetes refuses a hostPath with `..` in it, but only when the Pod is made. */
+/**
+ * A path on a node, or on a Windows machine whose Docker Desktop is the node. Kubernetes refuses a hostPath with `..` in it, but only
+ * when the Pod is made.
+ */
 export const hostPath = () =>
   passing(
-    [(path) => path.startsWith('/'), 'must be an absolute path'],
-    [(path) => !path.split('/').includes('..'), "must not contain '..'"],
+    [(path) => /^(\/|[A-Za-z]:[\\/]|\\\\)/.test(path), 'must be an absolute path'],
+    [(path) => !path.split(/[\\/]/).includes('..'), "must not contain '..'"],
   );
 
 /**

@@ -1,4 +1,4 @@
-import { hostName, hostPath, isIPv6Address, matching, meaning } from './rules.ts';
+import { hostName, isIPv6Address, matching, meaning, oneOf, passing } from './rules.ts';
 import type { Settings } from './setting.ts';
 
 /** What a sandbox is made of, and where it is reached. */
@@ -17,19 +17,23 @@ export const sandboxSettings = {
     neededBy: 'kubernetes',
     doc: 'the image of a sandbox',
   },
-  SKILLS_HOST_PATH: {
-    field: 'skillsHostPath',
-    rule: hostPath,
-    default: '/skills',
+  SANDBOX_CONTAINER_PORT: {
+    field: 'containerPort',
+    rule: () =>
+      meaning(
+        passing([(text) => /^[1-9]\d{0,4}$/.test(text) && Number(text) <= 65_535, 'must be a port, 1 to 65535']),
+        Number,
+      ),
+    default: 8080,
     neededBy: 'kubernetes',
-    doc: 'the folder on the node that sandboxes see as `/mnt/skills`, read-only. **It must exist on every node**, or Pods stay `Pending` for ever',
+    doc: 'the port that the image listens on. A sandbox that has another one gets a new Pod, behind the same URL, with its next create',
   },
-  THREADS_HOST_PATH: {
-    field: 'threadsHostPath',
-    rule: () => meaning(hostPath(), (path) => path.replace(/(?<=.)\/+$/, '')),
-    default: '/.deer-flow/threads',
+  SANDBOX_SERVICE_TYPE: {
+    field: 'serviceType',
+    rule: () => oneOf('NodePort', 'ClusterIP'),
+    default: 'NodePort',
     neededBy: 'kubernetes',
-    doc: "the folder on the node with the threads' files; `{thread_id}/user-data` in it becomes `/mnt/user-data`. [Each node has its own](own-cluster.md#where-the-files-lie)",
+    doc: "`NodePort`, or `ClusterIP` where all callers are in the cluster: `sandbox_url` then has the cluster's own name of the Service. A sandbox that has the other type stays where it is reached until its next create",
   },
   NODE_HOST: {
     field: 'nodeHost',
@@ -37,6 +41,6 @@ export const sandboxSettings = {
     default: 'host.docker.internal',
     neededBy: 'kubernetes',
     unset: '`host.docker.internal`; `127.0.0.1` on the embedded Kubernetes',
-    doc: "the host name in `sandbox_url`: where the backend reaches the cluster's NodePorts. [One name for all sandboxes](own-cluster.md#the-nodes-address)",
+    doc: "the host name in `sandbox_url`: where the backend reaches the cluster's NodePorts. Not read with `ClusterIP`. [One name for all sandboxes](own-cluster.md#the-nodes-address)",
   },
 } as const satisfies Settings;

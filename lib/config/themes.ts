@@ -8,6 +8,7 @@ import { logSettings } from './log.ts';
 import { resourceSettings } from './resources.ts';
 import { sandboxSettings } from './sandboxes.ts';
 import { type Environment, readSettings, readText, type Setting, type Settings } from './setting.ts';
+import { volumeSettings } from './volumes.ts';
 
 // No function imports this: it is for what deploys them, starts them here, and writes the page.
 
@@ -25,6 +26,11 @@ export const themes: readonly Theme[] = [
     title: 'Sandboxes',
     introduction: 'What a sandbox is made of, and where it is reached.',
     settings: sandboxSettings,
+  },
+  {
+    title: 'What a sandbox mounts',
+    introduction: '[Where the files lie](own-cluster.md#where-the-files-lie) explains these.',
+    settings: volumeSettings,
   },
   {
     title: 'What a sandbox may use',

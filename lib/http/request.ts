@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import { ProvisionerError, type RequestIssue } from '../errors.ts';
 import { sandboxIdPattern, threadIdPattern, userIdPattern } from '../model/names.ts';
-import { requestDefaults, type WholeRequest } from '../model/request.ts';
+import { type CreateSandboxRequest, type PageRequest, requestDefaults } from '../model/request.ts';
 
 const sandboxId = z.string().check(z.regex(sandboxIdPattern));
 
@@ -19,7 +19,7 @@ const createBody = (maxTtlSeconds: number) =>
   z.object({
     sandbox_id: sandboxId,
     thread_id: z.optional(z.nullable(z.string().check(z.regex(threadIdPattern)))),
-    user_id: z._default(z.string().check(z.regex(userIdPattern)), requestDefaults.userId),
+    user_id: z.optional(z.string().check(z.regex(userIdPattern))),
     ttl_seconds: ttlSeconds(maxTtlSeconds),
     max_shell_sessions: z.optional(z.nullable(z.int().check(z.gt(0)))),
     extra_mounts: z._default(
@@ -39,7 +39,7 @@ const createBodies = new Map<number, ReturnType<typeof createBody>>();
  * The body of `POST /api/sandboxes`. A `thread_id` that is null or absent is the `sandbox_id`, as DeerFlow's client means it;
  * unknown fields are ignored. Throws `invalid-request` with every issue.
  */
-export function parseCreateRequest(body: unknown, maxTtlSeconds: number): WholeRequest {
+export function parseCreateRequest(body: unknown, maxTtlSeconds: number): CreateSandboxRequest {
   const schema = createBodies.get(maxTtlSeconds) ?? createBody(maxTtlSeconds);
   createBodies.set(maxTtlSeconds, schema);
   const parsed = schema.safeParse(body);
@@ -78,9 +78,6 @@ export function parseSandboxId(pathParameters: Readonly<Record<string, string | 
   return parsed.data.sandbox_id;
 }
 
-/** A page of a list: how many at most, and from where on. */
-export type PageRequest = Readonly<{ limit: number; continueToken?: string | undefined }>;
-
 /**
  * What a page is asked for with: a `limit` from 1 to 100 and, from the second page on, the `continue` of the one before. Undefined
  * where neither is there: the whole list. Throws `invalid-request`.
@@ -94,17 +91,6 @@ export function parsePage(query: Readonly<Record<string, string | undefined>> | 
   const parsed = page.safeParse(query);
   if (!parsed.success) throw invalidRequest('query', query, parsed.error.issues);
   return { limit: Number(parsed.data.limit), continueToken: parsed.data.continue };
-}
-
-/** A `continue` that Kubernetes does not know: it never gave it. */
-export function unknownContinueToken(input: string, cause: unknown): ProvisionerError {
-  const issue: RequestIssue = {
-    type: 'value_error',
-    loc: ['query', 'continue'],
-    msg: 'Value error, it is not the continue of a page',
-    input: excerpt(input),
-  };
-  return new ProvisionerError('invalid-request', [issue], { cause });
 }
 
 /** A body that is there but is no JSON, or is not there at all (`body` undefined). */

@@ -3,8 +3,10 @@ import { ProvisionerError } from '../errors.ts';
 /** The paths that are served, each with its methods. serverless.yml routes the same ones; a test holds the two together. */
 export const routes: readonly { path: string; methods: readonly string[] }[] = [
   { path: '/health', methods: ['GET'] },
+  { path: '/api/capabilities', methods: ['GET'] },
   { path: '/api/sandboxes', methods: ['GET', 'POST'] },
   { path: '/api/sandboxes/{sandbox_id}', methods: ['DELETE', 'GET'] },
+  { path: '/api/sandboxes/{sandbox_id}/presence', methods: ['GET'] },
   { path: '/api/sandboxes/{sandbox_id}/renew', methods: ['POST'] },
 ];
 

@@ -6,11 +6,13 @@ import type {
   V1PodSpec,
   V1SecurityContext,
   V1Service,
+  V1ServicePort,
 } from '@kubernetes/client-node';
 import type { SandboxSettings } from '../config/index.ts';
 import {
   lastUsedAtAnnotation,
   lastUsedByAnnotation,
+  maxShellSessionsVariable,
   namespaceLabels,
   podName,
   sandboxIdLabel,
@@ -19,8 +21,10 @@ import {
   specHashAnnotation,
   threadIdAnnotation,
   ttlSecondsAnnotation,
+  userIdAnnotation,
 } from './names.ts';
 import type { CreateSandboxRequest } from './request.ts';
+import { buildVolumes } from './volumes/index.ts';
 
 /** Who uses a sandbox now: the request's id and the time of it, and for how long it may go unused from then on. */
 export type Use = Readonly<{ at: Date; requestId: string; ttlSeconds?: number | undefined }>;
@@ -32,6 +36,18 @@ export const useAnnotations = (use: Use): Record<string, string> => ({
   ...(use.ttlSeconds !== undefined && { [ttlSecondsAnnotation]: String(use.ttlSeconds) }),
 });
 
+/** The annotations that say whose a sandbox is, as far as it is known. */
+export const ownerAnnotations = ({
+  threadId,
+  userId,
+}: {
+  threadId?: string | undefined;
+  userId?: string | undefined;
+}) => ({
+  ...(threadId !== undefined && { [threadIdAnnotation]: threadId }),
+  ...(userId !== undefined && { [userIdAnnotation]: userId }),
+});
+
 /** The namespace of all sandboxes. */
 export const buildNamespace = (name: string): V1Namespace => ({
   apiVersion: 'v1',
@@ -40,22 +56,48 @@ export const buildNamespace = (name: string): V1Namespace => ({
 });
 
 /** The Service of a sandbox: the original's, and beside it what this project remembers of the sandbox. */
-export const buildService = (request: CreateSandboxRequest, use: Use, namespace: string): V1Service => ({
+export const buildService = (
+  request: CreateSandboxRequest,
+  use: Use,
+  namespace: string,
+  config: SandboxSettings,
+): V1Service => ({
   apiVersion: 'v1',
   kind: 'Service',
   metadata: {
     name: serviceName(request.sandboxId),
     namespace,
     labels: sandboxLabels(request.sandboxId),
-    annotations: { [threadIdAnnotation]: request.threadId, ...useAnnotations(use) },
+    annotations: { ...ownerAnnotations(request), ...useAnnotations(use) },
   },
   spec: {
-    type: 'NodePort',
-    ports: [{ name: 'http', port: 8080, targetPort: 8080, protocol: 'TCP' }],
+    type: config.serviceType,
+    ports: [buildPort(config)],
     selector: { [sandboxIdLabel]: request.sandboxId },
     ...openEarly,
   },
 });
+
+const buildPort = ({ containerPort }: SandboxSettings): V1ServicePort => ({
+  name: 'http',
+  port: containerPort,
+  targetPort: containerPort,
+  protocol: 'TCP',
+});
+
+/**
+ * What is to be changed of a Service for it to be as the settings say, as a merge patch of its spec; undefined if nothing is. Where it
+ * keeps its type, it keeps its NodePort, and so its URL.
+ */
+export function findServiceChange(service: V1Service, config: SandboxSettings): object | undefined {
+  const { type, ports = [] } = service.spec ?? {};
+  const port = ports.find(({ name }) => name === 'http');
+  const wanted = buildPort(config);
+  if (type === config.serviceType && port?.port === wanted.port && port.targetPort === wanted.targetPort)
+    return undefined;
+  const nodePort = type === config.serviceType && port?.nodePort ? { nodePort: port.nodePort } : {};
+  return { type: config.serviceType, ports: [{ ...wanted, ...nodePort }] };
+}
 
 /**
  * Opens the NodePort as soon as the sandbox's process listens, not only when the Pod is ready: there is one Pod behind it, and
@@ -102,47 +144,48 @@ export const isMadeOtherwise = (pod: V1Pod, request: CreateSandboxRequest, confi
 const hashSpec = (spec: V1PodSpec): string =>
   createHash('sha256').update(JSON.stringify(spec)).digest('hex').slice(0, 16);
 
-const buildPodSpec = (request: CreateSandboxRequest, config: SandboxSettings): V1PodSpec => ({
-  automountServiceAccountToken: false,
-  enableServiceLinks: false,
-  restartPolicy: 'Always',
-  ...(config.runtimeClass !== undefined && { runtimeClassName: config.runtimeClass }),
-  containers: [
-    {
-      name: 'sandbox',
-      image: config.sandboxImage,
-      imagePullPolicy: 'IfNotPresent',
-      ports: [{ name: 'http', containerPort: 8080, protocol: 'TCP' }],
-      startupProbe: { ...probe, periodSeconds: 1, failureThreshold: startupPatienceSeconds },
-      readinessProbe: { ...probe, periodSeconds: 5, failureThreshold: 3 },
-      livenessProbe: { ...probe, periodSeconds: 10, failureThreshold: 3 },
-      resources: {
-        requests: {
-          cpu: config.cpuRequest,
-          memory: config.memoryRequest,
-          'ephemeral-storage': config.ephemeralStorageRequest,
+function buildPodSpec(request: CreateSandboxRequest, config: SandboxSettings): V1PodSpec {
+  const { volumes, volumeMounts } = buildVolumes(request, config.volumes);
+  const probe = { httpGet: { path: '/v1/sandbox', port: config.containerPort }, timeoutSeconds: 3 };
+  const { maxShellSessions } = request;
+  return {
+    automountServiceAccountToken: false,
+    enableServiceLinks: false,
+    restartPolicy: 'Always',
+    ...(config.runtimeClass !== undefined && { runtimeClassName: config.runtimeClass }),
+    containers: [
+      {
+        name: 'sandbox',
+        image: config.sandboxImage,
+        imagePullPolicy: 'IfNotPresent',
+        ports: [{ name: 'http', containerPort: config.containerPort, protocol: 'TCP' }],
+        ...(maxShellSessions !== undefined && {
+          env: [{ name: maxShellSessionsVariable, value: String(maxShellSessions) }],
+        }),
+        // The original's probes, but for their delays: the other two begin when the startup probe has succeeded, a second after the
+        // process listens.
+        startupProbe: { ...probe, periodSeconds: 1, failureThreshold: startupPatienceSeconds },
+        readinessProbe: { ...probe, periodSeconds: 5, failureThreshold: 3 },
+        livenessProbe: { ...probe, periodSeconds: 10, failureThreshold: 3 },
+        resources: {
+          requests: {
+            cpu: config.cpuRequest,
+            memory: config.memoryRequest,
+            'ephemeral-storage': config.ephemeralStorageRequest,
+          },
+          limits: {
+            cpu: config.cpuLimit,
+            memory: config.memoryLimit,
+            'ephemeral-storage': config.ephemeralStorageLimit,
+          },
         },
-        limits: {
-          cpu: config.cpuLimit,
-          memory: config.memoryLimit,
-          'ephemeral-storage': config.ephemeralStorageLimit,
-        },
+        volumeMounts,
+        securityContext: buildSecurityContext(config),
       },
-      volumeMounts: [
-        { name: 'skills', mountPath: '/mnt/skills', readOnly: true },
-        { name: 'user-data', mountPath: '/mnt/user-data', readOnly: false },
-      ],
-      securityContext: buildSecurityContext(config),
-    },
-  ],
-  volumes: [
-    { name: 'skills', hostPath: { path: config.skillsHostPath, type: 'Directory' } },
-    {
-      name: 'user-data',
-      hostPath: { path: `${config.threadsHostPath}/${request.threadId}/user-data`, type: 'DirectoryOrCreate' },
-    },
-  ],
-});
+    ],
+    volumes,
+  };
+}
 
 /**
  * What the process of a sandbox may do, as the Pod Security Standards name it. `original` sets no seccomp profile, which most
@@ -166,9 +209,6 @@ function buildSecurityContext({ podSecurity, runAsUser }: SandboxSettings): V1Se
     ...user,
   };
 }
-
-/** The original's, but for its delays: the other two begin when the startup probe has succeeded, a second after the process listens. */
-const probe = { httpGet: { path: '/v1/sandbox', port: 8080 }, timeoutSeconds: 3 };
 
 /**
  * How long a sandbox may take to listen before it is restarted. The original restarts one after some 40 s, and so for ever where

@@ -79,3 +79,9 @@ export const ttlSecondsAnnotation = 'sandbox-provisioner/ttl-seconds';
 
 /** Tells of what its provisioner made a Pod: a part of the SHA-256 of its spec. On the Pod; absent where the original made it. */
 export const specHashAnnotation = 'sandbox-provisioner/spec-hash';
+
+/** Tells the image how many shells may be open at once. In the environment of the container. */
+export const maxShellSessionsVariable = 'MAX_SHELL_SESSIONS';
+
+/** What the container of a sandbox is called. */
+export const containerName = 'sandbox';

@@ -22,10 +22,16 @@ export type CreateSandboxRequest = Readonly<{
   ttlSeconds?: number | undefined;
   maxShellSessions?: number | undefined;
 }> &
-  Partial<Choices>;
+  Partial<Omit<Choices, 'userId'>> & {
+    /** Undefined where nobody said whose it is: as an older caller, which knows no users. */
+    readonly userId?: string | undefined;
+  };
 
 /** The same, with everything that it may say. */
 export type WholeRequest = CreateSandboxRequest & Choices;
+
+/** A page of a list: how many at most, and from where on. */
+export type PageRequest = Readonly<{ limit: number; continueToken?: string | undefined }>;
 
 /** What the original takes where a caller says nothing: an older one knows no users and no other place for skills. */
 export const requestDefaults: Choices = {

@@ -2,13 +2,20 @@ import type { V1Pod } from '@kubernetes/client-node';
 import type { SandboxSettings } from '../config/index.ts';
 import { findExpiresAt } from './expiry.ts';
 import type { ListedPod, ListedService } from './listed.ts';
+import { containerName, maxShellSessionsVariable } from './names.ts';
 import { belongsTo } from './ownership.ts';
 
-/** What a caller sees of a sandbox. Times are RFC 3339; `expires_at` is null for one that does not expire. */
+/**
+ * What a caller sees of a sandbox. Times are RFC 3339; `expires_at` is null for one that does not expire. `container_id` is its Pod's
+ * UID. There is never a Lark broker in it.
+ */
 export type SandboxView = {
   sandbox_id: string;
   sandbox_url: string;
   status: SandboxStatus;
+  max_shell_sessions: number;
+  container_id: string | null;
+  lark_cli_broker: false;
   created_at: string | null;
   expires_at: string | null;
 };
@@ -18,27 +25,47 @@ export type SandboxStatus = 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Un
 
 const phases: ReadonlySet<string> = new Set(['Pending', 'Running', 'Succeeded', 'Failed']);
 
-/** What a caller sees of a Service with its Pod, or of one without; undefined while the Service has no NodePort. */
+/** What a caller sees of a Service with its Pod, or of one without; undefined while the Service has no address. */
 export function viewSandbox(
   sandboxId: string,
   service: ListedService,
   pod: ListedPod | undefined,
   config: SandboxSettings,
 ): SandboxView | undefined {
-  const nodePort = findNodePort(service);
-  if (nodePort === undefined) return undefined;
+  const url = findUrl(service, config);
+  if (url === undefined) return undefined;
+  const own = pod !== undefined && belongsTo(pod, service) ? pod : undefined;
   return {
     sandbox_id: sandboxId,
-    sandbox_url: `http://${config.nodeHost}:${nodePort}`,
-    status: statusOf(service, pod),
+    sandbox_url: url,
+    status: statusOf(service, own),
+    max_shell_sessions: findMaxShellSessions(own),
+    container_id: own?.metadata?.uid ?? null,
+    lark_cli_broker: false,
     created_at: service.metadata?.creationTimestamp?.toISOString() ?? null,
     expires_at: findExpiresAt(service, config)?.toISOString() ?? null,
   };
 }
 
-/** The port on every node that leads to the sandbox; undefined until Kubernetes has allocated it. */
-export function findNodePort(service: ListedService): number | undefined {
-  return service.spec?.ports?.find((port) => port.name === 'http')?.nodePort || undefined;
+/**
+ * Where callers reach the sandbox, by its Service and not by the settings, which may have changed since: by a port of the nodes, or
+ * by the Service's name within the cluster. Undefined until Kubernetes has allocated the port.
+ */
+export function findUrl({ metadata, spec }: ListedService, { nodeHost }: SandboxSettings): string | undefined {
+  const { port, nodePort } = spec?.ports?.find(({ name }) => name === 'http') ?? {};
+  if (nodePort) return `http://${nodeHost}:${nodePort}`;
+  if (port === undefined || spec?.type !== 'ClusterIP') return undefined;
+  return `http://${metadata?.name}.${metadata?.namespace}.svc.cluster.local:${port}`;
+}
+
+/** How many shells may be open in a sandbox at once, where its Pod does not say: as many as the image lets. */
+const defaultShellSessions = 10;
+
+/** How many shells may be open at once, as the Pod says. */
+export function findMaxShellSessions(pod: ListedPod | undefined): number {
+  const container = pod?.spec?.containers?.find(({ name }) => name === containerName);
+  const value = container?.env?.find(({ name }) => name === maxShellSessionsVariable)?.value ?? '';
+  return /^[1-9]\d{0,8}$/.test(value) ? Number(value) : defaultShellSessions;
 }
 
 /** Whether this Pod serves the sandbox or will: it belongs to the Service and has not ended. */
@@ -67,8 +94,7 @@ export function cannotStart(pod: V1Pod, now: Date): boolean {
 }
 
 function statusOf(service: ListedService, pod: ListedPod | undefined): SandboxStatus {
-  const isGoing = service.metadata?.deletionTimestamp !== undefined;
-  if (isGoing || pod === undefined || !belongsTo(pod, service)) return 'NotFound';
+  if (pod === undefined || service.metadata?.deletionTimestamp !== undefined) return 'NotFound';
   const phase = pod.status?.phase ?? 'Unknown';
   return phases.has(phase) ? (phase as SandboxStatus) : 'Unknown';
 }

@@ -4,32 +4,44 @@ import { describeFailure, ProvisionerError } from '../errors.ts';
 import {
   findRetryDelay,
   isAlreadyExists,
+  isConflict,
   isNamespaceMissing,
   isNamespaceTerminating,
   isUncertain,
   type JsonPatchOperation,
 } from '../kubernetes/index.ts';
 import { log } from '../log.ts';
-import { findThreadId } from '../model/adoption.ts';
 import { findTtlSeconds } from '../model/expiry.ts';
-import { buildNamespace, buildService, openEarly, useAnnotations } from '../model/manifests.ts';
-import { lastUsedByAnnotation, podName, serviceName, threadIdAnnotation } from '../model/names.ts';
+import { refuseLarkBroker } from '../model/lark.ts';
+import {
+  buildNamespace,
+  buildService,
+  findServiceChange,
+  openEarly,
+  ownerAnnotations,
+  useAnnotations,
+} from '../model/manifests.ts';
+import { lastUsedByAnnotation, podName, serviceName } from '../model/names.ts';
 import type { CreateSandboxRequest } from '../model/request.ts';
-import { findNodePort, type SandboxView } from '../model/status.ts';
-import { describeGoing, ensurePod, requireSameService, requireSandbox, requireThread } from './ensure-pod.ts';
+import { findUrl, type SandboxView } from '../model/status.ts';
+import { buildVolumes, findUnmetMounts, type PodVolumes } from '../model/volumes/index.ts';
+import { describeGoing, ensurePod, requireOwner, requireSameService, requireSandbox } from './ensure-pod.ts';
 import { forgetNetworkPolicy, requireNetworkPolicy } from './network-policy.ts';
 import { notEnoughTime, noteAlive, Obstacle, type Operation, pause, settle, wasSeenAlive } from './operation.ts';
 import { present, readNamed } from './reading.ts';
 import { annotate, noteUse, pointer } from './uses.ts';
 
-/** How long a Service may be without a NodePort, in milliseconds: as long as the original waits. */
-const nodePortPatienceMs = 10_000;
+/** How long a Service may be without an address, in milliseconds: as long as the original waits. */
+const addressPatienceMs = 10_000;
 
 /**
  * How long a look may take whether there is something to take back, and how long it may take to take it back, in milliseconds.
  * After its deadline, `create-sandbox` has 2.5 s for both.
  */
 const [lookBackMs, takeBackMs] = [1_000, 5_000];
+
+/** A sandbox, and the mounts that were asked for and that its Pod, which was there before, does not have. */
+export type CreatedView = SandboxView & { unmet_mounts?: string[] };
 
 /**
  * Makes the sandbox, or finds it and mends it: afterwards there is one Service and one Pod behind it that will serve. The
@@ -38,14 +50,18 @@ const [lookBackMs, takeBackMs] = [1_000, 5_000];
  * it away, with the resource version that they saw as precondition, cannot.
  *
  * Two round trips in a row for a new sandbox, two or one for one that is there; the view may still be `Pending`.
- * Throws `conflict` if the sandbox is another thread's, `quota-exceeded`, and what calls to Kubernetes throw. It then takes
+ * Throws `bad-request` for mounts that must not be made, `conflict` if the sandbox is another thread's or user's, or has room for too
+ * few shells, `quota-exceeded`, and what calls to Kubernetes throw. It then takes
  * back what this request made, unless another request uses it by now, as far as Kubernetes can still be reached.
  */
-export async function createSandbox(request: CreateSandboxRequest, operation: Operation): Promise<SandboxView> {
+export async function createSandbox(request: CreateSandboxRequest, operation: Operation): Promise<CreatedView> {
+  refuseLarkBroker(request);
+  // Throws for what must not be mounted, whether there is a sandbox or not.
+  const wanted = buildVolumes(request, operation.config.volumes);
   let earlier: unknown;
   for (let attempt = 0; ; attempt += 1) {
     try {
-      return await tryToCreate(request, operation);
+      return await tryToCreate(request, wanted, operation);
     } catch (error) {
       if (!(error instanceof Obstacle)) {
         // What stood in the way before tells more than that time was over then.
@@ -81,17 +97,25 @@ async function outwait({ failure, cause }: PassingFailure, attempt: number, sign
   });
 }
 
-async function tryToCreate(request: CreateSandboxRequest, operation: Operation): Promise<SandboxView> {
+async function tryToCreate(
+  request: CreateSandboxRequest,
+  wanted: PodVolumes,
+  operation: Operation,
+): Promise<CreatedView> {
   const { kubernetes, config, now, signal } = operation;
   const reading = settle(kubernetes.readPod(podName(request.sandboxId), signal));
   const confining = settle(requireNetworkPolicy(kubernetes, config, now(), signal));
   const claim = await claimService(request, operation);
   const pod = await reading;
   try {
-    const service = await awaitNodePort(claim.service, operation);
+    const service = await awaitAddress(await bringToSettings(claim.service, operation), operation);
     const serving = await ensurePod(request, service, pod, claim.isNew, confining, operation);
     noteAlive(request.sandboxId, operation);
-    return present(request.sandboxId, service, serving, config);
+    const unmet = findUnmetMounts(wanted, serving);
+    return {
+      ...present(request.sandboxId, service, serving, config),
+      ...(unmet.length > 0 && { unmet_mounts: unmet }),
+    };
   } catch (error) {
     if (claim.isNew) await rollBack(claim.service, operation);
     throw error;
@@ -114,7 +138,7 @@ async function claimService(request: CreateSandboxRequest, operation: Operation)
   }
   const ttlSeconds = request.ttlSeconds ?? config.sandboxTtlSeconds;
   try {
-    const service = buildService(request, { at: now(), requestId, ttlSeconds }, kubernetes.namespace);
+    const service = buildService(request, { at: now(), requestId, ttlSeconds }, kubernetes.namespace, config);
     return { service: await kubernetes.createService(service, signal), isNew: true };
   } catch (failure) {
     const refusal = describeFailure('Service creation failed', failure);
@@ -159,13 +183,15 @@ async function createNamespace({ kubernetes, signal }: Operation): Promise<never
 
 /**
  * Writes a use on the sandbox's Service and gives the Service; undefined if it is not there. One call, if the Service
- * remembers this request's thread. Throws `conflict` if it is another thread's, and has then changed nothing; an obstacle where
- * it is being removed.
+ * remembers this request's thread and user. Throws `conflict` if it is another's, and has then changed nothing; an obstacle where it
+ * is being removed.
  */
 async function useService(request: CreateSandboxRequest, operation: Operation): Promise<V1Service | undefined> {
   const { now, requestId } = operation;
   const changes: JsonPatchOperation[] = [
-    { op: 'test', path: pointer('annotations', threadIdAnnotation), value: request.threadId },
+    ...Object.entries(ownerAnnotations(request)).map(
+      ([name, value]) => ({ op: 'test', path: pointer('annotations', name), value }) as const,
+    ),
     ...annotate(useAnnotations({ at: now(), requestId, ttlSeconds: request.ttlSeconds })),
     ...Object.entries(openEarly).map(([name, value]) => ({ op: 'add', path: `/spec/${name}`, value }) as const),
   ];
@@ -173,8 +199,8 @@ async function useService(request: CreateSandboxRequest, operation: Operation): 
 }
 
 /**
- * For a Service that does not remember this request's thread: another thread's, or one that the original provisioner made.
- * That one is taken over, if its Pod does not tell that it is another thread's. Throws Kubernetes' conflict if it changed
+ * For a Service that does not remember this request's thread or user: another's, or one that the original provisioner, or an older
+ * version, made. That one is taken over, if its Pod does not tell that it is another's. Throws Kubernetes' conflict if it changed
  * meanwhile.
  */
 async function adoptService(request: CreateSandboxRequest, operation: Operation): Promise<V1Service | undefined> {
@@ -184,11 +210,11 @@ async function adoptService(request: CreateSandboxRequest, operation: Operation)
   requireSandbox('Service', service);
   // Its URL goes with it, and so would a new Pod.
   if (service.metadata?.deletionTimestamp !== undefined) return awaitRemoval(service, operation);
-  requireThread(request, findThreadId(service, pod));
+  requireOwner(request, service, pod);
   // Another request may have been faster, and have asked for a time.
   const ttlSeconds = request.ttlSeconds ?? findTtlSeconds(service, config);
   const use = useAnnotations({ at: now(), requestId, ttlSeconds });
-  const annotations = { [threadIdAnnotation]: request.threadId, ...use };
+  const annotations = { ...ownerAnnotations(request), ...use };
   // With the resource version that was judged: of two threads that both find no trace of another, one gets it.
   const patch = { metadata: { resourceVersion: service.metadata?.resourceVersion, annotations }, spec: openEarly };
   return kubernetes.patchService(serviceName(request.sandboxId), patch, signal);
@@ -210,12 +236,36 @@ async function awaitRemoval(service: V1Service, operation: Operation): Promise<n
   throw new Obstacle('its old Service was removed just now');
 }
 
-/** The Service with its NodePort: Kubernetes answers a creation with it, so this hardly ever has to look again. */
-async function awaitNodePort(service: V1Service, operation: Operation): Promise<V1Service> {
-  const end = performance.now() + nodePortPatienceMs;
+/**
+ * The Service with the type and the port of the settings: an older one may have others. Where it cannot be changed, because no
+ * NodePort is left for one, the sandbox stays what it is.
+ */
+async function bringToSettings(service: V1Service, operation: Operation): Promise<V1Service> {
+  const { kubernetes, config, signal } = operation;
   let current = service;
-  for (let attempt = 0; findNodePort(current) === undefined; attempt += 1) {
-    if (performance.now() > end) throw new ProvisionerError('failed', 'NodePort was not allocated in time');
+  for (let attempt = 0; ; attempt += 1) {
+    const spec = findServiceChange(current, config);
+    if (spec === undefined) return current;
+    const { name = '', uid, resourceVersion } = current.metadata ?? {};
+    try {
+      return await kubernetes.patchService(name, { metadata: { uid, resourceVersion }, spec }, signal);
+    } catch (error) {
+      if (!isConflict(error)) {
+        log.warn('Could not bring a Service to the settings', { service: name, error: error as Error });
+        return current;
+      }
+    }
+    await pause(attempt, 'its Service is being changed all the time', signal);
+    current = await requireSameService(service, operation);
+  }
+}
+
+/** The Service with its address: Kubernetes answers a creation with it, so this hardly ever has to look again. */
+async function awaitAddress(service: V1Service, operation: Operation): Promise<V1Service> {
+  const end = performance.now() + addressPatienceMs;
+  let current = service;
+  for (let attempt = 0; findUrl(current, operation.config) === undefined; attempt += 1) {
+    if (performance.now() > end) throw new ProvisionerError('failed', 'Service access URL was not available in time');
     await pause(attempt, 'its NodePort is not allocated', operation.signal);
     current = await requireSameService(service, operation);
   }

@@ -1,4 +1,5 @@
 import type { V1Pod, V1Service } from '@kubernetes/client-node';
+import type { SandboxSettings } from '../config/index.ts';
 import { describeFailure, ProvisionerError } from '../errors.ts';
 import {
   isAlreadyExists,
@@ -7,12 +8,12 @@ import {
   isNamespaceTerminating,
   isNotFound,
 } from '../kubernetes/index.ts';
-import { findThreadId } from '../model/adoption.ts';
+import { findThreadId, findUserId } from '../model/adoption.ts';
 import { buildOwner, buildPod, isMadeOtherwise } from '../model/manifests.ts';
 import { ifSandbox, podName, serviceName } from '../model/names.ts';
 import { isOwned, isOwnedByAnother } from '../model/ownership.ts';
 import type { CreateSandboxRequest } from '../model/request.ts';
-import { cannotStart, isServing } from '../model/status.ts';
+import { cannotStart, findMaxShellSessions, isServing } from '../model/status.ts';
 import { forgetNetworkPolicy } from './network-policy.ts';
 import { notEnoughTime, Obstacle, type Operation, pause, type Settled, unwrap } from './operation.ts';
 
@@ -43,9 +44,11 @@ export async function ensurePod(
     if (seen !== undefined) requireSandbox('Pod', seen);
     const isKept = seen !== undefined && isServing(seen, service);
     // One that the original provisioner made, and whose Service was deleted, may be another thread's.
-    if (isKept) requireThread(request, findThreadId(undefined, seen));
+    if (isKept) requireOwner(request, undefined, seen);
+    const isMisplaced = isKept && !listensWhere(seen, config);
     const isHopeless = isKept && cannotStart(seen, now()) && isMadeOtherwise(seen, request, config);
-    if (isKept && !isHopeless) {
+    if (isKept && !isHopeless && !isMisplaced) {
+      requireCapacity(request, seen);
       const wasAlone = !isOwned(seen) && (isNew || isOlder(seen, service));
       const owned = wasAlone ? await takeOver(seen, service, operation) : seen;
       if (owned !== undefined) return owned;
@@ -63,7 +66,7 @@ export async function ensurePod(
       if (seen !== undefined) {
         const { uid = '', resourceVersion = '' } = seen.metadata ?? {};
         // It may have started since it was read.
-        await kubernetes.evictPod(name, isHopeless ? { uid, resourceVersion } : { uid }, signal);
+        await kubernetes.evictPod(name, isHopeless && !isMisplaced ? { uid, resourceVersion } : { uid }, signal);
       }
       return await kubernetes.createPod(buildPod(request, service, config), signal);
     } catch (failure) {
@@ -119,11 +122,34 @@ async function takeOver(pod: V1Pod, service: V1Service, operation: Operation): P
   }
 }
 
-/** Throws `conflict` if the sandbox is known to be another thread's. */
-export function requireThread(request: CreateSandboxRequest, threadId: string | undefined): void {
-  if (threadId === undefined || threadId === request.threadId) return;
-  throw new ProvisionerError('conflict', `Sandbox '${request.sandboxId}' belongs to another thread`);
+/** Throws `conflict` if the sandbox is known to be another thread's, or another user's. */
+export function requireOwner(
+  { sandboxId, threadId, userId }: CreateSandboxRequest,
+  service: V1Service | undefined,
+  pod: V1Pod | undefined,
+): void {
+  const refuse = (whose: string) => {
+    throw new ProvisionerError('conflict', `Sandbox '${sandboxId}' belongs to another ${whose}`);
+  };
+  if ((findThreadId(service, pod) ?? threadId) !== threadId) refuse('thread');
+  if (userId !== undefined && (findUserId(service, pod) ?? userId) !== userId) refuse('user');
 }
+
+/**
+ * Throws `conflict`, in the original's words, if the Pod has room for fewer shells than the request needs: to replace it would end
+ * what runs in it.
+ */
+function requireCapacity({ maxShellSessions = 0 }: CreateSandboxRequest, pod: V1Pod): void {
+  if (findMaxShellSessions(pod) >= maxShellSessions) return;
+  throw new ProvisionerError(
+    'conflict',
+    'Existing sandbox shell capacity is below the requested value; replacement must be coordinated by the Gateway',
+  );
+}
+
+/** Whether the Pod is one for the port of the settings, as its Service is by now. */
+const listensWhere = (pod: V1Pod, { containerPort }: SandboxSettings): boolean =>
+  pod.spec?.containers.some(({ ports = [] }) => ports.some((port) => port.containerPort === containerPort)) ?? false;
 
 /** Throws `conflict` for what only bears the name of a sandbox's object: it is not to be touched. */
 export function requireSandbox(kind: 'Pod' | 'Service', object: V1Service | V1Pod): void {

@@ -1,12 +1,16 @@
 import { isUseDue } from '../model/expiry.ts';
 import type { SandboxView } from '../model/status.ts';
 import type { Operation } from './operation.ts';
-import { hasPod, notFound, present, readSandbox, readTogether } from './reading.ts';
+import { hasPod, notFound, present, readSandbox, readTogether, withoutPod } from './reading.ts';
 import { noteLook } from './uses.ts';
 
 /**
  * The sandbox as it is now: one round trip, two where it seems to have no Pod. Counts as a use, and notes it where that is
- * due: one more. Throws `not-found` only when Kubernetes says that its Service is not there.
+ * due: one more. Throws `not-found` only when Kubernetes says that its Service is not there, or has no Pod that stays.
+ *
+ * Of one without a Pod, DeerFlow's *discover* would hand out the address whatever its status is, for a turn that fails. Not found, it
+ * creates, which brings the Pod back behind the same address; *is_alive* takes both for dead; and a list shows it still, so that who
+ * adopts what it finds can remove it.
  */
 export async function getSandbox(sandboxId: string, operation: Operation): Promise<SandboxView> {
   const { config, now } = operation;
@@ -15,6 +19,7 @@ export async function getSandbox(sandboxId: string, operation: Operation): Promi
     ({ service, pod }) => service === undefined || hasPod(service, pod),
   );
   if (service === undefined) throw notFound(sandboxId);
+  if (!hasPod(service, pod) || service.metadata?.deletionTimestamp !== undefined) throw withoutPod(sandboxId);
   const current = isUseDue(service, now(), config) ? await noteLook(sandboxId, service, operation) : service;
   return present(sandboxId, current, pod, config);
 }

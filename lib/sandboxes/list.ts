@@ -1,13 +1,13 @@
-import { describeFailure, ProvisionerError } from '../errors.ts';
-import { type PageRequest, unknownContinueToken } from '../http/request.ts';
+import { describeFailure, ProvisionerError, type RequestIssue } from '../errors.ts';
 import { isExpired, isInvalidToken } from '../kubernetes/index.ts';
 import { findSandboxId, podName, serviceName } from '../model/names.ts';
+import type { PageRequest } from '../model/request.ts';
 import { type SandboxView, viewSandbox } from '../model/status.ts';
 import { type Operation, settle, unwrap } from './operation.ts';
 import { hasPod, readTogether } from './reading.ts';
 
 /**
- * Every sandbox of the namespace, or of these ids, that has a NodePort: one round trip, whatever their number, and one more where a Pod was seen
+ * Every sandbox of the namespace, or of these ids, that has an address: one round trip, whatever their number, and one more where a Pod was seen
  * that ends or is behind another Service by now. A sandbox may be without any Pod for long; that alone costs no more.
  */
 export async function listSandboxes(operation: Operation, sandboxIds?: readonly string[]): Promise<SandboxView[]> {
@@ -56,4 +56,15 @@ async function readSandboxes({ kubernetes, signal }: Operation, sandboxIds: read
     const sandboxId = findSandboxId(service, serviceName);
     return sandboxId === undefined ? [] : [{ sandboxId, service, pod: podOf.get(sandboxId) }];
   });
+}
+
+/** A `continue` that Kubernetes does not know: it never gave it. In the shape of what is wrong with a request. */
+function unknownContinueToken(input: string, cause: unknown): ProvisionerError {
+  const issue: RequestIssue = {
+    type: 'value_error',
+    loc: ['query', 'continue'],
+    msg: 'Value error, it is not the continue of a page',
+    input: input.length <= 254 ? input : `"${input.slice(0, 255)}…`,
+  };
+  return new ProvisionerError('invalid-request', [issue], { cause });
 }

@@ -39,7 +39,7 @@ export async function readTogether<T>(read: () => Promise<T>, belongs: (seen: T)
 export const hasPod = (service: ListedService, pod: ListedPod | undefined): boolean =>
   pod !== undefined && belongsTo(pod, service);
 
-/** What the caller sees of it. Throws `unavailable` while the Service has no NodePort. */
+/** What the caller sees of it. Throws `unavailable` while the Service has no address. */
 export function present(
   sandboxId: string,
   service: V1Service,
@@ -48,7 +48,7 @@ export function present(
 ): SandboxView {
   const view = viewSandbox(sandboxId, service, pod, config);
   if (view !== undefined) return view;
-  throw new ProvisionerError('unavailable', `Sandbox '${sandboxId}' has no NodePort yet`, {
+  throw new ProvisionerError('unavailable', `Sandbox '${sandboxId}' has no address yet`, {
     headers: { 'retry-after': '1' },
   });
 }
@@ -56,3 +56,7 @@ export function present(
 /** Kubernetes says that the sandbox's Service is not there. */
 export const notFound = (sandboxId: string): ProvisionerError =>
   new ProvisionerError('not-found', `Sandbox '${sandboxId}' not found`);
+
+/** The sandbox's Service is there, and its Pod is not, or is going. */
+export const withoutPod = (sandboxId: string): ProvisionerError =>
+  new ProvisionerError('not-found', `Sandbox '${sandboxId}' not found: it has no Pod until the next create`);

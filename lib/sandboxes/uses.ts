@@ -2,9 +2,9 @@ import type { V1Service } from '@kubernetes/client-node';
 import { describeFailure } from '../errors.ts';
 import { isConflict, isNotFound, isTestFailed, type JsonPatchOperation } from '../kubernetes/index.ts';
 import { log } from '../log.ts';
-import { findThreadId } from '../model/adoption.ts';
-import { useAnnotations } from '../model/manifests.ts';
-import { sandboxIdLabel, sandboxLabel, serviceName, threadIdAnnotation } from '../model/names.ts';
+import { findThreadId, findUserId } from '../model/adoption.ts';
+import { ownerAnnotations, useAnnotations } from '../model/manifests.ts';
+import { sandboxIdLabel, sandboxLabel, serviceName } from '../model/names.ts';
 import { type Operation, pause } from './operation.ts';
 import { notFound, readSandbox } from './reading.ts';
 
@@ -52,7 +52,7 @@ export const annotate = (annotations: Record<string, string>): JsonPatchOperatio
   Object.entries(annotations).map(([name, value]) => ({ op: 'add', path: pointer('annotations', name), value }));
 
 /**
- * For a Service without any annotation, the original provisioner's: notes its thread with the use, as long as its Pod tells it.
+ * For a Service without any annotation, the original provisioner's: notes its thread and user with the use, as long as its Pod tells them.
  * Undefined if it is not there, no sandbox's, or being removed. Throws Kubernetes' conflict if it changed meanwhile.
  */
 export async function renewOriginal(
@@ -63,9 +63,8 @@ export async function renewOriginal(
   const { service, pod } = await readSandbox(sandboxId, operation);
   const { resourceVersion, deletionTimestamp } = service?.metadata ?? {};
   if (service === undefined || deletionTimestamp !== undefined) return undefined;
-  const threadId = findThreadId(service, pod);
-  const thread = threadId === undefined ? {} : { [threadIdAnnotation]: threadId };
-  const patch = { metadata: { resourceVersion, annotations: { ...thread, ...annotations } } };
+  const owner = ownerAnnotations({ threadId: findThreadId(service, pod), userId: findUserId(service, pod) });
+  const patch = { metadata: { resourceVersion, annotations: { ...owner, ...annotations } } };
   return operation.kubernetes.patchService(serviceName(sandboxId), patch, operation.signal);
 }
 

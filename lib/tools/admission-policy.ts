@@ -14,6 +14,7 @@ import {
   sandboxLabel,
   serviceName,
   threadIdPattern,
+  userIdPattern,
 } from '../model/names.ts';
 import type { Subject } from './rbac-manifests.ts';
 
@@ -112,10 +113,30 @@ function bearsMarks(nameOf: (sandboxId: string) => string): string {
  * The folders of the node that a sandbox's Pod may mount, as expressions of RE2 for the whole path. Not whatever lies under the
  * settings' folders: in those, a sandbox can make a link to `/`, and a `hostPath` follows it.
  */
-const buildHostPathPatterns = ({ skillsHostPath, threadsHostPath }: Config): string[] => [
-  `^${escapePattern(skillsHostPath)}$`,
-  `^${escapePattern(threadsHostPath)}/${threadIdPattern.source.slice(1, -1)}/user-data$`,
-];
+function buildHostPathPatterns({ volumes: { skills, userData, stateRoot } }: Config): string[] {
+  const [user, thread] = [userIdPattern, threadIdPattern].map(({ source }) => source.slice(1, -1));
+  const below = (root: string, ...folders: string[]) =>
+    folders.map((folder) => `^${escapePattern(root === '/' ? '' : root)}/${folder}$`);
+  return [
+    ...(skills.in === 'folder' ? [`^${escapePattern(skills.path)}$`] : []),
+    ...(skills.in === 'projections'
+      ? below(skills.root, 'skills_view/public', `users/${user}/skills_view/(custom|legacy)`)
+      : []),
+    ...(userData.in === 'threads' ? below(userData.root, `${thread}/user-data`) : []),
+    ...(userData.in === 'users' ? below(userData.root, `users/${user}/threads/${thread}/user-data`) : []),
+    // What DeerFlow's callers ask to mount beside these.
+    ...(userData.in !== 'claim' && stateRoot !== undefined
+      ? below(
+          stateRoot,
+          'skills_view/[A-Za-z0-9_-]+',
+          'integrations/lark-cli/sandbox-cli',
+          `users/${user}/(threads/${thread}/)?skills_view/[A-Za-z0-9_-]+`,
+          `users/${user}/threads/${thread}/acp-workspace`,
+          `users/${user}/integrations/lark-cli/(config|config/locks|data)`,
+        )
+      : []),
+  ];
+}
 
 /** Other kinds reach Secrets, tokens, or the node in other ways. A claim is of the namespace. */
 const buildVolumeRule = (config: Config): string =>

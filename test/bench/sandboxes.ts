@@ -30,7 +30,7 @@ export const settingsOf = ({ namespace, kubeconfigPath }: BenchCluster) => ({
 export function bodiesOf(names: Names, config: Config, at = new Date()): Bodies {
   const request = { ...names, ttlSeconds: undefined };
   const use = { at, requestId: randomBytes(16).toString('hex'), ttlSeconds: config.sandboxTtlSeconds };
-  const service = buildService(request, use, config.namespace);
+  const service = buildService(request, use, config.namespace, config);
   const owner = { metadata: { ...service.metadata, uid: ownerPlaceholder } };
   return {
     service: JSON.stringify(service),

@@ -14,8 +14,10 @@ const request = { sandboxId: 'a1', threadId: 'Thread_1' };
 const use = { at: new Date('2026-11-22T12:00:00.123Z'), requestId: '8f507cfc-4697' };
 
 /** The Service of a sandbox, by these settings. */
-export const serviceOf = (some: Settings = {}): V1Service =>
-  buildService(request, use, loadConfig({ ...settings, ...some }).namespace);
+export function serviceOf(some: Settings = {}): V1Service {
+  const config = loadConfig({ ...settings, ...some });
+  return buildService(request, use, config.namespace, config);
+}
 
 /** The Pod of a sandbox as admission sees it: with what Kubernetes fills in. */
 export function podOf(some: Settings = {}): V1Pod {

@@ -44,10 +44,7 @@ type Kind = {
   beside?: Env;
 };
 
-const paths: Kind['of'] = {
-  SKILLS_HOST_PATH: ['skillsHostPath', '/skills'],
-  THREADS_HOST_PATH: ['threadsHostPath', '/.deer-flow/threads'],
-};
+const paths: Kind['of'] = { SKILLS_HOST_PATH: [], THREADS_HOST_PATH: [], DEER_FLOW_HOST_BASE_DIR: [] };
 const quantities: Kind['of'] = {
   SANDBOX_CPU_REQUEST: ['cpuRequest', '100m'],
   SANDBOX_CPU_LIMIT: ['cpuLimit', '1000m'],
@@ -115,11 +112,44 @@ const kinds: Kind[] = [
   },
   {
     of: paths,
-    takes: ['/', '/srv/skills', '/a..b/..c/d..', '/with space/ü'],
-    refuses: ['skills', './skills', 'C:\\threads'],
+    // The node of Docker Desktop on Windows.
+    takes: ['/', '/srv/skills', '/a..b/..c/d..', '/with space/ü', 'C:\\threads', 'c:/threads', '\\\\server\\threads'],
+    refuses: ['skills', './skills', 'C:', '\\threads'],
     rule: 'must be an absolute path',
   },
-  { of: paths, refuses: ['/..', '/a/../b'], rule: "must not contain '..'" },
+  { of: paths, refuses: ['/..', '/a/../b', 'C:\\a\\..\\b'], rule: "must not contain '..'" },
+  {
+    of: { SKILLS_PVC_NAME: [], USERDATA_PVC_NAME: [] },
+    takes: ['a', 'deer-flow.home-1', long(253)],
+    refuses: ['A', 'b_c', long(254), '-a', 'a..b'],
+    rule: 'must be the name of a PersistentVolumeClaim (RFC 1123 subdomain)',
+  },
+  {
+    of: { SKILLS_PVC_SUBPATH_TEMPLATE: [] },
+    takes: ['a', 'deer-flow/users/{user_id}/threads/{thread_id}/skills'],
+    refuses: ['{tenant}', '{user_id.__class__}', '{}', 'a}', '/a', 'a/../b', '{{user_id}}'],
+    rule: "must be a relative path without '..', with nothing but {user_id} and {thread_id} in braces",
+    beside: { SKILLS_PVC_NAME: 's' },
+  },
+  {
+    of: { USER_DATA_LAYOUT: [] },
+    takes: ['users', 'threads'],
+    refuses: ['user', 'Threads'],
+    rule: "must be 'users' or 'threads'",
+    beside: { DEER_FLOW_HOST_BASE_DIR: '/state' },
+  },
+  {
+    of: { SANDBOX_CONTAINER_PORT: ['containerPort', 8080] },
+    means: { 1: 1, 9000: 9000, 65535: 65_535 },
+    refuses: ['0', '65536', '080', 'http', '-1', '1.5'],
+    rule: 'must be a port, 1 to 65535',
+  },
+  {
+    of: { SANDBOX_SERVICE_TYPE: ['serviceType', 'NodePort'] },
+    takes: ['NodePort', 'ClusterIP'],
+    refuses: ['LoadBalancer', 'nodeport'],
+    rule: "must be 'NodePort' or 'ClusterIP'",
+  },
   {
     of: { NODE_HOST: ['nodeHost', 'host.docker.internal'] },
     takes: ['localhost', 'node-1.example.com', '192.0.2.7', 'node'],
@@ -284,9 +314,14 @@ const noAws = {
 describe('the configuration', () => {
   it("is the original's where nothing is set, and cannot be changed", () => {
     const config = loadConfig({});
+    const volumes = {
+      skills: { in: 'folder', path: '/skills' },
+      userData: { in: 'threads', root: '/.deer-flow/threads' },
+      stateRoot: '/.deer-flow',
+    };
     expect(config).toEqual({
       ...Object.fromEntries(perSetting.flatMap(({ field, unset }) => (field ? [[field, unset]] : []))),
-      ...{ eksCluster: undefined, authentication: { kind: 'api-key', keys: [] }, aws: noAws },
+      ...{ volumes, eksCluster: undefined, authentication: { kind: 'api-key', keys: [] }, aws: noAws },
     });
     expect(Object.isFrozen(config)).toBe(true);
   });
@@ -383,8 +418,10 @@ describe('the configuration', () => {
   });
 
   it('takes slashes off the end of THREADS_HOST_PATH', () => {
-    expect(loadConfig({ THREADS_HOST_PATH: '/threads///' }).threadsHostPath).toBe('/threads');
-    expect(loadConfig({ THREADS_HOST_PATH: '/threads/' }).threadsHostPath).toBe('/threads');
+    expect(loadConfig({ THREADS_HOST_PATH: '/threads///' }).volumes.userData).toEqual({
+      in: 'threads',
+      root: '/threads',
+    });
   });
 });
 

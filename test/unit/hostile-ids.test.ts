@@ -28,7 +28,7 @@ function parse(body: unknown): CreateSandboxRequest | undefined {
 function findFault(request: CreateSandboxRequest, THREADS_HOST_PATH: string): string | undefined {
   const config = loadConfig({ THREADS_HOST_PATH });
   const folder = THREADS_HOST_PATH.replace(/\/$/, '');
-  const service = buildService(request, { at: new Date(0), requestId: 'r' }, config.namespace);
+  const service = buildService(request, { at: new Date(0), requestId: 'r' }, config.namespace, config);
   const pod = buildPod(request, service, config);
   for (const { metadata } of [service, pod]) {
     if (!isLabel(metadata?.name)) return `the name ${metadata?.name}`;

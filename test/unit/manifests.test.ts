@@ -26,7 +26,7 @@ describe('the manifest', () => {
   });
 
   it("of a Service: the original's, and whose sandbox it is, and who used it last", () => {
-    expect(buildService(request, use, 'agents')).toStrictEqual({
+    expect(buildService(request, use, 'agents', config)).toStrictEqual({
       apiVersion: 'v1',
       kind: 'Service',
       metadata: {
@@ -169,7 +169,7 @@ describe('the manifest', () => {
   });
 
   it('shares nothing with the next one', () => {
-    const service = buildService(request, use, 'agents');
+    const service = buildService(request, use, 'agents', config);
     const one = buildPod(request, service, config);
     const another = structuredClone(buildPod(request, service, config));
     delete one.spec?.containers[0]?.readinessProbe;

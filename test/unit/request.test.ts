@@ -14,7 +14,7 @@ const userIdText = '^[A-Za-z0-9_-]{1,255}$';
 
 /** What a request has that says no more than its ids. */
 const unsaid: Partial<CreateSandboxRequest> = {
-  userId: 'default',
+  userId: undefined,
   ttlSeconds: undefined,
   maxShellSessions: undefined,
   extraMounts: [],

@@ -2,7 +2,7 @@ import type { V1ObjectMeta, V1Pod, V1PodStatus, V1Service } from '@kubernetes/cl
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../lib/config/index.ts';
 import { belongsTo } from '../../lib/model/ownership.ts';
-import { cannotStart, findNodePort, isServing, viewSandbox } from '../../lib/model/status.ts';
+import { cannotStart, isServing, viewSandbox } from '../../lib/model/status.ts';
 
 const config = loadConfig({ NODE_HOST: 'node.example' });
 
@@ -24,7 +24,7 @@ const owned = [owner('this-service')];
 const phased = (phase?: string) => pod({ ownerReferences: owned }, phase);
 const terminating = { deletionTimestamp: new Date('2026-11-22T12:00:00Z') };
 const pod = (metadata: V1Pod['metadata'], phase?: string): V1Pod => ({
-  metadata: { name: 'sandbox-a', ...metadata },
+  metadata: { name: 'sandbox-a', uid: 'this-pod', ...metadata },
   ...(phase !== undefined && { status: { phase } }),
 });
 
@@ -49,6 +49,9 @@ describe('what a caller sees of a sandbox', () => {
       sandbox_id: 'a',
       sandbox_url: 'http://node.example:30123',
       status,
+      max_shell_sessions: 10,
+      container_id: status === 'NotFound' ? null : 'this-pod',
+      lark_cli_broker: false,
       created_at: '2026-11-22T11:00:00.000Z',
       expires_at: '2026-11-22T13:01:40.000Z',
     });
@@ -82,13 +85,37 @@ describe('what a caller sees of a sandbox', () => {
     ['has no spec', {}],
     ['has other ports only', { spec: { ports: [{ name: 'metrics', port: 9090, nodePort: 30_001 }] } }],
   ])('is nothing while its Service %s', (_how, incomplete) => {
-    expect(findNodePort(incomplete)).toBeUndefined();
     expect(viewSandbox('a', incomplete, pod({}, 'Running'), config)).toBeUndefined();
   });
 
   it('leads to the port `http`, whichever place it has', () => {
     const ports = [{ name: 'metrics', port: 9090, nodePort: 30_001 }, ...service.spec.ports];
-    expect(findNodePort({ spec: { ports } })).toBe(30_123);
+    const view = viewSandbox('a', { ...service, spec: { ports } }, undefined, config);
+    expect(view?.sandbox_url).toBe('http://node.example:30123');
+  });
+
+  it('leads to the name of its Service within the cluster, whatever the settings say by now', () => {
+    const metadata = { ...service.metadata, namespace: 'agents' };
+    const spec = { type: 'ClusterIP', ports: [{ name: 'http', port: 9000 }] };
+    const view = viewSandbox('a', { metadata, spec }, undefined, config);
+    expect(view?.sandbox_url).toBe('http://sandbox-a-svc.agents.svc.cluster.local:9000');
+  });
+
+  it.each<[string | undefined, number]>([
+    ['13', 13],
+    [undefined, 10],
+    ['0', 10],
+    ['-1', 10],
+    ['1.5', 10],
+    ['many', 10],
+  ])('tells of MAX_SHELL_SESSIONS=%s', (value, shells) => {
+    const env = [
+      { name: 'OTHER', value: '7' },
+      { name: 'MAX_SHELL_SESSIONS', ...(value !== undefined && { value }) },
+    ];
+    const spec = { containers: [{ name: 'injected' }, { name: 'sandbox', env }] };
+    const view = viewSandbox('a', service, { ...phased('Running'), spec }, config);
+    expect(view?.max_shell_sessions).toBe(shells);
   });
 });
 

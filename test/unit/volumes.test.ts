@@ -1,15 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { loadConfig } from '../../lib/config/index.ts';
 import { ProvisionerError } from '../../lib/errors.ts';
 import { refuseLarkBroker } from '../../lib/model/lark.ts';
 import type { CreateSandboxRequest, ExtraMount } from '../../lib/model/request.ts';
 import { buildVolumes } from '../../lib/model/volumes/index.ts';
-import {
-  describeVolumes,
-  findVolumeProblems,
-  readVolumeSettings,
-  type VolumeVariables,
-} from '../../lib/model/volumes/settings.ts';
+import { describeVolumes } from '../../lib/model/volumes/sources.ts';
+
+type Variables = Readonly<Record<string, string>>;
+const sourcesOf = (variables: Variables) => loadConfig(variables).volumes;
 
 const old: CreateSandboxRequest = { sandboxId: 'a1', threadId: 'T_1' };
 const alice: CreateSandboxRequest = { ...old, userId: 'alice' };
@@ -45,8 +44,8 @@ const nine = [
 type Layout = Record<string, string>;
 
 /** What is mounted where, a line for each mount: from where, with which type or subPath, and whether it may be written to. */
-function layoutOf(request: CreateSandboxRequest, variables: VolumeVariables): Layout {
-  const { volumes, volumeMounts } = buildVolumes(request, readVolumeSettings(variables));
+function layoutOf(request: CreateSandboxRequest, variables: Variables): Layout {
+  const { volumes, volumeMounts } = buildVolumes(request, sourcesOf(variables));
   expect(new Set(volumes.map(({ name }) => name)).size).toBe(volumes.length);
   expect(volumeMounts.every(({ name }) => volumes.some((volume) => volume.name === name))).toBe(true);
   const sources = volumes.map(({ name, hostPath, persistentVolumeClaim }): [string, string] => [
@@ -71,7 +70,8 @@ const claimed = (path: string) => `user-data: claim home deer-flow/${path}`;
 
 describe('what a Pod mounts', () => {
   it('is, whole, what it was for callers that say no more than ids, where nothing is set', () => {
-    expect(JSON.stringify(buildVolumes(old, readVolumeSettings({})))).toBe(
+    const { asked: _, ...made } = buildVolumes(old, sourcesOf({}));
+    expect(JSON.stringify(made)).toBe(
       JSON.stringify({
         volumes: [
           { name: 'skills', hostPath: { path: '/skills', type: 'Directory' } },
@@ -86,7 +86,7 @@ describe('what a Pod mounts', () => {
   });
 
   it('is, whole, one volume of a claim, however often it is mounted', () => {
-    const settings = readVolumeSettings({
+    const settings = sourcesOf({
       ...chart,
       SKILLS_PVC_NAME: 'skills',
       SKILLS_PVC_SUBPATH_TEMPLATE: '{user_id}',
@@ -117,6 +117,7 @@ describe('what a Pod mounts', () => {
           subPath: `deer-flow/${own}/config/locks`,
         },
       ],
+      asked: ['/mnt/acp-workspace', `${lark}/config/locks`],
     });
   });
 
@@ -141,7 +142,7 @@ describe('what a Pod mounts', () => {
     [`${lark}/runtime`]: `${claimed('integrations/lark-cli/sandbox-cli')}, ro`,
   };
 
-  it.each<[string, CreateSandboxRequest, VolumeVariables, Layout]>([
+  it.each<[string, CreateSandboxRequest, Variables, Layout]>([
     [
       'one folder of skills elsewhere',
       { ...old, skillsPath: '/srv/skills' },
@@ -285,6 +286,16 @@ describe('what must not be mounted', () => {
     ['Unsupported extra mount path: /mnt/skills/constructor', into('/mnt/skills/constructor')],
     ['Duplicate extra mount path: /mnt/acp-workspace', [acp, ...into('/mnt/acp-workspace/')]],
     ['Extra mount must be read-only: /mnt/acp-workspace', [{ ...acp, readOnly: false }]],
+    [
+      'Extra mount host path must be read-only: /state/skills_view/public',
+      [extra(`${lark}/data`, 'skills_view/public', false)],
+    ],
+    ...['users/alice/threads/T_1/user-data/x', `${own}/data/x`, `${own}/config/locks/x`, 'threads/T_1/user-data'].map(
+      (path): [string, ExtraMount[]] => [
+        `Invalid extra mount host path: /state/${path}`,
+        [extra('/mnt/acp-workspace', path)],
+      ],
+    ),
     ['Extra mount must be read-only: /mnt/skills/custom', [{ ...custom, readOnly: false }]],
     [`Extra mount must be read-only: ${lark}/config`, [extra(`${lark}/config`, `${own}/config`, false)]],
     [
@@ -293,13 +304,13 @@ describe('what must not be mounted', () => {
     ],
   ])('%s', (refusal, extraMounts) => {
     for (const variables of [compose, chart]) {
-      const settings = readVolumeSettings(variables);
+      const settings = sourcesOf(variables);
       expect(refusalOf(() => buildVolumes({ ...alice, extraMounts }, settings))).toBe(refusal);
     }
   });
 
   it('is anything extra where nobody knows where the state is', () => {
-    const settings = readVolumeSettings({ THREADS_HOST_PATH: '/srv/t' });
+    const settings = sourcesOf({ THREADS_HOST_PATH: '/srv/t' });
     expect(refusalOf(() => buildVolumes({ ...alice, extraMounts: at('/srv/users/alice/x') }, settings))).toBe(
       'Extra mount host path is outside DeerFlow state: /srv/users/alice/x',
     );
@@ -318,12 +329,12 @@ describe('what must not be mounted', () => {
     ['/mnt/acp-workspace/x', "'/mnt/acp-workspace/x' overlaps reserved sandbox path '/mnt/acp-workspace'"],
     ['/mnt/integrations', "'/mnt/integrations' overlaps reserved sandbox path '/mnt/integrations/lark-cli'"],
   ])('skills at %j', (skillsPath, why) => {
-    const refusal = refusalOf(() => buildVolumes({ ...old, skillsPath }, readVolumeSettings({})));
+    const refusal = refusalOf(() => buildVolumes({ ...old, skillsPath }, sourcesOf({})));
     expect(refusal).toBe(`The skills container path ${why}`);
   });
 
   it.each(['/mnt/skills', '/mnt/user-data2', '/opt/a.b'])('not so skills at %j', (skillsPath) => {
-    expect(refusalOf(() => buildVolumes({ ...old, skillsPath }, readVolumeSettings({})))).toBeUndefined();
+    expect(refusalOf(() => buildVolumes({ ...old, skillsPath }, sourcesOf({})))).toBeUndefined();
   });
 
   it("is nothing of another user's, however a path is written", () => {
@@ -345,7 +356,7 @@ describe('what must not be mounted', () => {
       fc.property(path, (hostPath) => {
         const request = { ...alice, extraMounts: at(hostPath) };
         const refusal = refusalOf(() => {
-          const [source] = buildVolumes(request, readVolumeSettings(compose)).volumes.slice(-1);
+          const [source] = buildVolumes(request, sourcesOf(compose)).volumes.slice(-1);
           expect(source?.hostPath?.path).toMatch(
             /^\/state\/(users\/alice\/(?!\.\.)|threads\/T_1\/(?!\.\.)|integrations(\/|$))(?!.*\/\.\.?(\/|$))/,
           );
@@ -358,7 +369,7 @@ describe('what must not be mounted', () => {
 });
 
 describe('the settings', () => {
-  it.each<[VolumeVariables, string]>([
+  it.each<[Variables, string]>([
     [{}, 'skills: /skills; user data: /.deer-flow/threads, by thread; extra mounts: below /.deer-flow'],
     [
       compose,
@@ -373,30 +384,20 @@ describe('the settings', () => {
       'skills: /s; user data: the claim home; extra mounts: below /app',
     ],
   ])('%j are told in a line', (variables, line) => {
-    expect(findVolumeProblems(variables)).toEqual([]);
-    expect(describeVolumes(readVolumeSettings(variables))).toBe(line);
+    expect(describeVolumes(sourcesOf(variables))).toBe(line);
   });
 
-  const template =
-    "SKILLS_PVC_SUBPATH_TEMPLATE must be a relative path without '..', with nothing but {user_id} and {thread_id} in braces";
-  it.each<[VolumeVariables, string[]]>([
-    ...['{tenant}', '{user_id.__class__}', '{}', 'a}', '/a', 'a/../b', '{{user_id}}'].map(
-      (SKILLS_PVC_SUBPATH_TEMPLATE): [VolumeVariables, string[]] => [
-        { SKILLS_PVC_NAME: 's', SKILLS_PVC_SUBPATH_TEMPLATE },
-        [template],
-      ],
-    ),
+  it.each<[Variables, string[]]>([
     [{ SKILLS_PVC_SUBPATH_TEMPLATE: 'a' }, ['SKILLS_PVC_SUBPATH_TEMPLATE is of no use without SKILLS_PVC_NAME']],
     [
-      { SKILLS_PVC_NAME: 'A', USERDATA_PVC_NAME: 'b_c' },
-      ['SKILLS_PVC_NAME', 'USERDATA_PVC_NAME'].map(
-        (name) => `${name} must be the name of a PersistentVolumeClaim (RFC 1123 subdomain)`,
-      ),
+      { SKILLS_PVC_NAME: 'a', USERDATA_PVC_NAME: 'a' },
+      [
+        "SKILLS_PVC_SUBPATH_TEMPLATE must be set where SKILLS_PVC_NAME is USERDATA_PVC_NAME: every sandbox would see all users' files",
+      ],
     ],
-    [{ USER_DATA_LAYOUT: 'user' }, ["USER_DATA_LAYOUT must be 'users' or 'threads'"]],
     [{ USER_DATA_LAYOUT: 'users' }, ['USER_DATA_LAYOUT=users needs DEER_FLOW_HOST_BASE_DIR']],
   ])('%j are refused', (variables, problems) => {
-    expect(findVolumeProblems(variables)).toEqual(problems);
+    expect(() => loadConfig(variables)).toThrow(`Misconfigured: ${problems.join('; ')}`);
   });
 });
 

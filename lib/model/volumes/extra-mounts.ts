@@ -23,7 +23,7 @@ const places: Readonly<Record<string, 'read-only' | 'writable'>> = {
  * The extra mounts of a request, normalized, in its order. Throws `bad-request` for the first that must not be, with the original's
  * words where it refuses the same. Beyond the original, a folder has to be the user's, the thread's or one that is everybody's, is
  * written to only where callers do so, and lies in another as it does on the node: else the container could not be made.
- * Paths are compared as they are written: whoever can put a symbolic link into the state can lead elsewhere.
+ * Paths are compared as they are written: whoever else can put a symbolic link into the state can lead elsewhere.
  */
 export function allowExtraMounts(request: WholeRequest, stateRoot: string | undefined): AllowedMount[] {
   if (request.extraMounts.length > maxExtraMounts) refuse(`Too many extra mounts; max is ${maxExtraMounts}`);
@@ -35,6 +35,7 @@ export function allowExtraMounts(request: WholeRequest, stateRoot: string | unde
       refuse('Duplicate extra mount path', containerPath);
     }
     if (!mount.readOnly && places[containerPath] !== 'writable') refuse('Extra mount must be read-only', containerPath);
+    if (!mount.readOnly && !isOwnIntegration(parts)) refuse('Extra mount host path must be read-only', mount.hostPath);
     allowed.push({ hostPath, containerPath, readOnly: mount.readOnly, parts });
   }
   for (const outer of allowed) {
@@ -60,6 +61,8 @@ function allowHostPath(sent: string, stateRoot: string | undefined, request: Who
     refuse('Extra mount host path is outside DeerFlow state', sent);
   }
   const [folder = '', owner, ...below] = parts;
+  // A hostPath follows a symbolic link, which a sandbox can make wherever it writes.
+  if (isWrittenBySandboxes(parts.join('/'))) refuse('Invalid extra mount host path', sent);
   const isShared = folder === 'skills_view' || folder === 'integrations';
   const isOwn =
     (folder === 'users' && owner === request.userId) || (folder === 'threads' && owner === request.threadId);
@@ -69,6 +72,15 @@ function allowHostPath(sent: string, stateRoot: string | undefined, request: Who
   }
   return refuse('Invalid extra mount host path', sent);
 }
+
+/** Whether a path lies below a folder that sandboxes write to. */
+const isWrittenBySandboxes = (path: string): boolean =>
+  /(^|\/)user-data\/|^users\/[^/]+\/integrations\/lark-cli\/(data|config\/locks)\//.test(`${path}/`) &&
+  !/^users\/[^/]+\/integrations\/lark-cli\/(data|config\/locks)$/.test(path);
+
+/** What is nobody else's, and no skill. */
+const isOwnIntegration = ([folder, , kind]: readonly string[]): boolean =>
+  folder === 'users' && kind === 'integrations';
 
 function allowContainerPath(sent: string, skillsPath: string): string {
   if (!sent.startsWith('/')) refuse('Extra mount path must be absolute', sent);

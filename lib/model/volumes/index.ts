@@ -1,12 +1,18 @@
-import type { V1Volume, V1VolumeMount } from '@kubernetes/client-node';
+import type { V1Pod, V1Volume, V1VolumeMount } from '@kubernetes/client-node';
+import { containerName } from '../names.ts';
 import { type CreateSandboxRequest, requestDefaults, type WholeRequest } from '../request.ts';
 import { type AllowedMount, allowExtraMounts } from './extra-mounts.ts';
 import { hostPaths } from './host-paths.ts';
-import { fillSubPath, type VolumeSettings } from './settings.ts';
 import { checkSkillsPath, skillCategories } from './skills-path.ts';
+import { fillSubPath, type VolumeSources } from './sources.ts';
 
 /** The volumes of a sandbox's Pod, and where its container has them. */
-export type PodVolumes = { volumes: V1Volume[]; volumeMounts: V1VolumeMount[] };
+export type PodVolumes = {
+  volumes: V1Volume[];
+  volumeMounts: V1VolumeMount[];
+  /** The places that the request asked for. */
+  asked: readonly string[];
+};
 
 /** One mount, and the volume that it is of. */
 type Mount = { volume: V1Volume; mount: V1VolumeMount };
@@ -15,23 +21,23 @@ type Mount = { volume: V1Volume; mount: V1VolumeMount };
  * What the Pod of this request mounts: skills, user data, and what it asks for beside them, which replaces what would be at its
  * place. Throws `bad-request` for paths that must not be mounted; so it is asked before the sandbox is looked at, too.
  */
-export function buildVolumes(request: CreateSandboxRequest, settings: VolumeSettings): PodVolumes {
-  const whole = { ...requestDefaults, ...request };
+export function buildVolumes(request: CreateSandboxRequest, sources: VolumeSources): PodVolumes {
+  const whole = { ...requestDefaults, ...request, userId: request.userId ?? requestDefaults.userId };
   checkSkillsPath(whole.skillsPath);
-  const extras = allowExtraMounts(whole, settings.stateRoot);
+  const extras = allowExtraMounts(whole, sources.stateRoot);
   const taken = new Set(extras.map(({ containerPath }) => containerPath));
   const mounts = [
-    ...mountSkills(whole, settings, taken),
-    mountUserData(whole, settings),
-    ...extras.map((extra, index) => mountExtra(extra, index, settings)),
+    ...mountSkills(whole, sources, taken),
+    mountUserData(whole, sources),
+    ...extras.map((extra, index) => mountExtra(extra, index, sources)),
   ];
   // A claim is one volume, however often it is mounted: some drivers attach it once for each.
   const volumes = new Map(mounts.map(({ volume }) => [volume.name, volume]));
-  return { volumes: [...volumes.values()], volumeMounts: mounts.map(({ mount }) => mount) };
+  return { volumes: [...volumes.values()], volumeMounts: mounts.map(({ mount }) => mount), asked: [...taken] };
 }
 
-function mountSkills(request: WholeRequest, settings: VolumeSettings, taken: ReadonlySet<string>): Mount[] {
-  const { skills } = settings;
+function mountSkills(request: WholeRequest, sources: VolumeSources, taken: ReadonlySet<string>): Mount[] {
+  const { skills } = sources;
   const { skillsPath } = request;
   const isFree = (category: string) => !taken.has(`${skillsPath}/${category}`);
   if (skills.in === 'projections') {
@@ -52,7 +58,7 @@ function mountSkills(request: WholeRequest, settings: VolumeSettings, taken: Rea
   const volume: V1Volume =
     skills.in === 'folder'
       ? { name: 'skills', hostPath: { path: skills.path, type: 'Directory' } }
-      : isUserDataClaim(skills.claim, settings)
+      : isUserDataClaim(skills.claim, sources)
         ? userDataClaim(skills.claim)
         : { name: 'skills', persistentVolumeClaim: { claimName: skills.claim, readOnly: true } };
   const template = skills.in === 'claim' ? skills.subPathTemplate : undefined;
@@ -69,7 +75,7 @@ function mountSkills(request: WholeRequest, settings: VolumeSettings, taken: Rea
     .map((category) => mountAt(`${skillsPath}/${category}`, [...folder, category].join('/')));
 }
 
-function mountUserData({ userId, threadId }: WholeRequest, { userData }: VolumeSettings): Mount {
+function mountUserData({ userId, threadId }: WholeRequest, { userData }: VolumeSources): Mount {
   const mount = { name: 'user-data', mountPath: '/mnt/user-data', readOnly: false };
   const byUser = ['users', userId, 'threads', threadId, 'user-data'];
   if (userData.in === 'claim') {
@@ -80,7 +86,7 @@ function mountUserData({ userId, threadId }: WholeRequest, { userData }: VolumeS
   return { volume: { name: 'user-data', hostPath: { path, type: 'DirectoryOrCreate' } }, mount };
 }
 
-function mountExtra(extra: AllowedMount, index: number, { userData }: VolumeSettings): Mount {
+function mountExtra(extra: AllowedMount, index: number, { userData }: VolumeSources): Mount {
   const { hostPath, containerPath, readOnly } = extra;
   if (userData.in === 'claim') {
     const volume = userDataClaim(userData.claim);
@@ -94,10 +100,33 @@ function mountExtra(extra: AllowedMount, index: number, { userData }: VolumeSett
   };
 }
 
-const isUserDataClaim = (claim: string, { userData }: VolumeSettings): boolean =>
+const isUserDataClaim = (claim: string, { userData }: VolumeSources): boolean =>
   userData.in === 'claim' && userData.claim === claim;
 
 const userDataClaim = (claimName: string): V1Volume => ({ name: 'user-data', persistentVolumeClaim: { claimName } });
 
 /** Where in the claim DeerFlow's state is: its chart mounts the claim's `deer-flow` there. */
 const subPathOf = (parts: readonly string[]): string => ['deer-flow', ...parts].join('/');
+
+/**
+ * The places that the request asks for and that this Pod does not have so: a Pod keeps what it was made with. For one whose spec says
+ * nothing of a place, that is all of them.
+ */
+export function findUnmetMounts({ volumes, volumeMounts, asked }: PodVolumes, pod: V1Pod): string[] {
+  const sources = new Map(pod.spec?.volumes?.map((volume) => [volume.name, volume]));
+  const ownMounts = pod.spec?.containers.find(({ name }) => name === containerName)?.volumeMounts ?? [];
+  const has = ({ name, mountPath, subPath, readOnly }: V1VolumeMount) => {
+    const own = ownMounts.find((mount) => mount.mountPath === mountPath);
+    const [source, wanted] = [sources.get(own?.name ?? ''), volumes.find((volume) => volume.name === name)];
+    return (
+      own !== undefined &&
+      own.subPath === subPath &&
+      (own.readOnly ?? false) === (readOnly ?? false) &&
+      source?.hostPath?.path === wanted?.hostPath?.path &&
+      source?.persistentVolumeClaim?.claimName === wanted?.persistentVolumeClaim?.claimName
+    );
+  };
+  return volumeMounts
+    .filter((mount) => asked.includes(mount.mountPath) && !has(mount))
+    .map(({ mountPath }) => mountPath);
+}
