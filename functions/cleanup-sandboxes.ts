@@ -8,6 +8,6 @@ beginToConnect(currentConfig);
 /** On a schedule: removes the sandboxes that nobody uses any more, and gives the report. Fails if one could not be removed. */
 export const handler = runScheduled(async (invocation) => {
   const config = currentConfig();
-  const kubernetes = await connectToKubernetes(config, invocation.signal);
-  return cleanUpSandboxes({ ...invocation, config, kubernetes });
+  const cluster = await connectToKubernetes(config, invocation.signal);
+  return cleanUpSandboxes({ ...invocation, config, kubernetes: cluster.inNamespace(config.namespace) });
 });

@@ -12,7 +12,9 @@ export const handler = serve(
   async (event, invocation) => {
     const config = currentConfig();
     const request = parseCreateRequest(event.body, config.sandboxMaxTtlSeconds);
-    const kubernetes = await connectToKubernetes(config, invocation.signal);
-    return json(await createSandbox(request, { ...invocation, config, kubernetes }));
+    const cluster = await connectToKubernetes(config, invocation.signal);
+    return json(
+      await createSandbox(request, { ...invocation, config, kubernetes: cluster.inNamespace(config.namespace) }),
+    );
   },
 );

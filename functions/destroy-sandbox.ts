@@ -10,7 +10,7 @@ beginToConnect(currentConfig);
 export const handler = serve({ deadlineSeconds: 12 }, async (event, invocation) => {
   const sandboxId = parseSandboxId(event.pathParameters);
   const config = currentConfig();
-  const kubernetes = await connectToKubernetes(config, invocation.signal);
-  await destroySandbox(sandboxId, { ...invocation, config, kubernetes });
+  const cluster = await connectToKubernetes(config, invocation.signal);
+  await destroySandbox(sandboxId, { ...invocation, config, kubernetes: cluster.inNamespace(config.namespace) });
   return json({ ok: true, sandbox_id: sandboxId });
 });

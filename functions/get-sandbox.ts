@@ -10,6 +10,8 @@ beginToConnect(currentConfig);
 export const handler = serve({ deadlineSeconds: 8 }, async (event, invocation) => {
   const sandboxId = parseSandboxId(event.pathParameters);
   const config = currentConfig();
-  const kubernetes = await connectToKubernetes(config, invocation.signal);
-  return json(await getSandbox(sandboxId, { ...invocation, config, kubernetes }));
+  const cluster = await connectToKubernetes(config, invocation.signal);
+  return json(
+    await getSandbox(sandboxId, { ...invocation, config, kubernetes: cluster.inNamespace(config.namespace) }),
+  );
 });

@@ -10,7 +10,8 @@ beginToConnect(currentConfig);
 export const handler = serve({ deadlineSeconds: 8 }, async (event, invocation) => {
   const page = parsePage(event.queryStringParameters);
   const config = currentConfig();
-  const operation = { ...invocation, config, kubernetes: await connectToKubernetes(config, invocation.signal) };
+  const cluster = await connectToKubernetes(config, invocation.signal);
+  const operation = { ...invocation, config, kubernetes: cluster.inNamespace(config.namespace) };
   const found = page ? await listSandboxPage(page, operation) : { sandboxes: await listSandboxes(operation) };
   return json({ ...found, count: found.sandboxes.length });
 });

@@ -11,6 +11,12 @@ export const handler = serve({ deadlineSeconds: 8, jsonBody: 'optional' }, async
   const sandboxId = parseSandboxId(event.pathParameters);
   const config = currentConfig();
   const ttlSeconds = parseRenewal(event.body, config.sandboxMaxTtlSeconds);
-  const kubernetes = await connectToKubernetes(config, invocation.signal);
-  return json(await renewSandbox(sandboxId, ttlSeconds, { ...invocation, config, kubernetes }));
+  const cluster = await connectToKubernetes(config, invocation.signal);
+  return json(
+    await renewSandbox(sandboxId, ttlSeconds, {
+      ...invocation,
+      config,
+      kubernetes: cluster.inNamespace(config.namespace),
+    }),
+  );
 });

@@ -1,6 +1,7 @@
 /** What can become of an operation other than success, in the provisioner's words. lib/http makes an HTTP status of it. */
 export type Outcome =
   | 'invalid-request'
+  | 'bad-request'
   | 'unauthenticated'
   | 'web-page'
   | 'unsupported-media-type'
@@ -63,6 +64,8 @@ export type KubernetesStatus = {
   retryAfterSeconds?: number;
   /** The reasons of the causes, `NamespaceTerminating` for one. */
   causes: string[];
+  /** The call had been made before, and no answer come: it may be what refuses this one. */
+  isRepeated?: true;
 };
 
 /** A call to Kubernetes that did not succeed. `reason` is short and fit for a caller; `status` is there if it answered. */

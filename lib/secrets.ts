@@ -11,8 +11,8 @@ export type SecretsExtension = Readonly<{ port: number; sessionToken: string | u
 /** What the extension says, as a 400, until it has heard of the first invocation; and how long we wait then, in milliseconds. */
 const [notReadyPattern, notReadyWaitsMs] = [/not ready to serve traffic/i, [20, 50, 100, 200, 400]] as const;
 
-/** AWS' words for what is wrong, in answers that are mostly 400 whatever it is; those that pass, and what the others mean. */
-const passingPattern = /Throttling|TooManyRequests|RequestLimitExceeded|InternalServiceError|InternalServerError/;
+/** AWS' words for what is wrong, in answers that are mostly 400 whatever it is; the transient ones, and what the others mean. */
+const transientPattern = /Throttling|TooManyRequests|RequestLimitExceeded|InternalServiceError|InternalServerError/;
 const faults: [RegExp, string][] = [
   [/AccessDenied/, "the function's role may not read it"],
   [/ResourceNotFound|ParameterNotFound|ParameterVersionNotFound/, 'it is not there'],
@@ -40,7 +40,7 @@ export async function readSecret(
       : `/systemsmanager/parameters/get?name=${encodeURIComponent(source.id)}&withDecryption=true`;
   const from = { port: extension.port, sessionToken: extension.sessionToken };
   const { code, text } = await askUntilReady(() => ask(path, from, what, signal), signal);
-  if (code >= 500 || code === 429 || (code !== 200 && (passingPattern.test(text) || notReadyPattern.test(text)))) {
+  if (code >= 500 || code === 429 || (code !== 200 && (transientPattern.test(text) || notReadyPattern.test(text)))) {
     // What the extension said with a 5xx may be anything.
     throw new ProvisionerError('unavailable', `${what} could not be read (${code})`, {
       ...(code < 500 && { cause: text.slice(0, 500) }),

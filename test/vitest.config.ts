@@ -48,12 +48,7 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: {
-          ...contract,
-          name: 'contract, of many',
-          include: isReal ? ofMany : [],
-          sequence: { groupOrder: 2 },
-        },
+        test: { ...contract, name: 'contract, of many', include: isReal ? ofMany : [], sequence: { groupOrder: 2 } },
       },
     ],
   },

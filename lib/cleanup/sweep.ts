@@ -1,4 +1,4 @@
-import type { Config } from '../config/index.ts';
+import type { SandboxSettings } from '../config/index.ts';
 import { KubernetesError } from '../errors.ts';
 import {
   type Deletion,
@@ -9,6 +9,7 @@ import {
   type Kubernetes,
 } from '../kubernetes/index.ts';
 import { log } from '../log.ts';
+import { findThreadId } from '../model/adoption.ts';
 import {
   findTtlSeconds,
   judgeOrphanPod,
@@ -21,13 +22,12 @@ import type { ListedMetadata, ListedPod, ListedService } from '../model/listed.t
 import { useAnnotations } from '../model/manifests.ts';
 import { findSandboxId, ifSandbox, podName, serviceName, threadIdAnnotation } from '../model/names.ts';
 import { isOwned } from '../model/ownership.ts';
-import { findThreadId } from '../model/status.ts';
 import { keepNetworkPolicy, type NetworkPolicyState } from '../sandboxes/network-policy.ts';
 
 /** What a clean-up works with. */
 export type Cleanup = Readonly<{
   kubernetes: Kubernetes;
-  config: Config;
+  config: SandboxSettings;
   /** The clock. */
   now: () => Date;
   /** Ends the calls that are under way. */
@@ -35,6 +35,8 @@ export type Cleanup = Readonly<{
   /** From when on no further sandbox is begun: some seconds before `signal`. */
   stop: AbortSignal;
   requestId: string;
+  /** How many sandboxes it looks after side by side; 10 where it is not said. */
+  width?: number;
 }>;
 
 /**
@@ -60,13 +62,16 @@ type ToDo = { remains: Remains; verdict: Exclude<Verdict, { keep: KeepReason }> 
 /** What one sandbox may take, in milliseconds: a call that hangs must not hold up those that come after it. */
 const settleMs = 15_000;
 
+/** Enough for a thousand removals in one run, and a small part of the calls that an API server takes at once. */
+export const defaultWidth = 10;
+
 /**
  * Removes every sandbox that nobody uses any more, and what is left of broken ones, and reports. It never takes one that is
  * in use: a Service is deleted only as it was judged, by UID and resource version, which every use changes. One that cannot
  * be judged or removed is counted as failed and stops no other. Throws only when Kubernetes cannot be listed.
  */
 export async function cleanUpSandboxes(cleanup: Cleanup): Promise<CleanupReport> {
-  const { config, stop, signal } = cleanup;
+  const { config, stop, signal, width = defaultWidth } = cleanup;
   const report: CleanupReport = {
     examined: 0,
     deleted: {},
@@ -101,7 +106,7 @@ export async function cleanUpSandboxes(cleanup: Cleanup): Promise<CleanupReport>
       }
     }
   };
-  await Promise.all(Array.from({ length: config.cleanupConcurrency }, worker));
+  await Promise.all(Array.from({ length: width }, worker));
   const networkPolicy = await keeping;
   return networkPolicy === undefined ? report : { ...report, networkPolicy };
 }

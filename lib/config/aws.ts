@@ -1,5 +1,4 @@
-import * as z from 'zod/mini';
-import { matching, withDefault } from './fields.ts';
+import type { Environment } from './setting.ts';
 
 /** What Lambda says of itself: the region, the credentials of the function's role, and where its secrets extension answers. */
 export type AwsConfig = Readonly<{
@@ -10,24 +9,15 @@ export type AwsConfig = Readonly<{
   secretsExtensionPort: number;
 }>;
 
-/** The variables that Lambda and its extensions set. */
-export const awsSettings = {
-  AWS_REGION: z.optional(z.string()),
-  AWS_ACCESS_KEY_ID: z.optional(z.string()),
-  AWS_SECRET_ACCESS_KEY: z.optional(z.string()),
-  AWS_SESSION_TOKEN: z.optional(z.string()),
-  PARAMETERS_SECRETS_EXTENSION_HTTP_PORT: withDefault(matching(/^[1-9]\d{0,4}$/, 'must be a port'), '2773'),
-};
-
-type Values = z.infer<z.ZodMiniObject<typeof awsSettings>>;
-
-/** What they mean. One that is empty is as good as unset: nobody sets these by hand for us. */
-export const readAwsConfig = (values: Values): { readonly aws: AwsConfig } => ({
-  aws: {
-    region: values.AWS_REGION || undefined,
-    accessKeyId: values.AWS_ACCESS_KEY_ID || undefined,
-    secretAccessKey: values.AWS_SECRET_ACCESS_KEY || undefined,
-    sessionToken: values.AWS_SESSION_TOKEN || undefined,
-    secretsExtensionPort: Number(values.PARAMETERS_SECRETS_EXTENSION_HTTP_PORT),
-  },
+/**
+ * Reads it out of the variables that Lambda and its extensions set. They are no settings: nobody sets them by hand for us, and one
+ * that is empty is as good as unset.
+ */
+export const readAwsConfig = (env: Environment): AwsConfig => ({
+  region: env.AWS_REGION || undefined,
+  accessKeyId: env.AWS_ACCESS_KEY_ID || undefined,
+  secretAccessKey: env.AWS_SECRET_ACCESS_KEY || undefined,
+  sessionToken: env.AWS_SESSION_TOKEN || undefined,
+  // The extension's own variable, and its own default.
+  secretsExtensionPort: Number(env.PARAMETERS_SECRETS_EXTENSION_HTTP_PORT || 2773),
 });

@@ -1,5 +1,5 @@
-import * as z from 'zod/mini';
-import { filled, httpUrl, matching } from './fields.ts';
+import { isHttpUrl, listOf, oneOf, parameterName, passing, secretId, splitList } from './rules.ts';
+import type { Settings, Values } from './setting.ts';
 
 /**
  * How a caller shows that it belongs: not at all; by one of these keys (without any, nobody does); by a key that AWS
@@ -12,21 +12,12 @@ export type Authentication = Readonly<
   | { kind: 'jwt'; issuer: string; audiences: readonly string[] }
 >;
 
-/** Who may call. */
-export type CallersConfig = Readonly<{
-  authentication: Authentication;
-  /** The origins of the web pages that may call, as browsers spell them. */
-  allowedOrigins: readonly string[];
-}>;
-
-const listed = (text: string): string[] => text.split(/[\s,]+/).filter((part) => part !== '');
-
 /**
  * The keys in a text, separated by commas or white space; undefined if there is none, or one that is no legal key. A legal
  * one has 16 or more characters, of ASCII and visible: a header carries no others unchanged, and fewer could be guessed.
  */
 export function parseApiKeys(text: string): string[] | undefined {
-  const keys = listed(text);
+  const keys = splitList(text);
   return keys.length > 0 && keys.every(isApiKey) ? keys : undefined;
 }
 
@@ -39,11 +30,6 @@ export const apiKeysRule = 'keys of 16 or more visible ASCII characters, separat
 const isOrigin = (text: string) =>
   /^https?:\/\/[^*]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text;
 
-/** API Gateway fetches an issuer's keys over HTTPS only; on this machine, serverless-offline does without. */
-const issuerUrl = httpUrl.check(
-  z.refine((text) => !URL.canParse(text) || isHttpsOrLocal(new URL(text)), 'must be an https:// URL'),
-);
-
 const isHttpsOrLocal = ({ protocol, hostname }: URL) =>
   protocol === 'https:' || ['localhost', '127.0.0.1', '[::1]'].includes(hostname);
 
@@ -55,51 +41,70 @@ export const accessSources = [
   'JWT_ISSUER',
 ] as const;
 
-/** The settings of callers. */
+/** Who may call. */
 export const callerSettings = {
-  AUTH: z.optional(matching(/^(required|off)$/, "must be 'required' or 'off'")),
-  PROVISIONER_API_KEY: z.optional(
-    filled.check(z.refine((text) => parseApiKeys(text) !== undefined, `must be ${apiKeysRule}`)),
-  ),
-  PROVISIONER_API_KEY_SECRET_ID: z.optional(
-    matching(/^[\w/+=.@:-]{1,2048}$/, 'must be the name or the ARN of a secret in Secrets Manager'),
-  ),
-  PROVISIONER_API_KEY_PARAMETER: z.optional(
-    matching(/^[\w/.:-]{1,2048}$/, "must be the name or the ARN of a parameter in SSM's Parameter Store"),
-  ),
-  JWT_ISSUER: z.optional(issuerUrl),
-  JWT_AUDIENCE: z.optional(filled.check(z.refine((text) => listed(text).length > 0, 'must name an audience'))),
-  CORS_ALLOWED_ORIGINS: z.optional(
-    filled.check(
-      z.refine(
-        (text) => listed(text).length > 0 && listed(text).every(isOrigin),
-        'must be origins such as https://app.example, separated by commas or blanks',
+  AUTH: {
+    rule: () => oneOf('required', 'off'),
+    neededBy: 'callers',
+    unset: '`required`; `off` under `npm start` on localhost where no key is set',
+    doc: '`required` or `off`: whether callers must show that they belong, see [Callers](callers.md)',
+  },
+  PROVISIONER_API_KEY: {
+    rule: () => listOf(isApiKey, `must be ${apiKeysRule}`),
+    neededBy: 'callers',
+    doc: 'the keys of callers, separated by commas or blanks; each of 16 or more visible ASCII characters',
+  },
+  PROVISIONER_API_KEY_SECRET_ID: {
+    rule: secretId,
+    neededBy: 'callers',
+    keptIn: 'secretsmanager',
+    doc: 'instead: the secret in Secrets Manager (its name or ARN) that holds them',
+  },
+  PROVISIONER_API_KEY_PARAMETER: {
+    rule: parameterName,
+    neededBy: 'callers',
+    keptIn: 'ssm',
+    doc: "instead: the parameter in SSM's Parameter Store that holds them",
+  },
+  JWT_ISSUER: {
+    // API Gateway fetches an issuer's keys over HTTPS only; on this machine, serverless-offline does without.
+    rule: () =>
+      passing(
+        [isHttpUrl, 'must be an http:// or https:// URL'],
+        [(text) => !URL.canParse(text) || isHttpsOrLocal(new URL(text)), 'must be an https:// URL'],
       ),
-    ),
-  ),
-};
+    neededBy: 'callers',
+    doc: 'instead of keys: the OpenID issuer of the tokens that callers must have, as it stands in them',
+  },
+  JWT_AUDIENCE: {
+    rule: () => listOf(() => true, 'must name an audience'),
+    neededBy: 'callers',
+    doc: 'the audience of those tokens, or several (a token is for one of them), separated by commas or blanks',
+  },
+  CORS_ALLOWED_ORIGINS: {
+    field: 'allowedOrigins',
+    rule: () => listOf(isOrigin, 'must be origins such as https://app.example, separated by commas or blanks'),
+    default: [],
+    // A page may ask for GET /health too.
+    neededBy: 'every function',
+    doc: 'the origins of web pages that may call, such as `https://app.example`, separated by commas or blanks',
+  },
+} as const satisfies Settings;
 
-type Values = z.infer<z.ZodMiniObject<typeof callerSettings>>;
-
-/** What the settings of callers mean. */
-export const readCallersConfig = (values: Values): CallersConfig => ({
-  authentication: readAuthentication(values),
-  allowedOrigins: listed(values.CORS_ALLOWED_ORIGINS ?? ''),
-});
-
-function readAuthentication(values: Values): Authentication {
+/** How the settings tell callers apart. */
+export function readAuthentication(values: Values<typeof callerSettings>): Authentication {
   if (values.AUTH === 'off') return { kind: 'off' };
   if (values.JWT_ISSUER !== undefined) {
-    return { kind: 'jwt', issuer: values.JWT_ISSUER, audiences: listed(values.JWT_AUDIENCE ?? '') };
+    return { kind: 'jwt', issuer: values.JWT_ISSUER, audiences: values.JWT_AUDIENCE ?? [] };
   }
   const { PROVISIONER_API_KEY_SECRET_ID: secret, PROVISIONER_API_KEY_PARAMETER: parameter } = values;
   if (secret !== undefined) return { kind: 'stored-api-key', source: { store: 'secrets-manager', id: secret } };
   if (parameter !== undefined) return { kind: 'stored-api-key', source: { store: 'parameter-store', id: parameter } };
-  return { kind: 'api-key', keys: parseApiKeys(values.PROVISIONER_API_KEY ?? '') ?? [] };
+  return { kind: 'api-key', keys: values.PROVISIONER_API_KEY ?? [] };
 }
 
 /** What is wrong with the settings of callers together, where each for itself is right. */
-export function findCallerProblems(values: Values): string[] {
+export function findCallerProblems(values: Values<typeof callerSettings>): string[] {
   const given = accessSources.filter((name) => values[name] !== undefined);
   const problems = given.length > 1 ? [`of ${given.join(', ')} only one may be set`] : [];
   if ((values.JWT_ISSUER === undefined) !== (values.JWT_AUDIENCE === undefined)) {

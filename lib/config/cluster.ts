@@ -1,5 +1,5 @@
-import * as z from 'zod/mini';
-import { filled, flag, httpUrl, matching, withDefault } from './fields.ts';
+import { anyText, flag, httpUrl, matching, meaning, parameterName, secretId } from './rules.ts';
+import type { Settings, Values } from './setting.ts';
 
 /** An EKS cluster that needs no kubeconfig. */
 export type EksClusterConfig = Readonly<{
@@ -7,23 +7,6 @@ export type EksClusterConfig = Readonly<{
   endpoint: string;
   /** The certificate of its authority, PEM in base64, as EKS gives it. */
   certificateAuthority: string;
-}>;
-
-/** Where Kubernetes is, and how it is talked to. */
-export type ClusterConfig = Readonly<{
-  /** A kubeconfig, plain or in base64. */
-  kubeconfigContent: string | undefined;
-  /** The id or ARN of the secret, in Secrets Manager, that is the kubeconfig. */
-  kubeconfigSecretId: string | undefined;
-  /** The name of the parameter, in SSM's Parameter Store, that is the kubeconfig. */
-  kubeconfigParameter: string | undefined;
-  eksCluster: EksClusterConfig | undefined;
-  kubeconfigPath: string;
-  kubeconfigWaitSeconds: number;
-  /** The context to take instead of the kubeconfig's current one. */
-  kubeconfigContext: string | undefined;
-  apiServer: string | undefined;
-  skipTlsVerify: boolean;
 }>;
 
 /** The settings that name a cluster and go before the kubeconfig's file, in the order in which they count. */
@@ -34,51 +17,89 @@ export const clusterSources = [
   'EKS_CLUSTER_NAME',
 ] as const;
 
-/** The settings of the cluster. */
+/** Where Kubernetes is, and how it is talked to. */
 export const clusterSettings = {
-  KUBECONFIG_CONTENT: z.optional(filled),
-  KUBECONFIG_SECRET_ID: z.optional(filled),
-  KUBECONFIG_PARAMETER: z.optional(filled),
-  EKS_CLUSTER_NAME: z.optional(
+  KUBECONFIG_CONTENT: {
+    field: 'kubeconfigContent',
+    rule: anyText,
+    neededBy: 'kubernetes',
+    doc: 'a kubeconfig itself, plain or in base64. Lambda takes 4 KB of environment in all, so one with certificates belongs into a secret',
+  },
+  KUBECONFIG_SECRET_ID: {
+    field: 'kubeconfigSecretId',
+    rule: secretId,
+    neededBy: 'kubernetes',
+    keptIn: 'secretsmanager',
+    doc: 'on Lambda: the secret in Secrets Manager (its name or ARN) that is the kubeconfig',
+  },
+  KUBECONFIG_PARAMETER: {
+    field: 'kubeconfigParameter',
+    rule: parameterName,
+    neededBy: 'kubernetes',
+    keptIn: 'ssm',
+    doc: "on Lambda: the parameter in SSM's Parameter Store that is the kubeconfig",
+  },
+  EKS_CLUSTER_NAME: {
     // EKS' own rule for names; it goes into a signed header.
-    matching(/^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/, 'must be the name of an EKS cluster'),
-  ),
-  EKS_CLUSTER_ENDPOINT: z.optional(httpUrl),
-  EKS_CLUSTER_CA: z.optional(
-    matching(/^LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t[A-Za-z0-9+/]+={0,2}$/, 'must be a PEM certificate in base64'),
-  ),
-  KUBECONFIG_PATH: withDefault(filled, '/root/.kube/config'),
-  KUBECONFIG_WAIT_SECONDS: z.optional(matching(/^\d{1,4}$/, 'must be a whole number of seconds from 0 to 9999')),
-  KUBECONFIG_CONTEXT: z.optional(filled),
-  K8S_API_SERVER: z.optional(httpUrl),
-  K8S_TLS_SKIP_VERIFY: withDefault(flag, 'false'),
-};
+    rule: () => matching(/^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/, 'must be the name of an EKS cluster'),
+    neededBy: 'kubernetes',
+    doc: 'an EKS cluster that needs no kubeconfig, together with the next two. A deployment asks EKS for those that are not set',
+  },
+  EKS_CLUSTER_ENDPOINT: { rule: httpUrl, neededBy: 'kubernetes', doc: 'the address of its API server' },
+  EKS_CLUSTER_CA: {
+    rule: () =>
+      matching(/^LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t[A-Za-z0-9+/]+={0,2}$/, 'must be a PEM certificate in base64'),
+    neededBy: 'kubernetes',
+    doc: 'the certificate of its authority: PEM in base64, as EKS gives it',
+  },
+  KUBECONFIG_PATH: {
+    field: 'kubeconfigPath',
+    rule: anyText,
+    default: '/root/.kube/config',
+    neededBy: 'kubernetes',
+    doc: 'the file of the kubeconfig: one, no list. If it is not there, the in-cluster configuration is taken',
+  },
+  KUBECONFIG_WAIT_SECONDS: {
+    rule: () => meaning(matching(/^\d{1,4}$/, 'must be a whole number of seconds from 0 to 9999'), Number),
+    neededBy: 'kubernetes',
+    unset: '30; 0 on Lambda',
+    doc: "how long to wait for that file, within the operation's time",
+  },
+  KUBECONFIG_CONTEXT: {
+    field: 'kubeconfigContext',
+    rule: anyText,
+    neededBy: 'kubernetes',
+    unset: "the kubeconfig's current one",
+    doc: 'the context of the kubeconfig to take',
+  },
+  K8S_API_SERVER: {
+    field: 'apiServer',
+    rule: () => meaning(httpUrl(), (url) => url.replace(/\/+$/, '')),
+    neededBy: 'kubernetes',
+    doc: "another address for the API server of the kubeconfig. Its certificate is still checked, against the kubeconfig's CA and the host name there",
+  },
+  K8S_TLS_SKIP_VERIFY: {
+    field: 'skipTlsVerify',
+    rule: flag,
+    default: false,
+    neededBy: 'kubernetes',
+    doc: "`true` turns the check of the API server's certificate off, and logs a warning at each cold start, as `insecure-skip-tls-verify` of a kubeconfig does",
+  },
+} as const satisfies Settings;
 
-type Values = z.infer<z.ZodMiniObject<typeof clusterSettings>>;
-
-/** What the settings of the cluster mean; `onLambda`, where it is Lambda itself that runs us. */
-export const readClusterConfig = (values: Values, onLambda: boolean): ClusterConfig => ({
-  kubeconfigContent: values.KUBECONFIG_CONTENT,
-  kubeconfigSecretId: values.KUBECONFIG_SECRET_ID,
-  kubeconfigParameter: values.KUBECONFIG_PARAMETER,
-  eksCluster: readEksCluster(values),
-  kubeconfigPath: values.KUBECONFIG_PATH,
-  // On Lambda nothing can bring the file later; elsewhere another container may still be writing it.
-  kubeconfigWaitSeconds: Number(values.KUBECONFIG_WAIT_SECONDS ?? (onLambda ? 0 : 30)),
-  kubeconfigContext: values.KUBECONFIG_CONTEXT,
-  apiServer: values.K8S_API_SERVER?.replace(/\/+$/, ''),
-  skipTlsVerify: values.K8S_TLS_SKIP_VERIFY === 'true',
-});
-
-function readEksCluster(values: Values): EksClusterConfig | undefined {
+/** What several settings of the cluster mean together; `onLambda`, where it is Lambda itself that runs us. */
+export function readCluster(values: Values<typeof clusterSettings>, onLambda: boolean) {
   const { EKS_CLUSTER_NAME: name, EKS_CLUSTER_ENDPOINT: endpoint, EKS_CLUSTER_CA: certificateAuthority } = values;
-  return name && endpoint && certificateAuthority ? { name, endpoint, certificateAuthority } : undefined;
+  const eksCluster: EksClusterConfig | undefined =
+    name && endpoint && certificateAuthority ? { name, endpoint, certificateAuthority } : undefined;
+  // On Lambda nothing can bring the file later; elsewhere another container may still be writing it.
+  return { eksCluster, kubeconfigWaitSeconds: values.KUBECONFIG_WAIT_SECONDS ?? (onLambda ? 0 : 30) };
 }
 
 const eksSettings = ['EKS_CLUSTER_NAME', 'EKS_CLUSTER_ENDPOINT', 'EKS_CLUSTER_CA'] as const;
 
 /** What is wrong with the settings of the cluster together, where each for itself is right. */
-export function findClusterProblems(values: Values): string[] {
+export function findClusterProblems(values: Values<typeof clusterSettings>): string[] {
   const missing = eksSettings.filter((name) => values[name] === undefined);
   if (missing.length === 0 || missing.length === eksSettings.length) return [];
   return [

@@ -1,22 +1,6 @@
 import { isIPv4 } from 'node:net';
-import * as z from 'zod/mini';
-import { filled, isIPv6Address, matching, withDefault } from './fields.ts';
-
-/** What a sandbox is kept from. */
-export type ConfinementConfig = Readonly<{
-  podSecurity: 'original' | 'baseline' | 'restricted';
-  /** The numeric user and group that a sandbox runs as; undefined: as its image says. */
-  runAsUser: number | undefined;
-  runtimeClass: string | undefined;
-  /** Undefined: like `none`, but a NetworkPolicy that was made before is left alone. */
-  networkPolicy: 'none' | 'isolated' | 'offline' | undefined;
-  /** From where sandboxes may be reached; undefined: from anywhere but other sandboxes. */
-  networkIngressCidrs: readonly string[] | undefined;
-  /** What an isolated sandbox must not reach, though its address is public. */
-  networkExcludedCidrs: readonly string[];
-  /** Where else than at the cluster's own DNS an isolated sandbox may ask for names. */
-  networkDnsCidrs: readonly string[];
-}>;
+import { isIPv6Address, matching, meaning, oneOf, passing } from './rules.ts';
+import type { Settings } from './setting.ts';
 
 /** Whether it is a range of addresses, `10.0.0.0/8` or `2001:db8::/32`. */
 function isCidr(text: string): boolean {
@@ -26,48 +10,71 @@ function isCidr(text: string): boolean {
   return length !== '' && Number(length) <= bits;
 }
 
-const cidrs = filled.check(
-  z.refine(
-    (text) => text.split(',').every(isCidr),
-    'must be ranges of addresses such as 10.0.0.0/8, separated by commas without spaces',
-  ),
-);
+const cidrs = () =>
+  meaning(
+    passing([
+      (text) => text.split(',').every(isCidr),
+      'must be ranges of addresses such as 10.0.0.0/8, separated by commas without spaces',
+    ]),
+    (text): readonly string[] => text.split(','),
+  );
 
-/** The settings of what a sandbox is kept from. */
+/** What a sandbox is kept from. */
 export const confinementSettings = {
-  SANDBOX_POD_SECURITY: withDefault(
-    matching(/^(original|baseline|restricted)$/, "must be 'original', 'baseline' or 'restricted'"),
-    'original',
-  ),
-  SANDBOX_RUN_AS_USER: z.optional(
-    filled.check(
-      z.refine(
-        (text) => /^[1-9]\d{0,9}$/.test(text) && Number(text) < 2 ** 31,
-        'must be the number of a user that is not root',
+  SANDBOX_POD_SECURITY: {
+    field: 'podSecurity',
+    rule: () => oneOf('original', 'baseline', 'restricted'),
+    default: 'original',
+    neededBy: 'kubernetes',
+    doc: '`original`, `baseline` or `restricted`: [what its processes may do](security.md#its-processes)',
+  },
+  SANDBOX_RUN_AS_USER: {
+    field: 'runAsUser',
+    rule: () =>
+      meaning(
+        passing([
+          (text) => /^[1-9]\d{0,9}$/.test(text) && Number(text) < 2 ** 31,
+          'must be the number of a user that is not root',
+        ]),
+        Number,
       ),
-    ),
-  ),
-  SANDBOX_RUNTIME_CLASS: z.optional(
-    matching(
-      /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$/,
-      'must be the name of a RuntimeClass (RFC 1123 subdomain)',
-    ),
-  ),
-  SANDBOX_NETWORK_POLICY: z.optional(matching(/^(none|isolated|offline)$/, "must be 'none', 'isolated' or 'offline'")),
-  SANDBOX_NETWORK_INGRESS_CIDRS: z.optional(cidrs),
-  SANDBOX_NETWORK_EXCLUDED_CIDRS: z.optional(cidrs),
-  SANDBOX_NETWORK_DNS_CIDRS: withDefault(cidrs, '169.254.20.10/32'),
-};
-
-type Values = z.infer<z.ZodMiniObject<typeof confinementSettings>>;
-
-/** What the settings of what a sandbox is kept from mean. */
-export const readConfinementConfig = (values: Values): ConfinementConfig => ({
-  podSecurity: values.SANDBOX_POD_SECURITY as ConfinementConfig['podSecurity'],
-  runAsUser: values.SANDBOX_RUN_AS_USER === undefined ? undefined : Number(values.SANDBOX_RUN_AS_USER),
-  runtimeClass: values.SANDBOX_RUNTIME_CLASS,
-  networkPolicy: values.SANDBOX_NETWORK_POLICY as ConfinementConfig['networkPolicy'],
-  networkIngressCidrs: values.SANDBOX_NETWORK_INGRESS_CIDRS?.split(','),
-  networkExcludedCidrs: values.SANDBOX_NETWORK_EXCLUDED_CIDRS?.split(',') ?? [],
-  networkDnsCidrs: values.SANDBOX_NETWORK_DNS_CIDRS.split(','),
-});
+    neededBy: 'kubernetes',
+    doc: "the number of the user, and of the group, that it runs as; unset: its image's. Not 0",
+  },
+  SANDBOX_RUNTIME_CLASS: {
+    field: 'runtimeClass',
+    rule: () =>
+      matching(
+        /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$/,
+        'must be the name of a RuntimeClass (RFC 1123 subdomain)',
+      ),
+    neededBy: 'kubernetes',
+    doc: 'the RuntimeClass of its Pod (gVisor, Kata)',
+  },
+  SANDBOX_NETWORK_POLICY: {
+    field: 'networkPolicy',
+    rule: () => oneOf('none', 'isolated', 'offline'),
+    neededBy: 'kubernetes',
+    doc: '`isolated`, `offline` or `none`: [whom it may reach](security.md#the-network). Unset is as `none`, but leaves a policy alone that is there. A deployment wants it set',
+  },
+  SANDBOX_NETWORK_INGRESS_CIDRS: {
+    field: 'networkIngressCidrs',
+    rule: cidrs,
+    neededBy: 'kubernetes',
+    doc: 'from where sandboxes may be reached under a policy, `10.0.0.0/16,…`; unset: from anywhere but other sandboxes',
+  },
+  SANDBOX_NETWORK_EXCLUDED_CIDRS: {
+    field: 'networkExcludedCidrs',
+    rule: cidrs,
+    default: [],
+    neededBy: 'kubernetes',
+    doc: 'public addresses that isolated sandboxes must not reach',
+  },
+  SANDBOX_NETWORK_DNS_CIDRS: {
+    field: 'networkDnsCidrs',
+    rule: cidrs,
+    default: ['169.254.20.10/32'],
+    neededBy: 'kubernetes',
+    doc: "where else than at the cluster's DNS isolated sandboxes may ask for names. The default is the node-local cache",
+  },
+} as const satisfies Settings;

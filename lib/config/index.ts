@@ -1,48 +1,49 @@
-import * as z from 'zod/mini';
 import { ProvisionerError } from '../errors.ts';
-import { type AwsConfig, awsSettings, readAwsConfig } from './aws.ts';
-import { type CallersConfig, callerSettings, findCallerProblems, readCallersConfig } from './callers.ts';
-import { type ClusterConfig, clusterSettings, findClusterProblems, readClusterConfig } from './cluster.ts';
-import { type ConfinementConfig, confinementSettings, readConfinementConfig } from './confinement.ts';
-import { findLifetimeProblems, type LifetimeConfig, lifetimeSettings, readLifetimeConfig } from './lifetimes.ts';
-import { findResourceProblems, type ResourceConfig, readResourceConfig, resourceSettings } from './resources.ts';
-import { readSandboxConfig, type SandboxConfig, sandboxSettings } from './sandboxes.ts';
+import { type AwsConfig, readAwsConfig } from './aws.ts';
+import { type Authentication, callerSettings, findCallerProblems, readAuthentication } from './callers.ts';
+import { clusterSettings, type EksClusterConfig, findClusterProblems, readCluster } from './cluster.ts';
+import { confinementSettings } from './confinement.ts';
+import { findLifetimeProblems, lifetimeSettings } from './lifetimes.ts';
+import { findResourceProblems, resourceSettings } from './resources.ts';
+import { sandboxSettings } from './sandboxes.ts';
+import { type Environment, type Fields, nameFields, readSettings, type Settings, type Values } from './setting.ts';
 
 /** What decides who may call: the part of the configuration that is needed before anybody is let in. */
-export type AccessConfig = CallersConfig & { readonly aws: AwsConfig };
+export type AccessConfig = Fields<typeof callerSettings> & Readonly<{ authentication: Authentication; aws: AwsConfig }>;
 
 /** Everything that an operator can set, validated. Units are in the names. */
-export type Config = ClusterConfig & SandboxConfig & ResourceConfig & ConfinementConfig & LifetimeConfig & AccessConfig;
+export type Config = Fields<typeof sandboxSettings> &
+  Fields<typeof resourceSettings> &
+  Fields<typeof confinementSettings> &
+  Fields<typeof clusterSettings> &
+  Fields<typeof lifetimeSettings> &
+  Readonly<{ eksCluster: EksClusterConfig | undefined; kubeconfigWaitSeconds: number }> &
+  AccessConfig;
 
-const accessSettings = z.object({ ...callerSettings, ...awsSettings });
-const settings = z.object({
-  ...sandboxSettings,
-  ...resourceSettings,
-  ...confinementSettings,
-  ...clusterSettings,
-  ...lifetimeSettings,
-  ...callerSettings,
-  ...awsSettings,
-});
-
-type Environment = Readonly<Record<string, string | undefined>>;
+/** What an operation on sandboxes is given of them: the namespace it is told beside them. */
+export type SandboxSettings = Omit<Config, 'namespace'>;
 
 /**
  * Reads the settings out of an environment; what is unset gets the original's default. Pure.
  * Throws a `misconfigured` error that names every variable that is wrong, not only the first.
  */
 export function loadConfig(env: Environment): Config {
-  const values = parse(settings, env);
+  const settings = {
+    ...sandboxSettings,
+    ...resourceSettings,
+    ...confinementSettings,
+    ...clusterSettings,
+    ...lifetimeSettings,
+    ...callerSettings,
+  };
+  const values = read(settings, env);
   // serverless-offline sets AWS_LAMBDA_FUNCTION_NAME as Lambda does, and IS_OFFLINE beside it.
   const onLambda = env.AWS_LAMBDA_FUNCTION_NAME !== undefined && env.IS_OFFLINE === undefined;
   const config = {
-    ...readClusterConfig(values, onLambda),
-    ...readSandboxConfig(values),
-    ...readResourceConfig(values),
-    ...readConfinementConfig(values),
-    ...readLifetimeConfig(values),
-    ...readCallersConfig(values),
-    ...readAwsConfig(values),
+    ...nameFields(settings, values),
+    ...readCluster(values, onLambda),
+    authentication: readAuthentication(values),
+    aws: readAwsConfig(env),
   };
   refuse([
     ...findClusterProblems(values),
@@ -55,15 +56,19 @@ export function loadConfig(env: Environment): Config {
 
 /** The same, of the settings that decide who may call; what is wrong with the others it does not see. */
 export function loadAccessConfig(env: Environment): AccessConfig {
-  const values = parse(accessSettings, env);
+  const values = read(callerSettings, env);
   refuse(findCallerProblems(values));
-  return Object.freeze({ ...readCallersConfig(values), ...readAwsConfig(values) });
+  return Object.freeze({
+    ...nameFields(callerSettings, values),
+    authentication: readAuthentication(values),
+    aws: readAwsConfig(env),
+  });
 }
 
-function parse<T extends z.ZodMiniType>(schema: T, env: Environment): z.infer<T> {
-  const parsed = schema.safeParse(env);
-  if (!parsed.success) refuse(parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`));
-  return parsed.data as z.infer<T>;
+function read<T extends Settings>(settings: T, env: Environment): Values<T> {
+  const { values, problems } = readSettings(settings, env);
+  refuse(problems);
+  return values as Values<T>;
 }
 
 function refuse(problems: string[]): void {
@@ -85,6 +90,9 @@ export function currentAccessConfig(): AccessConfig {
   rememberedAccess ??= remembered ?? loadAccessConfig(process.env);
   return rememberedAccess;
 }
+
+/** The whole environment of this process, for what hands settings on. */
+export const currentEnvironment = (): Environment => process.env;
 
 /** The environment of a program that we start: our own, and these variables. */
 export const programEnvironment = (variables: Record<string, string>): Record<string, string | undefined> => ({

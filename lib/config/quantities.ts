@@ -1,5 +1,4 @@
-import * as z from 'zod/mini';
-import { filled } from './fields.ts';
+import { passing } from './rules.ts';
 
 /** The grammar of Kubernetes' resource.Quantity, without a minus; the exponent is as long as it makes sense. */
 const pattern = /^\+?(?<whole>\d*)(?:\.(?<fraction>\d*))?(?<suffix>[eE][+-]?\d{1,2}|[KMGTPE]i|[numkMGTPE])?$/;
@@ -28,10 +27,16 @@ export function readQuantity(text: string): bigint | undefined {
 }
 
 /** An amount of a resource. Zero is none: as a limit it would mean that there is no limit. */
-export const quantity = filled.check(
-  z.maxLength(40, { error: 'must be a shorter quantity', abort: true }),
-  z.refine((text) => {
-    const amount = readQuantity(text);
-    return amount !== undefined && amount > 0n && amount <= largest * 10n ** 9n;
-  }, 'must be a quantity of Kubernetes greater than zero, such as 500m or 1.5Gi'),
-);
+export const quantity = () =>
+  passing(
+    // No longer, because it becomes a number as long.
+    [(text) => text.length <= 40, 'must be a shorter quantity'],
+    [isAmount, 'must be a quantity of Kubernetes greater than zero, such as 500m or 1.5Gi'],
+  );
+
+function isAmount(text: string): boolean {
+  // That is said already.
+  if (text.length > 40) return true;
+  const amount = readQuantity(text);
+  return amount !== undefined && amount > 0n && amount <= largest * 10n ** 9n;
+}

@@ -1,6 +1,9 @@
 import { accessSources } from '../config/callers.ts';
-import { clusterSources } from '../config/cluster.ts';
+import { clusterSettings, clusterSources } from '../config/cluster.ts';
 import { loadConfig } from '../config/index.ts';
+import { logSettings } from '../config/log.ts';
+import { sandboxSettings } from '../config/sandboxes.ts';
+import { readSettings } from '../config/setting.ts';
 import { ProvisionerError } from '../errors.ts';
 import type { Deployment } from './plan.ts';
 
@@ -15,19 +18,6 @@ export type Findings = Readonly<{
 }>;
 
 type Environment = Readonly<Record<string, string>>;
-
-// The names become part of a permission, where `*` and `?` would stand for other secrets too.
-// A secret's ARN ends in a hyphen and six characters; without them Secrets Manager would find it, but no permission fit.
-const secretId = /^(arn:[\w-]+:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@-]{1,512}-[A-Za-z\d]{6}|[\w/+=.@-]{1,512})$/;
-const parameterName = /^(arn:[\w-]+:ssm:[\w-]+:\d{12}:parameter\/)?[\w./-]{1,1011}$/;
-const forms: [variable: string, form: RegExp, message: string][] = [
-  ['PROVISIONER_API_KEY_SECRET_ID', secretId, 'must be the name or the whole ARN of a secret'],
-  ['KUBECONFIG_SECRET_ID', secretId, 'must be the name or the whole ARN of a secret'],
-  ['PROVISIONER_API_KEY_PARAMETER', parameterName, 'must be the name or the ARN of a parameter'],
-  ['KUBECONFIG_PARAMETER', parameterName, 'must be the name or the ARN of a parameter'],
-  // The functions take one of this machine too.
-  ['JWT_ISSUER', /^https:/i, 'must be an https:// URL, as API Gateway asks'],
-];
 
 /** Lambda's own limit for the names and values of a function's environment together. */
 const environmentLimitBytes = 4096;
@@ -60,10 +50,15 @@ export function checkEnvironment(environment: Environment): Findings {
           "NODE_HOST is 'host.docker.internal', which only a container on the same machine knows: set the address where your backend reaches the cluster's NodePorts",
         ]
       : []),
+    ...(isSet('SANDBOX_NETWORK_POLICY')
+      ? []
+      : [
+          "SANDBOX_NETWORK_POLICY is not set: without a policy any sandbox can run commands in any other (port 8080 asks for no key), and reach its node's cloud credentials. Choose isolated, offline, or none if that is meant",
+        ]),
   ];
   const doubtful = [
     ...(isOpen ? ['AUTH=off: anybody who knows the address of the API can use it'] : []),
-    ...(clusterSources.some(isSet) || environment.KUBECONFIG_PATH !== '/root/.kube/config'
+    ...(clusterSources.some(isSet) || (environment.KUBECONFIG_PATH ?? defaultPath) !== defaultPath
       ? []
       : [
           `nothing says where the cluster is: set one of ${clusterSources.join(', ')}, or KUBECONFIG_PATH for a file in a layer`,
@@ -72,10 +67,13 @@ export function checkEnvironment(environment: Environment): Findings {
   return { wrong, missing, doubtful };
 }
 
-const findUnfit = (environment: Environment): string[] =>
-  forms.flatMap(([name, form, message]) =>
-    environment[name] === undefined || form.test(environment[name]) ? [] : [`${name} ${message}`],
-  );
+const defaultPath = clusterSettings.KUBECONFIG_PATH.default;
+
+/** What works under `npm start`, but not on AWS. */
+const findUnfit = ({ JWT_ISSUER }: Environment): string[] =>
+  JWT_ISSUER === undefined || /^https:/i.test(JWT_ISSUER)
+    ? []
+    : ['JWT_ISSUER must be an https:// URL, as API Gateway asks'];
 
 /** Looks for what is larger in a deployment than AWS takes. Pure. */
 export const findOverLimits = ({ functions, resources }: Deployment): string[] => [
@@ -107,15 +105,17 @@ function findOversize(functions: Deployment['functions']): string[] {
   ];
 }
 
-/** What the functions themselves would say of it at their first call. */
+/** What the functions themselves would say of it at their first call; and their logger, which would not. */
 function findMisconfigurations(environment: Environment): string[] {
+  const { problems } = readSettings(logSettings, environment);
   try {
     loadConfig({ ...environment, AWS_LAMBDA_FUNCTION_NAME: 'deployment' });
-    return [];
+    return problems;
   } catch (error) {
     if (!(error instanceof ProvisionerError)) throw error;
-    return [error.message.replace(/^Misconfigured: /, '')];
+    return [error.message.replace(/^Misconfigured: /, ''), ...problems];
   }
 }
 
-const isNowhere = (nodeHost = 'host.docker.internal') => /^host\.docker\.internal\.?$/i.test(nodeHost);
+const isNowhere = (nodeHost: string = sandboxSettings.NODE_HOST.default) =>
+  /^host\.docker\.internal\.?$/i.test(nodeHost);

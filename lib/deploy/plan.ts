@@ -1,7 +1,7 @@
-import { type DeploymentSettings, splitList } from './settings.ts';
-
-/** What a function has to do with, as serverless.yml says: those who call, or Kubernetes. */
-export type Need = 'callers' | 'kubernetes';
+import { splitList } from '../config/rules.ts';
+import type { Need } from '../config/setting.ts';
+import { allSettings } from '../config/themes.ts';
+import type { DeploymentSettings } from './settings.ts';
 
 /** A function as serverless.yml defines it. */
 export type DeployedFunction = Readonly<{
@@ -24,7 +24,7 @@ export type Definition = {
   role: string;
   events: Event[];
   layers?: string[];
-  vpc?: { subnetIds: string[]; securityGroupIds: string[] };
+  vpc?: { subnetIds: readonly string[]; securityGroupIds: readonly string[] };
 };
 
 /** What serverless.yml's definitions get, all of it made from the settings. */
@@ -37,25 +37,6 @@ export type Deployment = {
 type Environment = Readonly<Record<string, string>>;
 type Resources = Record<string, { Type: string; Properties: Record<string, unknown> }>;
 type Secret = { setting: string; store: 'secretsmanager' | 'ssm' };
-
-/** The settings that are a secret, or say where one is; no function sees those of what it has nothing to do with. */
-export const secretSettings: Readonly<Record<Need, { plain: string; kept: readonly Secret[] }>> = {
-  callers: {
-    plain: 'PROVISIONER_API_KEY',
-    kept: [
-      { setting: 'PROVISIONER_API_KEY_SECRET_ID', store: 'secretsmanager' },
-      { setting: 'PROVISIONER_API_KEY_PARAMETER', store: 'ssm' },
-    ],
-  },
-  kubernetes: {
-    plain: 'KUBECONFIG_CONTENT',
-    kept: [
-      { setting: 'KUBECONFIG_SECRET_ID', store: 'secretsmanager' },
-      { setting: 'KUBECONFIG_PARAMETER', store: 'ssm' },
-    ],
-  },
-};
-const allNeeds = Object.keys(secretSettings) as Need[];
 
 /**
  * What is deployed with these settings, function by function: see `planFunction`. With a JWT issuer, every route of a function
@@ -98,7 +79,7 @@ export function planDeployment(
 }
 
 /**
- * What one function gets: all settings but others' secrets, a role of its own that may do what the function needs and nothing
+ * What one function gets: the settings that it needs and no others, a role of its own that may do what the function needs and nothing
  * else, the extension that reads secrets if it reads one, the VPC and an access entry of the EKS cluster if it talks to
  * Kubernetes.
  */
@@ -107,9 +88,11 @@ function planFunction(
   all: Environment,
   settings: DeploymentSettings,
 ): { definition: Definition; resources: Resources } {
-  const hidden = allNeeds.filter((need) => !needs.includes(need)).flatMap(settingsOf);
-  const environment = Object.fromEntries(Object.entries(all).filter(([name]) => !hidden.includes(name)));
-  const secrets = allNeeds.flatMap((need) => secretSettings[need].kept).filter(({ setting }) => environment[setting]);
+  const environment = Object.fromEntries(Object.entries(all).filter(([name]) => isNeeded(name, needs)));
+  const secrets = Object.keys(environment).flatMap((setting): Secret[] => {
+    const store = allSettings[setting]?.keptIn;
+    return store === undefined ? [] : [{ setting, store }];
+  });
   const talksToKubernetes = needs.includes('kubernetes');
   const vpc = talksToKubernetes ? settings.vpc : undefined;
   const role = `${id}Role`;
@@ -153,7 +136,7 @@ function planFunction(
   }
   return {
     definition: {
-      environment: { ...environment, ...tellExtension(secrets, settings) },
+      environment,
       role,
       events: needs.includes('callers') && readAuthorizer(all) ? guard(events, all) : [...events],
       ...(secrets.length > 0 && { layers: [settings.secretsExtensionLayer] }),
@@ -161,6 +144,12 @@ function planFunction(
     },
     resources,
   };
+}
+
+/** Whether a function with these needs is given this setting. */
+function isNeeded(name: string, needs: readonly string[]): boolean {
+  const neededBy = allSettings[name]?.neededBy ?? '';
+  return neededBy === 'every function' || needs.includes(neededBy);
 }
 
 type Authorizer = Deployment['authorizers'][string];
@@ -216,21 +205,6 @@ function errorsAlarm(id: string, topicArn: string | undefined): Resources {
     },
   };
 }
-
-/** What the extension finds in the environment of a function that reads these. */
-function tellExtension(secrets: Secret[], { secretsTtl }: DeploymentSettings): Environment {
-  const isRead = (wanted: Secret['store']) => secrets.some(({ store }) => store === wanted);
-  const { secretsmanager, ssm } = secretsTtl;
-  return {
-    ...(secretsmanager && isRead('secretsmanager') && { SECRETS_MANAGER_TTL: secretsmanager }),
-    ...(ssm && isRead('ssm') && { SSM_PARAMETER_STORE_TTL: ssm }),
-  };
-}
-
-const settingsOf = (need: Need): string[] => [
-  secretSettings[need].plain,
-  ...secretSettings[need].kept.map(({ setting }) => setting),
-];
 
 const mayWriteLog = (id: string) => ({
   Effect: 'Allow',

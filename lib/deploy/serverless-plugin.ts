@@ -1,12 +1,15 @@
 import { join } from 'node:path';
 import type { EKSClientConfig } from '@aws-sdk/client-eks';
+import { newestSecretsExtension } from '../config/deployment.ts';
+import { currentEnvironment } from '../config/index.ts';
+import type { Need } from '../config/setting.ts';
+import { findStrays, isForFunctions, readTexts, readValue } from '../config/themes.ts';
 import { buildArtifact } from './bundle.ts';
 import { checkEnvironment, findOverLimits } from './checks.ts';
 import { fillInEksCluster } from './eks-cluster.ts';
-import { type Definition, type Deployment, type Event, type Need, planDeployment } from './plan.ts';
-import { newestSecretsExtension, readDeploymentSettings } from './settings.ts';
+import { type Definition, type Deployment, type Event, planDeployment } from './plan.ts';
+import { readDeploymentSettings } from './settings.ts';
 
-type Values = Record<string, string | number | null | undefined>;
 type FunctionDefinition = Partial<Definition> & {
   handler: string;
   name: string;
@@ -28,10 +31,8 @@ type Serverless = {
   service: {
     service: string;
     provider: {
-      environment: Values;
       httpApi: { authorizers?: Deployment['authorizers'] };
     };
-    custom: { deployment: Values };
     functions: Record<string, FunctionDefinition>;
     resources?: Deployment['resources'];
   };
@@ -40,16 +41,24 @@ type Options = { function?: string };
 type Utils = { log: { notice(message: string): void; warning(message: string): void } };
 
 /**
- * The plug-in of Serverless that makes a deployment out of serverless.yml: it refuses an environment that could not work or
+ * The plug-in of Serverless that makes a deployment out of serverless.yml. It gives serverless.yml the settings that it asks for,
+ * `${setting:LOG_RETENTION_DAYS}`. It refuses an environment that could not work or
  * would leave the API open, gives each function what it needs and nothing else, and bundles the functions before they are
- * packaged, so that no stale bundle is deployed. It does nothing under serverless-offline.
+ * packaged, so that no stale bundle is deployed. It does nothing else under serverless-offline.
  */
 export default class BuildPlugin {
   readonly hooks: Record<string, () => Promise<void>>;
+  readonly configurationVariablesSources = {
+    setting: {
+      resolve: ({ address }: { address: string }) => ({ value: readValue(currentEnvironment(), address) ?? null }),
+    },
+  };
 
   constructor(serverless: Serverless, options: Options, { log }: Utils) {
     serverless.configSchemaHandler.defineFunctionProperties('aws', {
-      properties: { needs: { type: 'array', items: { enum: ['callers', 'kubernetes'] }, uniqueItems: true } },
+      properties: {
+        needs: { type: 'array', items: { enum: ['callers', 'kubernetes', 'cleanup'] }, uniqueItems: true },
+      },
     });
     const bundle = async () => {
       const { serviceDir, service } = serverless;
@@ -88,8 +97,9 @@ async function prepare(
     throw new serverless.classes.Error(`This cannot be deployed:${text}`, 'DEPLOYMENT_REFUSED');
   };
 
-  const given = withoutUnset(service.provider.environment);
-  const { settings, problems } = readDeploymentSettings(withoutUnset(service.custom.deployment), given);
+  const all = currentEnvironment();
+  const given = readTexts(all, isForFunctions);
+  const { settings, problems } = readDeploymentSettings(readTexts(all, () => true));
   const cluster = await fillInEksCluster(given, settings?.eksAccessEntries ?? false, () =>
     provider.getAwsSdkV3Config(),
   );
@@ -114,13 +124,11 @@ async function prepare(
     ]);
   }
   for (const problem of missing) log.warning(`A deployment will be refused: ${problem}`);
-  for (const doubt of doubtful) log.warning(doubt);
+  for (const doubt of [...doubtful, ...findStrays(all)]) log.warning(doubt);
 
   for (const [name, definition] of Object.entries(service.functions)) {
     Object.assign(definition, deployment.functions[name]);
   }
-  // Each function has its own now.
-  service.provider.environment = {};
   const { httpApi } = service.provider;
   httpApi.authorizers = { ...httpApi.authorizers, ...deployment.authorizers };
   const { Resources, extensions } = deployment.resources;
@@ -130,7 +138,3 @@ async function prepare(
     extensions: { ...service.resources?.extensions, ...extensions },
   };
 }
-
-/** What is set: null is what `${env:X, null}` says of a variable that is not. */
-const withoutUnset = (values: Values): Record<string, string> =>
-  Object.fromEntries(Object.entries(values).flatMap(([name, value]) => (value == null ? [] : [[name, String(value)]])));

@@ -3,7 +3,7 @@ import type { AccessConfig } from '../config/index.ts';
 import { ProvisionerError } from '../errors.ts';
 import { log } from '../log.ts';
 import { readSecret } from '../secrets.ts';
-import { isOneOf, rememberKeys } from './stored-keys.ts';
+import { cacheKeys, isOneOf } from './stored-keys.ts';
 
 /**
  * What a request bears of who sends it, unchecked: the header X-API-Key, and the claims that API Gateway has put beside
@@ -60,7 +60,14 @@ let stored: { config: AccessConfig; isKnown: (key: string) => Promise<boolean> }
 
 /** The one memory of the stored keys that this process has. */
 function findStoredKeys(config: AccessConfig): (key: string) => Promise<boolean> {
-  if (stored?.config !== config) stored = { config, isKnown: rememberKeys(() => readKeys(config), Date.now) };
+  if (stored?.config !== config)
+    stored = {
+      config,
+      isKnown: cacheKeys(
+        () => readKeys(config),
+        () => new Date(),
+      ),
+    };
   return stored.isKnown;
 }
 

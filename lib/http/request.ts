@@ -1,9 +1,7 @@
 import * as z from 'zod/mini';
 import { ProvisionerError, type RequestIssue } from '../errors.ts';
-import { sandboxIdPattern, threadIdPattern } from '../model/names.ts';
-
-/** A validated request for a sandbox. Without `ttlSeconds` it lives as long as the settings, or an earlier request, say. */
-export type CreateSandboxRequest = Readonly<{ sandboxId: string; threadId: string; ttlSeconds?: number | undefined }>;
+import { sandboxIdPattern, threadIdPattern, userIdPattern } from '../model/names.ts';
+import { requestDefaults, type WholeRequest } from '../model/request.ts';
 
 const sandboxId = z.string().check(z.regex(sandboxIdPattern));
 
@@ -15,11 +13,23 @@ const ttlSeconds = (maxTtlSeconds: number) =>
     ),
   );
 
+const flag = z._default(z.boolean(), false);
+
 const createBody = (maxTtlSeconds: number) =>
   z.object({
     sandbox_id: sandboxId,
     thread_id: z.optional(z.nullable(z.string().check(z.regex(threadIdPattern)))),
+    user_id: z._default(z.string().check(z.regex(userIdPattern)), requestDefaults.userId),
     ttl_seconds: ttlSeconds(maxTtlSeconds),
+    max_shell_sessions: z.optional(z.nullable(z.int().check(z.gt(0)))),
+    extra_mounts: z._default(
+      z.array(z.object({ host_path: z.string(), container_path: z.string(), read_only: flag })),
+      [],
+    ),
+    skills_container_path: z._default(z.string(), requestDefaults.skillsPath),
+    include_legacy_skills: flag,
+    provision_lark_cli_runtime: flag,
+    provision_lark_cli_broker: flag,
   });
 
 /** To make a schema takes longer than to use it; the maximum is a setting, so there is one of them in a process. */
@@ -29,13 +39,28 @@ const createBodies = new Map<number, ReturnType<typeof createBody>>();
  * The body of `POST /api/sandboxes`. A `thread_id` that is null or absent is the `sandbox_id`, as DeerFlow's client means it;
  * unknown fields are ignored. Throws `invalid-request` with every issue.
  */
-export function parseCreateRequest(body: unknown, maxTtlSeconds: number): CreateSandboxRequest {
+export function parseCreateRequest(body: unknown, maxTtlSeconds: number): WholeRequest {
   const schema = createBodies.get(maxTtlSeconds) ?? createBody(maxTtlSeconds);
   createBodies.set(maxTtlSeconds, schema);
   const parsed = schema.safeParse(body);
   if (!parsed.success) throw invalidRequest('body', body, parsed.error.issues);
-  const { sandbox_id, thread_id, ttl_seconds } = parsed.data;
-  return { sandboxId: sandbox_id, threadId: thread_id ?? sandbox_id, ttlSeconds: ttl_seconds ?? undefined };
+  const { sandbox_id, thread_id, extra_mounts, ...rest } = parsed.data;
+  return {
+    sandboxId: sandbox_id,
+    threadId: thread_id ?? sandbox_id,
+    userId: rest.user_id,
+    ttlSeconds: rest.ttl_seconds ?? undefined,
+    maxShellSessions: rest.max_shell_sessions ?? undefined,
+    extraMounts: extra_mounts.map((mount) => ({
+      hostPath: mount.host_path,
+      containerPath: mount.container_path,
+      readOnly: mount.read_only,
+    })),
+    skillsPath: rest.skills_container_path,
+    includeLegacySkills: rest.include_legacy_skills,
+    larkRuntime: rest.provision_lark_cli_runtime,
+    larkBroker: rest.provision_lark_cli_broker,
+  };
 }
 
 /** The body of a renewal, which may be absent: the `ttl_seconds` it asks for, if any. Throws `invalid-request`. */
@@ -104,19 +129,38 @@ function invalidRequest(where: Where, value: unknown, issues: readonly z.core.$Z
   const told = issues.filter(({ path }, index) => String(path) !== String(issues[index + 1]?.path));
   return new ProvisionerError(
     'invalid-request',
-    told.map((issue) => describeIssue(where, value, issue)),
+    told.slice(0, maxIssues).map((issue) => describeIssue(where, value, issue)),
   );
 }
+
+/** How many issues a caller is told of: a list has room for thousands, and each is answered with more than it has. */
+const maxIssues = 20;
+
+/** What is said of a value of the wrong type. */
+const wrongTypes: Partial<Record<string, [type: string, msg: string]>> = {
+  object: ['model_attributes_type', 'Input should be a valid dictionary or object to extract fields from'],
+  array: ['list_type', 'Input should be a valid list'],
+  boolean: ['bool_type', 'Input should be a valid boolean'],
+  string: ['string_type', 'Input should be a valid string'],
+};
 
 /** A zod issue in the words of FastAPI (pydantic 2), which the original's callers and operators know. */
 function describeIssue(where: Where, value: unknown, issue: z.core.$ZodIssue): RequestIssue {
   const loc = [where, ...issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))];
-  const input = issue.path.reduce<unknown>((part, key) => (part as Record<PropertyKey, unknown>)[key], value);
-  if (issue.path.length === 0) {
-    const msg = 'Input should be a valid dictionary or object to extract fields from';
-    return { type: 'model_attributes_type', loc, msg, input: excerpt(input) };
+  const read = (path: PropertyKey[]) =>
+    path.reduce<unknown>((part, key) => (part as Record<PropertyKey, unknown>)[key], value);
+  const input = read(issue.path);
+  if (input === undefined && issue.path.length > 0) {
+    return { type: 'missing', loc, msg: 'Field required', input: excerpt(read(issue.path.slice(0, -1))) };
   }
-  if (input === undefined) return { type: 'missing', loc, msg: 'Field required', input: excerpt(value) };
+  if (issue.code === 'invalid_type') {
+    const [type, msg] = wrongTypes[issue.expected] ?? ['int_type', 'Input should be a valid integer'];
+    return { type, loc, msg, input: excerpt(input) };
+  }
+  if (issue.code === 'too_small' && !issue.inclusive) {
+    const msg = `Input should be greater than ${issue.minimum}`;
+    return { type: 'greater_than', loc, msg, input, ctx: { gt: issue.minimum } };
+  }
   if (issue.code === 'too_small') {
     const msg = `Input should be greater than or equal to ${issue.minimum}`;
     return { type: 'greater_than_equal', loc, msg, input, ctx: { ge: issue.minimum } };
@@ -124,12 +168,6 @@ function describeIssue(where: Where, value: unknown, issue: z.core.$ZodIssue): R
   if (issue.code === 'too_big') {
     const msg = `Input should be less than or equal to ${issue.maximum}`;
     return { type: 'less_than_equal', loc, msg, input, ctx: { le: issue.maximum } };
-  }
-  if (issue.code === 'invalid_type' && issue.expected !== 'string') {
-    return { type: 'int_type', loc, msg: 'Input should be a valid integer', input: excerpt(input) };
-  }
-  if (typeof input !== 'string') {
-    return { type: 'string_type', loc, msg: 'Input should be a valid string', input: excerpt(input) };
   }
   const pattern = issue.code === 'invalid_format' && 'pattern' in issue ? String(issue.pattern).slice(1, -1) : '';
   return {

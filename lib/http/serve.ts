@@ -15,6 +15,8 @@ const maxBodyBytes = 65_536;
 /** The only place where an outcome becomes an HTTP status. */
 const statusCodes: Record<Outcome, number> = {
   'invalid-request': 422,
+  // Of what the original refuses with its own words, and not with its library's.
+  'bad-request': 400,
   unauthenticated: 401,
   'web-page': 403,
   'unsupported-media-type': 415,

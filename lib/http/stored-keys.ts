@@ -1,7 +1,11 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { cacheValue } from '../cached-value.ts';
 
-/** How long keys that were read are taken for good, and how soon after a reading there may be another one. */
-const [maxAgeMs, restMs] = [60_000, 5_000];
+/** For how long keys that were read are good, and how soon after a reading there may be another one, in milliseconds. */
+const [goodForMs, retryAfterMs] = [60_000, 5_000];
+
+/** The reading has a time-out of its own. */
+const never = new AbortController().signal;
 
 /** Whether a key is one of these. Takes the same time whichever it is, and however much of it is right. */
 export function isOneOf(keys: readonly string[], presented: string): boolean {
@@ -13,45 +17,16 @@ export function isOneOf(keys: readonly string[], presented: string): boolean {
 const createDigest = (key: string): Buffer => createHash('sha256').update(key).digest();
 
 /**
- * Remembers keys that are kept elsewhere. They are read at the first use, when they are a minute old, and when a key that they do
- * not hold is presented, for it may be a new one; but never twice within five seconds, however many wrong keys come. The keys
- * stay what they were while they cannot be read. Where there are none yet, the answer throws what `read` threw.
- *
- * @param now a clock in milliseconds
+ * Caches keys that are kept elsewhere, and says whether a presented key is one of them. They are read at the first use, when they
+ * are a minute old, and when a key that they do not hold is presented, for it may be a new one; but never twice within five seconds,
+ * however many wrong keys come. The keys stay what they were while they cannot be read. Where there are none yet, the answer throws
+ * what `read` threw.
  */
-export function rememberKeys(read: () => Promise<readonly string[]>, now: () => number) {
-  let keys: readonly string[] | undefined;
-  let readAt = Number.NEGATIVE_INFINITY;
-  let triedAt = Number.NEGATIVE_INFINITY;
-  let failure: unknown;
-  let reading: Promise<void> | undefined;
-
-  const readAgain = () => {
-    triedAt = now();
-    return read()
-      .then(
-        (found) => {
-          [keys, readAt] = [found, now()];
-        },
-        (error: unknown) => {
-          failure = error;
-        },
-      )
-      .finally(() => {
-        reading = undefined;
-      });
-  };
-  /** Joins a reading that is under way, and begins one if that may be. */
-  const refresh = async () => {
-    if (reading === undefined && now() - triedAt >= restMs) reading = readAgain();
-    await reading;
-  };
-
-  return async (presented: string): Promise<boolean> => {
-    if (now() - readAt >= maxAgeMs) await refresh();
-    if (keys === undefined) throw failure;
-    if (isOneOf(keys, presented)) return true;
-    await refresh();
-    return isOneOf(keys, presented);
-  };
+export function cacheKeys(
+  read: () => Promise<readonly string[]>,
+  now: () => Date,
+): (presented: string) => Promise<boolean> {
+  // Why they cannot be read again, `read` has logged.
+  const keys = cacheValue({ read, goodForMs, retryAfterMs, onStale() {}, now });
+  return async (presented) => isOneOf(await keys.get(never), presented) || isOneOf(await keys.get(never, 0), presented);
 }

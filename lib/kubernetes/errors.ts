@@ -10,11 +10,21 @@ const reasonPattern = /^[A-Za-z]{1,40}$/;
  * What an answer of the API server with a status from 400 up means.
  *
  * @param body its text, or what it says: a `Status`, if Kubernetes itself answered
+ * @param isRepeated whether the call had been made before without an answer
  */
-export function statusError(code: number, retryAfter: string | undefined, body: unknown): KubernetesError {
+export function statusError(
+  code: number,
+  retryAfter: string | undefined,
+  body: unknown,
+  isRepeated = false,
+): KubernetesError {
   const retryAfterSeconds = readSeconds(retryAfter);
   const { isStatus, ...said } = readStatus(code, body);
-  const status = { ...said, ...(retryAfterSeconds !== undefined && { retryAfterSeconds }) };
+  const status = {
+    ...said,
+    ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
+    ...(isRepeated && { isRepeated }),
+  };
   const extras = { status, cause: status };
   const retry = { ...extras, headers: { 'retry-after': String(retryAfterSeconds ?? defaultRetryAfterSeconds) } };
   // Before anything else: a webhook and a policy choose the code, the reason and the causes that they refuse with.
@@ -353,12 +363,12 @@ export const isInvalidToken = (error: unknown): boolean => isFailure(error, 400)
 export const isExpired = (error: unknown): boolean => isFailure(error, 410);
 
 /**
- * Whether the call may have taken effect all the same: there was no answer, or one that something went wrong. Not if there
- * was nobody to take it.
+ * Whether the call may have taken effect all the same: there was no answer, or one that something went wrong, or it had been made
+ * before. Not if there was nobody to take it.
  */
 export function isUncertain(error: unknown): boolean {
   if (!(error instanceof KubernetesError)) return false;
-  if (error.status !== undefined) return error.status.code >= 500;
+  if (error.status !== undefined) return error.status.code >= 500 || error.status.isRepeated === true;
   return !/^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/.test(findCode(error.cause));
 }
 

@@ -6,16 +6,19 @@ import { closeAtRest } from './credentials/agents.ts';
 import type { Credentials } from './credentials/index.ts';
 import { deadlineError, isDeadConnection, networkError, whileStarting } from './errors.ts';
 
-/** A whole answer. */
-export type Answer = { code: number; headers: http.IncomingHttpHeaders; body: Buffer };
+/** A whole answer; `isRepeated` where the request had gone out before, and may have taken effect then. */
+export type Answer = { code: number; headers: http.IncomingHttpHeaders; body: Buffer; isRepeated: boolean };
 
 /** What the connections of an agent have shown of the API server, and when, in milliseconds of the clock. */
 export type Signs = {
-  /** The other side ended one, or would not have one. */
+  /** The other side ended one that was in use, or would not have one. */
   awayAtMs: number;
-  /** A call had to wait as long for its answer as on a dead connection: silence alone is no sign of death then. */
-  slowAtMs: number;
+  /** A call that is as patient as this had to wait as long as on a dead connection: silence alone is no sign of death then. */
+  readonly slowAtMs: Map<number, number>;
 };
+
+/** Nothing is known yet. */
+export const noSigns = (): Signs => ({ awayAtMs: Number.NaN, slowAtMs: new Map() });
 
 /** One request, and the connections that it may take. */
 export type Call = {
@@ -55,6 +58,12 @@ export const isList = (request: RequestContext): boolean =>
 /** The connections that we have ended, and not the other side. */
 const endedByUs = new WeakSet<Duplex>();
 
+/**
+ * When a connection was last of use, in milliseconds of the clock. That one ends which has long been at rest says nothing: an API
+ * server ends it after 90 s, and what is in between sooner or later.
+ */
+const lastUsedAtMs = new WeakMap<Duplex, number>();
+
 /** What came of a call on a kept connection that was none any more. */
 const nothing = Symbol('no answer');
 
@@ -64,15 +73,22 @@ const nothing = Symbol('no answer');
  * living or a new connection. Every call is safe to repeat: names and preconditions make it idempotent. Throws a `KubernetesError`.
  */
 export async function exchange(call: Call): Promise<Answer> {
-  for (;;) {
+  for (let isRepeated = false; ; isRepeated = true) {
     if (call.signal.aborted) throw deadlineError(call.signal);
     const answer = await send(call);
-    if (answer !== nothing) return answer;
+    if (answer !== nothing) return { ...answer, isRepeated };
   }
 }
 
 /** Sends the request. Ends with the signal whatever the agent is doing: where it still connects, Node would not tell. */
-function send({ request, shown, agent, signs, signal, now }: Call): Promise<Answer | typeof nothing> {
+function send({
+  request,
+  shown,
+  agent,
+  signs,
+  signal,
+  now,
+}: Call): Promise<Omit<Answer, 'isRepeated'> | typeof nothing> {
   const url = new URL(shown.access.server + request.getUrl().slice(placeholderServer.length));
   const body = request.getBody();
   const outgoing = (url.protocol === 'http:' ? http : https).request(url, {
@@ -94,13 +110,13 @@ function send({ request, shown, agent, signs, signal, now }: Call): Promise<Answ
   let hasBegun = false;
   let isAbandoned = false;
   let silence: NodeJS.Timeout | undefined;
-  const { promise, resolve, reject } = Promise.withResolvers<Answer | typeof nothing>();
+  const { promise, resolve, reject } = Promise.withResolvers<Omit<Answer, 'isRepeated'> | typeof nothing>();
 
   const noteEnd = () => {
     signs.awayAtMs = now().getTime();
   };
   const noteWait = () => {
-    if ((process.uptime() - sentAt) * 1000 >= patienceMs) signs.slowAtMs = now().getTime();
+    if ((process.uptime() - sentAt) * 1000 >= patienceMs) signs.slowAtMs.set(patienceMs, now().getTime());
   };
   /** The others that are kept are most likely as dead: none of them is to cost a call its time. */
   const abandon = () => {
@@ -115,7 +131,7 @@ function send({ request, shown, agent, signs, signal, now }: Call): Promise<Answ
     abandon();
   };
   const giveUp = () => {
-    if (hasBegun) return;
+    if (hasBegun || isAbandoned) return;
     resolve(nothing);
     abandon();
   };
@@ -124,19 +140,21 @@ function send({ request, shown, agent, signs, signal, now }: Call): Promise<Answ
       socket.once('secureConnect', () => {
         isSecured = true;
       });
+      lastUsedAtMs.set(socket, now().getTime());
       // At rest, too.
       socket.once('close', () => {
-        if (!endedByUs.has(socket)) noteEnd();
+        const restMs = Math.abs(now().getTime() - (lastUsedAtMs.get(socket) ?? 0));
+        if (!endedByUs.has(socket) && restMs < startingMs) noteEnd();
       });
       return;
     }
     isSecured = true;
-    if (Math.abs(now().getTime() - signs.slowAtMs) < slowMs) return;
+    if (Math.abs(now().getTime() - (signs.slowAtMs.get(patienceMs) ?? Number.NaN)) < slowMs) return;
     // A process that was busy has to read first what may have come meanwhile.
     silence = setTimeout(() => setImmediate(giveUp), patienceMs);
   });
   outgoing.on('error', (error) => {
-    if (!isAbandoned) noteEnd();
+    if (!isAbandoned && !outgoing.reusedSocket) noteEnd();
     if (outgoing.reusedSocket && !hasBegun && isDeadConnection(error)) resolve(nothing);
     else reject(networkError(error, isSecured));
   });
@@ -144,10 +162,13 @@ function send({ request, shown, agent, signs, signal, now }: Call): Promise<Answ
     hasBegun = true;
     noteWait();
     clearTimeout(silence);
+    // At its end, it is not the answer's any more.
+    const { socket } = incoming;
     const pieces: Buffer[] = [];
     incoming.on('data', (piece: Buffer) => pieces.push(piece));
     incoming.on('error', (error) => reject(networkError(error, isSecured)));
     incoming.on('end', () => {
+      lastUsedAtMs.set(socket, now().getTime());
       resolve({ code: incoming.statusCode ?? 0, headers: incoming.headers, body: Buffer.concat(pieces) });
     });
   });

@@ -14,14 +14,14 @@ import {
 import type { Config } from '../config/index.ts';
 import type { ListedPod, ListedService } from '../model/listed.ts';
 import { sandboxIdLabel, sandboxSelector } from '../model/names.ts';
+import { shareNext } from '../single-flight.ts';
 import { keepCredentials } from './credentials/index.ts';
 import { isFileMissing, openAccess } from './credentials/sources.ts';
 import { foreignAnswerError, isConflict, isExpired, isNotFound } from './errors.ts';
 import { placeholderServer } from './exchange.ts';
 import { type Listed, readPods, readServices } from './lists.ts';
 import { retry } from './retries.ts';
-import { shareNext } from './single-flight.ts';
-import { createTransport } from './transport.ts';
+import { createTransport, type Transport } from './transport.ts';
 
 export {
   isAlreadyExists,
@@ -45,12 +45,20 @@ export type JsonPatchOperation = { op: 'test' | 'add'; path: string; value: unkn
  */
 export type Deletion = 'deleted' | 'gone' | 'changed';
 
+/** The cluster, over connections that are kept. Whoever works with sandboxes gets one namespace of it, and cannot reach another. */
+export type Cluster = {
+  /** The calls in this namespace: the same object each time. */
+  inNamespace(namespace: string): Kubernetes;
+};
+
 /**
- * The calls to Kubernetes that sandboxes are made of, all in the configured namespace. Each is one request, made again when it
+ * The calls to Kubernetes that sandboxes are made of, all in one namespace. Each is one request, made again when it
  * fails in passing (the creation of a Service only where a kept connection turned out to be dead), ends when its signal does,
  * and throws a `KubernetesError`; reads of an object that is not there give undefined.
  */
 export type Kubernetes = {
+  /** Where all of them are. */
+  readonly namespace: string;
   createNamespace(namespace: V1Namespace, signal: AbortSignal): Promise<void>;
   createService(service: V1Service, signal: AbortSignal): Promise<V1Service>;
   readService(name: string, signal: AbortSignal): Promise<V1Service | undefined>;
@@ -89,8 +97,8 @@ export type Kubernetes = {
   deleteNetworkPolicy(name: string, signal: AbortSignal): Promise<Deletion>;
 };
 
-let connected: Kubernetes | undefined;
-let beginning: Promise<Kubernetes | undefined> | undefined;
+let connected: Cluster | undefined;
+let beginning: Promise<Cluster | undefined> | undefined;
 
 /** How long the credentials may be looked for while the function is loaded, in milliseconds. */
 const beginMs = 5_000;
@@ -115,7 +123,7 @@ export function beginToConnect(readConfig: () => Config): void {
  * The process's client: the credentials are found once per cold start, then kept up to date, and the connections are kept.
  * Only success is remembered, so a kubeconfig that was missing is looked for again. Throws as `openAccess` does.
  */
-export async function connectToKubernetes(config: Config, signal: AbortSignal): Promise<Kubernetes> {
+export async function connectToKubernetes(config: Config, signal: AbortSignal): Promise<Cluster> {
   if (connected === undefined) {
     const opened = (await beginning) ?? (await openKubernetes(config, signal));
     // Of requests that began side by side, the first one's connections are kept.
@@ -129,12 +137,28 @@ export async function openKubernetes(
   config: Config,
   signal: AbortSignal,
   now: () => Date = () => new Date(),
-): Promise<Kubernetes> {
+): Promise<Cluster> {
   const access = await openAccess(config, signal, now);
   const configuration = createConfiguration({ baseServer: new ServerConfiguration(placeholderServer, {}) });
   const api = new CoreV1Api(configuration);
   const networking = new NetworkingV1Api(configuration);
   const transport = createTransport(keepCredentials(access, config, now), now);
+  const opened = new Map<string, Kubernetes>();
+  return {
+    inNamespace(namespace) {
+      const kubernetes = opened.get(namespace) ?? openNamespace(namespace, api, networking, transport);
+      opened.set(namespace, kubernetes);
+      return kubernetes;
+    },
+  };
+}
+
+function openNamespace(
+  namespace: string,
+  api: CoreV1Api,
+  networking: NetworkingV1Api,
+  transport: Transport,
+): Kubernetes {
   // A client of this API takes another way to the server per call: the only seam that a signal fits through.
   const within = (signal: AbortSignal, headers: Record<string, string> = {}) => ({
     httpApi: transport.send(signal, headers),
@@ -154,8 +178,6 @@ export async function openKubernetes(
     if (read.kind !== kind || read.items === undefined) throw foreignAnswerError(200);
     return { items: read.items ?? [], metadata: read.metadata ?? {} };
   };
-  const { namespace } = config;
-
   const deletePod = (name: string, body: V1DeleteOptions, signal: AbortSignal) =>
     retry(() => api.deleteNamespacedPod({ namespace, name, body }, within(signal)), signal);
   const listServices = (page: Page, signal: AbortSignal) =>
@@ -185,6 +207,7 @@ export async function openKubernetes(
   const listAllPods = shareNext((signal) => listPods({}, signal));
 
   return {
+    namespace,
     async createNamespace(body, signal) {
       await retry(() => api.createNamespace({ body }, within(signal)), signal);
     },

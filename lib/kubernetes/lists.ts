@@ -142,6 +142,13 @@ const unless =
     if (!condition(target)) field(target, reader);
   };
 
+/** A field that is read in one way where what was read before it is so, and in another where not. */
+const either =
+  <C, T, U>(condition: (target: C) => boolean, whereSo: Field<T>, whereNot: Field<U>): Field<C & T & U> =>
+  (target, reader) => {
+    (condition(target) ? whereSo : whereNot)(target, reader);
+  };
+
 const one =
   <Name extends string, F extends Fields>(name: Name, fields: F): Field<Having<Name, Read<F>>> =>
   (target, reader) => {
@@ -171,6 +178,7 @@ const timestamp = { 1: integer('seconds') };
 
 const metadata = {
   1: text('name'),
+  3: text('namespace'),
   5: text('uid'),
   6: text('resourceVersion'),
   8: time('creationTimestamp'),
@@ -184,14 +192,20 @@ const hasNotEnded = ({ phase }: NonNullable<ListedPod['status']>) => phase === '
 
 const finishedAt = one('state', { 3: one('terminated', { 6: time('finishedAt') }) });
 
+const container = { 1: text('name'), 7: oneOf('env', { 1: text('name'), 2: text('value') }) };
+
+const hasOwner = (pod: Pick<ListedPod, 'metadata'>) => isOwned(pod);
+
+/** What of a Pod's spec is read in any case, and what of one that the original provisioner made. */
+const podSpec = { 2: oneOf('containers', container) };
+const mountingPodSpec = {
+  1: oneOf('volumes', { 1: text('name'), 2: inline({ 1: one('hostPath', { 1: text('path') }) }) }),
+  2: oneOf('containers', { ...container, 9: oneOf('volumeMounts', { 3: text('mountPath'), 4: text('subPath') }) }),
+};
+
 const pod = {
   1: one('metadata', metadata),
-  2: unless(
-    isOwned,
-    one('spec', {
-      1: oneOf('volumes', { 1: text('name'), 2: inline({ 1: one('hostPath', { 1: text('path') }) }) }),
-    }),
-  ),
+  2: either(hasOwner, one('spec', podSpec), one('spec', mountingPodSpec)),
   3: one('status', {
     1: text('phase'),
     2: unless(hasNotEnded, oneOf('conditions', { 4: time('lastTransitionTime') })),
@@ -201,7 +215,10 @@ const pod = {
 
 const service = {
   1: one('metadata', metadata),
-  2: one('spec', { 1: oneOf('ports', { 1: text('name'), 5: integer('nodePort') }) }),
+  2: one('spec', {
+    1: oneOf('ports', { 1: text('name'), 3: integer('port'), 5: integer('nodePort') }),
+    4: text('type'),
+  }),
 };
 
 const status = { 3: text('message'), 4: text('reason') };

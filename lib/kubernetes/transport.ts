@@ -12,7 +12,7 @@ import {
   statusError,
   whileStarting,
 } from './errors.ts';
-import { type Answer, exchange, isList, isStarting, type Signs } from './exchange.ts';
+import { type Answer, exchange, isList, isStarting, noSigns, type Signs } from './exchange.ts';
 import { protobufType, readStatus } from './lists.ts';
 import { takeTurns } from './turns.ts';
 
@@ -45,7 +45,7 @@ export function createTransport(credentials: CredentialsKeeper, now: () => Date)
   let latest: { agent: http.Agent; signs: Signs } | undefined;
   /** What is known by the connections of this agent; those of another credential's say nothing of it. */
   const findSigns = (agent: http.Agent): Signs => {
-    if (latest?.agent !== agent) latest = { agent, signs: { awayAtMs: Number.NaN, slowAtMs: Number.NaN } };
+    if (latest?.agent !== agent) latest = { agent, signs: noSigns() };
     return latest.signs;
   };
 
@@ -58,7 +58,7 @@ export function createTransport(credentials: CredentialsKeeper, now: () => Date)
       const answer = await takeTurn(() => exchange({ request, shown, agent, signs, signal, now }), signal);
       if (answer.code < 400) return { answer };
       const refusal = (isProtobuf(answer) && readStatus(answer.body)) || answer.body.toString();
-      const error = statusError(answer.code, answer.headers['retry-after'], refusal);
+      const error = statusError(answer.code, answer.headers['retry-after'], refusal, answer.isRepeated);
       // So says what stands in front of an API server that is away.
       if (answer.code >= 502) signs.awayAtMs = now().getTime();
       return { error: explain(whileStarting(error, isStarting(signs, now())), shown) };

@@ -4,15 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Authentication, accessSources } from '../config/callers.ts';
-import { clusterSources } from '../config/cluster.ts';
+import { clusterSettings, clusterSources } from '../config/cluster.ts';
+import { findStrays, isForFunctions, readTexts, readValue } from '../config/themes.ts';
 import type { EmbeddedKubernetes } from './kubernetes/index.ts';
 
-type Environment = Record<string, string | null | undefined>;
+type Environment = Record<string, string | undefined>;
 type Serverless = {
   serviceDir: string;
   service: {
     functions: Record<string, { handler: string }>;
-    provider: { environment: Environment };
+    provider: { environment?: Environment };
     custom: {
       'serverless-offline': { host?: string; lambdaPort?: string | number };
       offline?: { customAuthenticationProvider: string };
@@ -22,7 +23,7 @@ type Serverless = {
 type Options = { host?: string };
 type Utils = { log: { notice(message: string): void } };
 
-const defaultKubeconfigPath = '/root/.kube/config';
+const defaultKubeconfigPath = clusterSettings.KUBECONFIG_PATH.default;
 
 /**
  * The plug-in of Serverless that says who may call the functions under serverless-offline and which cluster they talk to,
@@ -33,7 +34,6 @@ export default class LocalClusterPlugin {
 
   constructor(serverless: Serverless, options: Options, { log }: Utils) {
     const { provider, custom } = serverless.service;
-    const { environment } = provider;
     let cluster: EmbeddedKubernetes | undefined;
 
     this.hooks = {
@@ -44,13 +44,15 @@ export default class LocalClusterPlugin {
         // serverless-offline has a second server, that invokes any function with any event for anybody who asks. On a
         // socket in that folder no web page and no network can ask.
         custom['serverless-offline'].lambdaPort = join(folder, 'lambda.sock');
+        // For tests: the folder with the bundles, to be run as they are deployed.
         const bundles = process.env.OFFLINE_BUNDLES;
         if (bundles) {
           const { runBundles } = await import('./bundled-functions.ts');
           runBundles(serverless.service.functions, serverless.serviceDir, bundles);
         }
-        // It would hand an unset setting on as the text 'null'.
-        for (const [name, value] of Object.entries(environment)) if (value === null) delete environment[name];
+        const environment: Environment = readTexts(process.env, isForFunctions);
+        provider.environment = environment;
+        for (const stray of findStrays(process.env)) log.notice(stray);
         log.notice(`Callers: ${await guard(environment, custom, options.host ?? custom['serverless-offline'].host)}`);
         if (!isEmbeddedWanted(process.env, existsSync)) {
           log.notice(`Kubernetes: ${describeCluster(process.env)}`);
@@ -111,7 +113,7 @@ async function guard(
   custom.offline = { customAuthenticationProvider: fileURLToPath(new URL('./api-gateway.ts', import.meta.url)) };
   let authentication: Authentication;
   try {
-    ({ authentication } = loadAccessConfig(environment as Record<string, string | undefined>));
+    ({ authentication } = loadAccessConfig(environment));
   } catch (error) {
     // The functions say so too, and refuse everybody.
     return `all are refused. ${(error as Error).message}`;
@@ -139,10 +141,8 @@ function describeCallers(authentication: Authentication, isByDefault: boolean): 
  * for any other value.
  */
 export function isEmbeddedWanted(env: Environment, exists: (path: string) => boolean): boolean {
-  const wanted = env.EMBEDDED_KUBERNETES;
-  if (wanted === 'true') return true;
-  if (wanted === 'false') return false;
-  if (wanted !== undefined) throw new Error(`EMBEDDED_KUBERNETES must be 'true' or 'false', not '${wanted}'`);
+  const wanted = readValue(env, 'EMBEDDED_KUBERNETES');
+  if (wanted !== undefined) return wanted === true;
   if (clusterSources.some((name) => env[name])) return false;
   return !env.KUBECONFIG_PATH && !exists(defaultKubeconfigPath) && !env.KUBERNETES_SERVICE_HOST;
 }

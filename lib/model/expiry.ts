@@ -1,4 +1,4 @@
-import type { Config } from '../config/index.ts';
+import type { SandboxSettings } from '../config/index.ts';
 import type { ListedPod, ListedService } from './listed.ts';
 import { lastUsedAtAnnotation, ttlSecondsAnnotation } from './names.ts';
 import { belongsTo, isOwned } from './ownership.ts';
@@ -37,7 +37,7 @@ export function findLastUsedAt(object: ListedService | ListedPod): Date | undefi
 }
 
 /** How many seconds a sandbox may go unused; 0 is for ever. What its Service notes, or else the setting. */
-export function findTtlSeconds(object: ListedService | ListedPod, config: Config): number {
+export function findTtlSeconds(object: ListedService | ListedPod, config: SandboxSettings): number {
   const noted = object.metadata?.annotations?.[ttlSecondsAnnotation];
   return noted !== undefined && /^\d{1,9}$/.test(noted) ? Number(noted) : config.sandboxTtlSeconds;
 }
@@ -46,19 +46,23 @@ export function findTtlSeconds(object: ListedService | ListedPod, config: Config
  * When a sandbox ends if it is not used until then, or because it is too old; undefined if it never does, or nobody knows
  * when it was used.
  */
-export function findExpiresAt(service: ListedService, config: Config): Date | undefined {
+export function findExpiresAt(service: ListedService, config: SandboxSettings): Date | undefined {
   const unusedUntil = findUnusedUntil(findLastUsedAt(service), service, config);
   const oldUntil = findOldUntil(service, config);
   if (unusedUntil === undefined || oldUntil === undefined) return unusedUntil ?? oldUntil;
   return unusedUntil < oldUntil ? unusedUntil : oldUntil;
 }
 
-function findUnusedUntil(lastUsedAt: Date | undefined, service: ListedService, config: Config): Date | undefined {
+function findUnusedUntil(
+  lastUsedAt: Date | undefined,
+  service: ListedService,
+  config: SandboxSettings,
+): Date | undefined {
   const ttlSeconds = findTtlSeconds(service, config);
   return lastUsedAt === undefined || ttlSeconds === 0 ? undefined : after(lastUsedAt, ttlSeconds);
 }
 
-function findOldUntil(service: ListedService, { sandboxMaxLifetimeSeconds }: Config): Date | undefined {
+function findOldUntil(service: ListedService, { sandboxMaxLifetimeSeconds }: SandboxSettings): Date | undefined {
   const createdAt = toDate(service.metadata?.creationTimestamp);
   return createdAt === undefined || sandboxMaxLifetimeSeconds === 0
     ? undefined
@@ -79,7 +83,7 @@ const clockSkewSeconds = 3_600;
  * So polling writes next to nothing, and a sandbox that is polled at all lives on. One of which no use was ever noted is the
  * original provisioner's: the clean-up adopts it before it judges it, until then there is nothing to put off.
  */
-export function isUseDue(service: ListedService, now: Date, config: Config): boolean {
+export function isUseDue(service: ListedService, now: Date, config: SandboxSettings): boolean {
   if (service.metadata?.deletionTimestamp !== undefined) return false;
   const ttlSeconds = findTtlSeconds(service, config);
   const lastUsedAt = findCredibleUse(service, now);
@@ -87,7 +91,12 @@ export function isUseDue(service: ListedService, now: Date, config: Config): boo
 }
 
 /** What the clean-up does with a sandbox that has a Service. Pure: the same objects and time give the same verdict. */
-export function judgeSandbox(service: ListedService, pod: ListedPod | undefined, now: Date, config: Config): Verdict {
+export function judgeSandbox(
+  service: ListedService,
+  pod: ListedPod | undefined,
+  now: Date,
+  config: SandboxSettings,
+): Verdict {
   if (service.metadata?.deletionTimestamp !== undefined) return { keep: 'terminating' };
   const lastUsedAt = findCredibleUse(service, now);
   if (lastUsedAt === undefined) return { adopt: true };
@@ -113,7 +122,7 @@ export function judgeSandbox(service: ListedService, pod: ListedPod | undefined,
  * What the clean-up does with a sandbox's Pod that has no Service. One of ours Kubernetes collects by itself; one that the
  * original provisioner made bears no time of use, and is stamped first.
  */
-export function judgeOrphanPod(pod: ListedPod, now: Date, config: Config): Verdict {
+export function judgeOrphanPod(pod: ListedPod, now: Date, config: SandboxSettings): Verdict {
   const { deletionTimestamp } = pod.metadata ?? {};
   if (deletionTimestamp !== undefined) {
     return isPast(deletionTimestamp, config.orphanGraceSeconds, now) ? { remove: 'stuck' } : { keep: 'terminating' };

@@ -8,7 +8,7 @@ export const listedAnnotations = [threadIdAnnotation, lastUsedAtAnnotation, ttlS
 /** What a list tells of an object whatever its kind. */
 export type ListedMetadata = Pick<
   V1ObjectMeta,
-  'name' | 'uid' | 'resourceVersion' | 'creationTimestamp' | 'deletionTimestamp'
+  'name' | 'namespace' | 'uid' | 'resourceVersion' | 'creationTimestamp' | 'deletionTimestamp'
 > & {
   labels?: Partial<Record<(typeof listedLabels)[number], string>>;
   annotations?: Partial<Record<(typeof listedAnnotations)[number], string>>;
@@ -16,12 +16,19 @@ export type ListedMetadata = Pick<
 };
 
 /**
- * What a list tells of a Pod, and all that anything is judged by: its volumes where it has no owner, its conditions and
- * containers where it does not run and does not begin to. A whole one, a `V1Pod`, does as well.
+ * What a list tells of a Pod, and all that anything is judged by: its volumes and mounts where it has no owner, its conditions and
+ * containers' states where it does not run and does not begin to. A whole one, a `V1Pod`, does as well.
  */
 export type ListedPod = {
   metadata?: ListedMetadata;
-  spec?: { volumes?: { name?: string; hostPath?: { path?: string } }[] };
+  spec?: {
+    volumes?: { name?: string; hostPath?: { path?: string } }[];
+    containers?: {
+      name?: string;
+      env?: { name?: string; value?: string }[];
+      volumeMounts?: { mountPath?: string; subPath?: string }[];
+    }[];
+  };
   status?: {
     phase?: string;
     conditions?: { lastTransitionTime?: Date }[];
@@ -32,5 +39,5 @@ export type ListedPod = {
 /** The same of a Service. */
 export type ListedService = {
   metadata?: ListedMetadata;
-  spec?: { ports?: { name?: string; nodePort?: number }[] };
+  spec?: { type?: string; ports?: { name?: string; port?: number; nodePort?: number }[] };
 };

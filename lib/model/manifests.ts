@@ -7,8 +7,7 @@ import type {
   V1SecurityContext,
   V1Service,
 } from '@kubernetes/client-node';
-import type { Config } from '../config/index.ts';
-import type { CreateSandboxRequest } from '../http/request.ts';
+import type { SandboxSettings } from '../config/index.ts';
 import {
   lastUsedAtAnnotation,
   lastUsedByAnnotation,
@@ -21,6 +20,7 @@ import {
   threadIdAnnotation,
   ttlSecondsAnnotation,
 } from './names.ts';
+import type { CreateSandboxRequest } from './request.ts';
 
 /** Who uses a sandbox now: the request's id and the time of it, and for how long it may go unused from then on. */
 export type Use = Readonly<{ at: Date; requestId: string; ttlSeconds?: number | undefined }>;
@@ -33,19 +33,19 @@ export const useAnnotations = (use: Use): Record<string, string> => ({
 });
 
 /** The namespace of all sandboxes. */
-export const buildNamespace = (config: Config): V1Namespace => ({
+export const buildNamespace = (name: string): V1Namespace => ({
   apiVersion: 'v1',
   kind: 'Namespace',
-  metadata: { name: config.namespace, labels: { ...namespaceLabels } },
+  metadata: { name, labels: { ...namespaceLabels } },
 });
 
 /** The Service of a sandbox: the original's, and beside it what this project remembers of the sandbox. */
-export const buildService = (request: CreateSandboxRequest, use: Use, config: Config): V1Service => ({
+export const buildService = (request: CreateSandboxRequest, use: Use, namespace: string): V1Service => ({
   apiVersion: 'v1',
   kind: 'Service',
   metadata: {
     name: serviceName(request.sandboxId),
-    namespace: config.namespace,
+    namespace,
     labels: sandboxLabels(request.sandboxId),
     annotations: { [threadIdAnnotation]: request.threadId, ...useAnnotations(use) },
   },
@@ -78,14 +78,14 @@ export const buildOwner = (service: V1Service): V1OwnerReference => ({
  * The Pod of a sandbox: the original's, owned by its Service, and without what a sandbox has no business with: a token for
  * the Kubernetes API and the addresses of every other Service.
  */
-export function buildPod(request: CreateSandboxRequest, owner: V1Service, config: Config): V1Pod {
+export function buildPod(request: CreateSandboxRequest, owner: V1Service, config: SandboxSettings): V1Pod {
   const spec = buildPodSpec(request, config);
   return {
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: {
       name: podName(request.sandboxId),
-      namespace: config.namespace,
+      namespace: owner.metadata?.namespace ?? '',
       labels: sandboxLabels(request.sandboxId),
       annotations: { [specHashAnnotation]: hashSpec(spec) },
       ownerReferences: [buildOwner(owner)],
@@ -95,14 +95,14 @@ export function buildPod(request: CreateSandboxRequest, owner: V1Service, config
 }
 
 /** Whether this Pod was made of another request or of other settings than these; so it is where nobody noted what of. */
-export const isMadeOtherwise = (pod: V1Pod, request: CreateSandboxRequest, config: Config): boolean =>
+export const isMadeOtherwise = (pod: V1Pod, request: CreateSandboxRequest, config: SandboxSettings): boolean =>
   pod.metadata?.annotations?.[specHashAnnotation] !== hashSpec(buildPodSpec(request, config));
 
 /** Not compared as Kubernetes has it: there it has defaults, other spellings of quantities, and what webhooks put in. */
 const hashSpec = (spec: V1PodSpec): string =>
   createHash('sha256').update(JSON.stringify(spec)).digest('hex').slice(0, 16);
 
-const buildPodSpec = (request: CreateSandboxRequest, config: Config): V1PodSpec => ({
+const buildPodSpec = (request: CreateSandboxRequest, config: SandboxSettings): V1PodSpec => ({
   automountServiceAccountToken: false,
   enableServiceLinks: false,
   restartPolicy: 'Always',
@@ -149,7 +149,7 @@ const buildPodSpec = (request: CreateSandboxRequest, config: Config): V1PodSpec 
  * clusters take for none at all; `baseline` differs in that alone. With all of them the kernel is the node's own, unless there
  * is a runtime class.
  */
-function buildSecurityContext({ podSecurity, runAsUser }: Config): V1SecurityContext {
+function buildSecurityContext({ podSecurity, runAsUser }: SandboxSettings): V1SecurityContext {
   const user = runAsUser === undefined ? {} : { runAsUser, runAsGroup: runAsUser };
   if (podSecurity === 'original') return { privileged: false, allowPrivilegeEscalation: true, ...user };
   const seccompProfile = { type: 'RuntimeDefault' };

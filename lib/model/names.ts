@@ -7,6 +7,9 @@ export const sandboxIdPattern = /^[a-z0-9](?:[a-z0-9-]{0,49}[a-z0-9])?$/;
 /** What a `thread_id` may be: it becomes one folder of a path on the node, so nothing that could leave that folder. */
 export const threadIdPattern = /^[A-Za-z0-9_-]{1,64}$/;
 
+/** What a `user_id` may be: it becomes one folder as well, whose name Linux allows 255 bytes. */
+export const userIdPattern = /^[A-Za-z0-9_-]{1,255}$/;
+
 /** The name of the Pod of a sandbox. */
 export const podName = (sandboxId: string): string => `sandbox-${sandboxId}`;
 
@@ -58,6 +61,9 @@ export const sandboxLabels = (sandboxId: string): Record<string, string> => ({
 
 /** The thread that a sandbox was made for. On its Service; absent from one that the original provisioner made. */
 export const threadIdAnnotation = 'sandbox-provisioner/thread-id';
+
+/** The user that it was made for, likewise; no label, as it may be longer than one. */
+export const userIdAnnotation = 'sandbox-provisioner/user-id';
 
 /** When a sandbox was last asked for (RFC 3339). On its Service; on a Pod of the original provisioner that has none. */
 export const lastUsedAtAnnotation = 'sandbox-provisioner/last-used-at';

@@ -1,6 +1,6 @@
 import { BlockList, isIPv6 } from 'node:net';
 import type { V1NetworkPolicy, V1NetworkPolicyEgressRule, V1NetworkPolicyPeer } from '@kubernetes/client-node';
-import type { Config } from '../config/index.ts';
+import type { SandboxSettings } from '../config/index.ts';
 import { namespaceLabels, networkPolicyName, sandboxLabel } from './names.ts';
 
 /**
@@ -9,8 +9,8 @@ import { namespaceLabels, networkPolicyName, sandboxLabel } from './names.ts';
  * reaches another does not hang on what comes in: some network plug-ins take the address of a Pod for any address (`ipBlock`),
  * but then its address is one that no sandbox may connect to.
  */
-export function buildNetworkPolicy(config: Config): V1NetworkPolicy | undefined {
-  const { networkPolicy, namespace } = config;
+export function buildNetworkPolicy(namespace: string, config: SandboxSettings): V1NetworkPolicy | undefined {
+  const { networkPolicy } = config;
   if (networkPolicy === undefined || networkPolicy === 'none') return undefined;
   return {
     apiVersion: 'networking.k8s.io/v1',
@@ -31,7 +31,7 @@ export function buildNetworkPolicy(config: Config): V1NetworkPolicy | undefined 
  * policy is `Local`; so unless the operator knows the ranges, any address may, and any Pod that is no sandbox: not every
  * network plug-in lets `ipBlock` match Pods.
  */
-function callers({ networkIngressCidrs }: Config): V1NetworkPolicyPeer[] {
+function callers({ networkIngressCidrs }: SandboxSettings): V1NetworkPolicyPeer[] {
   if (networkIngressCidrs !== undefined) return networkIngressCidrs.map((cidr) => ({ ipBlock: { cidr } }));
   const noSandbox = { key: 'app', operator: 'NotIn', values: [sandboxLabel.app] };
   return [
@@ -45,7 +45,7 @@ function callers({ networkIngressCidrs }: Config): V1NetworkPolicyPeer[] {
  * The cluster's DNS, by the label that its Pods bear everywhere. Not by their namespace's name: before Kubernetes 1.21 a
  * namespace bears no label that a policy could know it by.
  */
-const askForNames = ({ networkDnsCidrs }: Config): V1NetworkPolicyEgressRule => ({
+const askForNames = ({ networkDnsCidrs }: SandboxSettings): V1NetworkPolicyEgressRule => ({
   to: [
     { namespaceSelector: {}, podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } } },
     ...networkDnsCidrs.map((cidr) => ({ ipBlock: { cidr } })),
@@ -81,7 +81,7 @@ const specialIPv4 = [
 /** The same, of the global unicast addresses; whatever is outside of these is left out with them. */
 const specialIPv6 = ['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20'];
 
-function reachPublicAddresses({ networkExcludedCidrs }: Config): V1NetworkPolicyEgressRule[] {
+function reachPublicAddresses({ networkExcludedCidrs }: SandboxSettings): V1NetworkPolicyEgressRule[] {
   const blocks = [
     { cidr: '0.0.0.0/0', except: specialIPv4 },
     { cidr: '2000::/3', except: specialIPv6 },

@@ -1,8 +1,7 @@
 import type { V1Pod } from '@kubernetes/client-node';
-import type { Config } from '../config/index.ts';
+import type { SandboxSettings } from '../config/index.ts';
 import { findExpiresAt } from './expiry.ts';
 import type { ListedPod, ListedService } from './listed.ts';
-import { threadIdAnnotation } from './names.ts';
 import { belongsTo } from './ownership.ts';
 
 /** What a caller sees of a sandbox. Times are RFC 3339; `expires_at` is null for one that does not expire. */
@@ -24,7 +23,7 @@ export function viewSandbox(
   sandboxId: string,
   service: ListedService,
   pod: ListedPod | undefined,
-  config: Config,
+  config: SandboxSettings,
 ): SandboxView | undefined {
   const nodePort = findNodePort(service);
   if (nodePort === undefined) return undefined;
@@ -65,17 +64,6 @@ export function cannotStart(pod: V1Pod, now: Date): boolean {
   const isBeingMade = containerStatuses.every((one) => beingMade.includes(one.state?.waiting?.reason ?? ''));
   const ageMs = now.getTime() - (pod.metadata?.creationTimestamp?.getTime() ?? now.getTime());
   return containerStatuses.length > 0 && (!isBeingMade || ageMs > makingSeconds * 1000);
-}
-
-/**
- * The thread that a sandbox was made for, as far as its objects tell: the Service's annotation, or, where the original
- * provisioner made the sandbox and noted nothing, the folder that its Pod mounts as user data.
- */
-export function findThreadId(service: ListedService | undefined, pod: ListedPod | undefined): string | undefined {
-  const noted = service?.metadata?.annotations?.[threadIdAnnotation];
-  if (noted !== undefined) return noted;
-  const path = pod?.spec?.volumes?.find((volume) => volume.name === 'user-data')?.hostPath?.path;
-  return path?.match(/([^/]+)\/user-data$/)?.[1];
 }
 
 function statusOf(service: ListedService, pod: ListedPod | undefined): SandboxStatus {

@@ -1,7 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { V1Service } from '@kubernetes/client-node';
 import { describeFailure, ProvisionerError } from '../errors.ts';
-import type { CreateSandboxRequest } from '../http/request.ts';
 import {
   findRetryDelay,
   isAlreadyExists,
@@ -11,13 +10,15 @@ import {
   type JsonPatchOperation,
 } from '../kubernetes/index.ts';
 import { log } from '../log.ts';
+import { findThreadId } from '../model/adoption.ts';
 import { findTtlSeconds } from '../model/expiry.ts';
 import { buildNamespace, buildService, openEarly, useAnnotations } from '../model/manifests.ts';
 import { lastUsedByAnnotation, podName, serviceName, threadIdAnnotation } from '../model/names.ts';
-import { findNodePort, findThreadId, type SandboxView } from '../model/status.ts';
+import type { CreateSandboxRequest } from '../model/request.ts';
+import { findNodePort, type SandboxView } from '../model/status.ts';
 import { describeGoing, ensurePod, requireSameService, requireSandbox, requireThread } from './ensure-pod.ts';
 import { forgetNetworkPolicy, requireNetworkPolicy } from './network-policy.ts';
-import { notEnoughTime, Obstacle, type Operation, pause, seenAlive, settle } from './operation.ts';
+import { notEnoughTime, noteAlive, Obstacle, type Operation, pause, settle, wasSeenAlive } from './operation.ts';
 import { present, readNamed } from './reading.ts';
 import { annotate, noteUse, pointer } from './uses.ts';
 
@@ -25,10 +26,10 @@ import { annotate, noteUse, pointer } from './uses.ts';
 const nodePortPatienceMs = 10_000;
 
 /**
- * How long a look may take whether there is something to take back, and what is taken back where nobody says until when, in
- * milliseconds. Together they are what `create-sandbox` is given for it after its deadline.
+ * How long a look may take whether there is something to take back, and how long it may take to take it back, in milliseconds.
+ * After its deadline, `create-sandbox` has 2.5 s for both.
  */
-const [lookBackMs, takeBackMs] = [1_000, 1_500];
+const [lookBackMs, takeBackMs] = [1_000, 5_000];
 
 /**
  * Makes the sandbox, or finds it and mends it: afterwards there is one Service and one Pod behind it that will serve. The
@@ -89,7 +90,7 @@ async function tryToCreate(request: CreateSandboxRequest, operation: Operation):
   try {
     const service = await awaitNodePort(claim.service, operation);
     const serving = await ensurePod(request, service, pod, claim.isNew, confining, operation);
-    seenAlive.add(request.sandboxId, now());
+    noteAlive(request.sandboxId, operation);
     return present(request.sandboxId, service, serving, config);
   } catch (error) {
     if (claim.isNew) await rollBack(claim.service, operation);
@@ -107,13 +108,13 @@ type Claim = { service: V1Service; isNew: boolean };
  */
 async function claimService(request: CreateSandboxRequest, operation: Operation): Promise<Claim> {
   const { kubernetes, config, now, signal, requestId } = operation;
-  if (seenAlive.has(request.sandboxId, now())) {
+  if (wasSeenAlive(request.sandboxId, operation)) {
     const service = await useService(request, operation);
     if (service !== undefined) return { service, isNew: false };
   }
   const ttlSeconds = request.ttlSeconds ?? config.sandboxTtlSeconds;
   try {
-    const service = buildService(request, { at: now(), requestId, ttlSeconds }, config);
+    const service = buildService(request, { at: now(), requestId, ttlSeconds }, kubernetes.namespace);
     return { service: await kubernetes.createService(service, signal), isNew: true };
   } catch (failure) {
     const refusal = describeFailure('Service creation failed', failure);
@@ -147,9 +148,9 @@ async function findOwnService(request: CreateSandboxRequest, operation: Operatio
 }
 
 /** Makes the namespace that turned out to be missing; a request beside this one may have been faster. */
-async function createNamespace({ kubernetes, config, signal }: Operation): Promise<never> {
+async function createNamespace({ kubernetes, signal }: Operation): Promise<never> {
   try {
-    await kubernetes.createNamespace(buildNamespace(config), signal);
+    await kubernetes.createNamespace(buildNamespace(kubernetes.namespace), signal);
   } catch (error) {
     if (!isAlreadyExists(error)) throw describeFailure('Namespace creation failed', error);
   }
@@ -182,7 +183,7 @@ async function adoptService(request: CreateSandboxRequest, operation: Operation)
   if (service === undefined) return undefined;
   requireSandbox('Service', service);
   // Its URL goes with it, and so would a new Pod.
-  if (service.metadata?.deletionTimestamp !== undefined) throw new Obstacle(describeGoing('Service', service));
+  if (service.metadata?.deletionTimestamp !== undefined) return awaitRemoval(service, operation);
   requireThread(request, findThreadId(service, pod));
   // Another request may have been faster, and have asked for a time.
   const ttlSeconds = request.ttlSeconds ?? findTtlSeconds(service, config);
@@ -191,6 +192,22 @@ async function adoptService(request: CreateSandboxRequest, operation: Operation)
   // With the resource version that was judged: of two threads that both find no trace of another, one gets it.
   const patch = { metadata: { resourceVersion: service.metadata?.resourceVersion, annotations }, spec: openEarly };
   return kubernetes.patchService(serviceName(request.sandboxId), patch, signal);
+}
+
+/**
+ * Waits until a Service that is being removed is gone, and begins again then: to create it before would be charged to the quota of
+ * the namespace each time.
+ */
+async function awaitRemoval(service: V1Service, operation: Operation): Promise<never> {
+  const { name = '', uid } = service.metadata ?? {};
+  let current: V1Service | undefined = service;
+  for (let attempt = 0; current?.metadata?.uid === uid; attempt += 1) {
+    await pause(attempt, describeGoing('Service', current), operation.signal);
+    current = await operation.kubernetes.readService(name, operation.signal).catch((error) => {
+      throw describeFailure('Service lookup failed', error);
+    });
+  }
+  throw new Obstacle('its old Service was removed just now');
 }
 
 /** The Service with its NodePort: Kubernetes answers a creation with it, so this hardly ever has to look again. */
@@ -214,7 +231,8 @@ async function rollBack(service: V1Service, operation: Operation): Promise<void>
   const { name = '', uid = '', resourceVersion = '' } = service.metadata ?? {};
   try {
     const preconditions = { uid, resourceVersion };
-    const signal = operation.answerBy ?? AbortSignal.timeout(takeBackMs);
+    const patience = AbortSignal.timeout(takeBackMs);
+    const signal = operation.answerBy ? AbortSignal.any([operation.answerBy, patience]) : patience;
     const deletion = await operation.kubernetes.deleteService(name, preconditions, signal);
     if (deletion !== 'deleted') log.info('Did not roll back a Service', { service: name, deletion });
   } catch (error) {

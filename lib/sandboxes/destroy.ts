@@ -2,24 +2,30 @@ import type { V1Pod, V1Service } from '@kubernetes/client-node';
 import { describeFailure, KubernetesError } from '../errors.ts';
 import type { Deletion } from '../kubernetes/index.ts';
 import { ifSandbox, podName, serviceName } from '../model/names.ts';
-import { type Operation, type Settled, seenAlive, settle } from './operation.ts';
+import { isOwned, isOwnedByAnother } from '../model/ownership.ts';
+import { forgetAlive, type Operation, type Settled, settle } from './operation.ts';
 
 /**
  * Removes the sandbox, its Service and its Pod: two round trips, because Kubernetes deletes by UID only what was read before.
  * What only bears their names is left alone, and so is a sandbox that a create beside it makes anew. One that is not there, or
  * only half, is no error; the Pod gets its grace period. Throws with all that could not be removed.
  */
-export async function destroySandbox(sandboxId: string, { kubernetes, signal }: Operation): Promise<void> {
-  seenAlive.remove(sandboxId);
+export async function destroySandbox(sandboxId: string, operation: Operation): Promise<void> {
+  const { kubernetes, signal } = operation;
+  forgetAlive(sandboxId, operation);
   const readService = async () => ifSandbox(await kubernetes.readService(serviceName(sandboxId), signal), serviceName);
   const readPod = async () => ifSandbox(await kubernetes.readPod(podName(sandboxId), signal), podName);
   // Both, before either is deleted: a create could otherwise make the sandbox anew before its Pod is read.
   const seen = await Promise.all([settle(readService()), settle(readPod())]);
+  const removePod = async () => {
+    if (await isAnothers(seen[0], seen[1], readService)) return;
+    await removeSeen(seen[1], readPod, (uid) => kubernetes.deletePod(podName(sandboxId), { uid }, signal));
+  };
   const [service, pod] = await Promise.all([
     settle(
       removeSeen(seen[0], readService, (uid) => kubernetes.deleteService(serviceName(sandboxId), { uid }, signal)),
     ),
-    settle(removeSeen(seen[1], readPod, (uid) => kubernetes.deletePod(podName(sandboxId), { uid }, signal))),
+    settle(removePod()),
   ]);
   const failures = [
     ...('error' in service ? [{ what: 'service', error: service.error }] : []),
@@ -30,6 +36,21 @@ export async function destroySandbox(sandboxId: string, { kubernetes, signal }: 
     ({ what, error }) => `${what}: ${error instanceof KubernetesError ? error.reason : 'the call failed'}`,
   );
   throw describeFailure('Partial cleanup', failures[0]?.error, reasons.join(', '));
+}
+
+/**
+ * Whether the Pod is another Service's: that of a sandbox which was made anew between the two looks, or what is left of an older
+ * one, which the garbage collector takes.
+ */
+async function isAnothers(
+  service: Settled<V1Service | undefined>,
+  pod: Settled<V1Pod | undefined>,
+  readService: () => Promise<V1Service | undefined>,
+): Promise<boolean> {
+  if ('error' in service || 'error' in pod || pod.value === undefined || !isOwned(pod.value)) return false;
+  if (service.value !== undefined) return isOwnedByAnother(pod.value, service.value);
+  // A Service comes before its Pod: if there is one now, it may be this Pod's.
+  return (await readService()) !== undefined;
 }
 
 /** Deletes what was seen, if it is still that. Throws what the calls throw. */

@@ -1,6 +1,5 @@
 import type { V1Pod, V1Service } from '@kubernetes/client-node';
 import { describeFailure, ProvisionerError } from '../errors.ts';
-import type { CreateSandboxRequest } from '../http/request.ts';
 import {
   isAlreadyExists,
   isConflict,
@@ -8,10 +7,12 @@ import {
   isNamespaceTerminating,
   isNotFound,
 } from '../kubernetes/index.ts';
+import { findThreadId } from '../model/adoption.ts';
 import { buildOwner, buildPod, isMadeOtherwise } from '../model/manifests.ts';
 import { ifSandbox, podName, serviceName } from '../model/names.ts';
 import { isOwned, isOwnedByAnother } from '../model/ownership.ts';
-import { cannotStart, findThreadId, isServing } from '../model/status.ts';
+import type { CreateSandboxRequest } from '../model/request.ts';
+import { cannotStart, isServing } from '../model/status.ts';
 import { forgetNetworkPolicy } from './network-policy.ts';
 import { notEnoughTime, Obstacle, type Operation, pause, type Settled, unwrap } from './operation.ts';
 

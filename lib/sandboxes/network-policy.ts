@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { V1NetworkPolicy, V1NetworkPolicySpec } from '@kubernetes/client-node';
-import type { Config } from '../config/index.ts';
+import type { SandboxSettings } from '../config/index.ts';
 import { KubernetesError } from '../errors.ts';
 import { isAlreadyExists, isConflict, isNamespaceMissing, isNotFound, type Kubernetes } from '../kubernetes/index.ts';
 import { networkPolicyName } from '../model/names.ts';
@@ -15,10 +15,10 @@ const believeMs = 5 * 60_000;
 /** How often somebody else may write it at the same moment. */
 const maxAttempts = 5;
 
-/** When a policy was last as it should be, of each client: its namespace and its rights are the client's. */
+/** When a policy was last as it should be, in each namespace of each client. */
 const seenAt = new WeakMap<Kubernetes, number>();
 
-/** The clients that have removed it, or may not. */
+/** Where it was removed. */
 const removedBy = new WeakSet<Kubernetes>();
 
 /**
@@ -28,11 +28,11 @@ const removedBy = new WeakSet<Kubernetes>();
  */
 export async function requireNetworkPolicy(
   kubernetes: Kubernetes,
-  config: Config,
+  config: SandboxSettings,
   now: Date,
   signal: AbortSignal,
 ): Promise<void> {
-  const wanted = buildNetworkPolicy(config);
+  const wanted = buildNetworkPolicy(kubernetes.namespace, config);
   // A clock that was put back counts as well.
   const age = Math.abs(now.getTime() - (seenAt.get(kubernetes) ?? Number.NEGATIVE_INFINITY));
   if (wanted === undefined || age < believeMs) return;
@@ -51,16 +51,16 @@ export function forgetNetworkPolicy(kubernetes: Kubernetes): void {
  */
 export async function keepNetworkPolicy(
   kubernetes: Kubernetes,
-  config: Config,
+  config: SandboxSettings,
   isDry: boolean,
   signal: AbortSignal,
 ): Promise<NetworkPolicyState | undefined> {
-  const wanted = buildNetworkPolicy(config);
+  const wanted = buildNetworkPolicy(kubernetes.namespace, config);
   if (wanted !== undefined) return writeNetworkPolicy(wanted, kubernetes, isDry, signal);
   // Nobody makes it while the setting is `none`, so it is enough that each process removes it once.
   if (config.networkPolicy === undefined || removedBy.has(kubernetes) || isDry) return undefined;
   const state = await removeNetworkPolicy(kubernetes, signal);
-  removedBy.add(kubernetes);
+  if (state !== 'not-permitted') removedBy.add(kubernetes);
   return state;
 }
 
@@ -70,8 +70,7 @@ async function removeNetworkPolicy(kubernetes: Kubernetes, signal: AbortSignal):
     return deletion === 'deleted' ? 'removed' : 'unchanged';
   } catch (error) {
     // Whoever never had a policy need not be permitted to remove one.
-    if (error instanceof KubernetesError && error.outcome === 'refused' && error.status?.code === 403)
-      return 'not-permitted';
+    if (error instanceof KubernetesError && error.status?.code === 403) return 'not-permitted';
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import type { Config } from '../config/index.ts';
+import type { SandboxSettings } from '../config/index.ts';
 import { describeFailure, ProvisionerError } from '../errors.ts';
 import type { Kubernetes } from '../kubernetes/index.ts';
 import { createRecentIds } from './recent-ids.ts';
@@ -10,11 +10,11 @@ import { createRecentIds } from './recent-ids.ts';
  */
 export type Operation = Readonly<{
   kubernetes: Kubernetes;
-  config: Config;
+  config: SandboxSettings;
   /** The clock. */
   now: () => Date;
   signal: AbortSignal;
-  /** Aborts when the answer has to be given: what is taken back has until then, or some seconds where this is not said. */
+  /** Aborts when the answer has to be given: what is taken back has until then at the latest. */
   answerBy?: AbortSignal;
   /** Tells this request from every other. */
   requestId: string;
@@ -25,7 +25,21 @@ export type Operation = Readonly<{
  * charges a creation that fails because the name is taken to the namespace's quota all the same, and corrects that only
  * when it recounts, every five minutes: a caller who creates its sandbox at every turn would use up everybody's quota.
  */
-export const seenAlive = createRecentIds(5 * 60_000, 10_000);
+const seenAlive = createRecentIds(5 * 60_000, 10_000);
+
+const keyOf = (sandboxId: string, { kubernetes }: Operation) => `${kubernetes.namespace}/${sandboxId}`;
+
+/** Notes that the sandbox was seen alive. */
+export const noteAlive = (sandboxId: string, operation: Operation): void =>
+  seenAlive.add(keyOf(sandboxId, operation), operation.now());
+
+/** Whether it was seen alive lately. */
+export const wasSeenAlive = (sandboxId: string, operation: Operation): boolean =>
+  seenAlive.has(keyOf(sandboxId, operation), operation.now());
+
+/** Forgets that it was: it is being removed. */
+export const forgetAlive = (sandboxId: string, operation: Operation): void =>
+  seenAlive.remove(keyOf(sandboxId, operation));
 
 /** What stood in the way of a create, and will not for long: it begins again from the start. */
 export class Obstacle extends Error {}

@@ -1,5 +1,5 @@
 import type { V1Pod, V1Service } from '@kubernetes/client-node';
-import type { Config } from '../config/index.ts';
+import type { SandboxSettings } from '../config/index.ts';
 import { ProvisionerError } from '../errors.ts';
 import type { ListedPod, ListedService } from '../model/listed.ts';
 import { ifSandbox, podName, serviceName } from '../model/names.ts';
@@ -40,7 +40,12 @@ export const hasPod = (service: ListedService, pod: ListedPod | undefined): bool
   pod !== undefined && belongsTo(pod, service);
 
 /** What the caller sees of it. Throws `unavailable` while the Service has no NodePort. */
-export function present(sandboxId: string, service: V1Service, pod: V1Pod | undefined, config: Config): SandboxView {
+export function present(
+  sandboxId: string,
+  service: V1Service,
+  pod: V1Pod | undefined,
+  config: SandboxSettings,
+): SandboxView {
   const view = viewSandbox(sandboxId, service, pod, config);
   if (view !== undefined) return view;
   throw new ProvisionerError('unavailable', `Sandbox '${sandboxId}' has no NodePort yet`, {

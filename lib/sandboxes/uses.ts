@@ -2,9 +2,9 @@ import type { V1Service } from '@kubernetes/client-node';
 import { describeFailure } from '../errors.ts';
 import { isConflict, isNotFound, isTestFailed, type JsonPatchOperation } from '../kubernetes/index.ts';
 import { log } from '../log.ts';
+import { findThreadId } from '../model/adoption.ts';
 import { useAnnotations } from '../model/manifests.ts';
 import { sandboxIdLabel, sandboxLabel, serviceName, threadIdAnnotation } from '../model/names.ts';
-import { findThreadId } from '../model/status.ts';
 import { type Operation, pause } from './operation.ts';
 import { notFound, readSandbox } from './reading.ts';
 

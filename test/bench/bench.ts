@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import path from 'node:path';
 
+import { defaultWidth } from '../../lib/cleanup/sweep.ts';
 import { startProvisioner } from '../support/provisioner.ts';
 import { type Built, buildAll } from './build.ts';
 import { type BenchCluster, measureRoundTrip, openCluster } from './cluster.ts';
@@ -13,7 +14,7 @@ import { measureCold, measureConnections, measureFootprints, measureImports } fr
 import { hasNode, measureUsable, openOriginal } from './measure-usable.ts';
 import { type Options, parseOptions, usage } from './options.ts';
 import { formatReport, type Report } from './report.ts';
-import { configOf, makeSandboxes, settingsOf } from './sandboxes.ts';
+import { makeSandboxes, settingsOf } from './sandboxes.ts';
 import { round } from './statistics.ts';
 import { openFloor, openHandlers, openPeer, openProvisioner, type Subject } from './subjects.ts';
 
@@ -129,7 +130,7 @@ async function measure(
   if (topics.has('cleanup')) {
     say(`the clean-up of ${expired}`);
     const cleanUp = bundles.shipped.get('cleanup-sandboxes') as Built;
-    report.cleanUp = await measureCleanUp(cluster, cleanUp, expired, configOf(cluster).cleanupConcurrency);
+    report.cleanUp = await measureCleanUp(cluster, cleanUp, expired, defaultWidth);
   }
   const longest = listSizes.at(-1) ?? 0;
   if (topics.has('list')) {

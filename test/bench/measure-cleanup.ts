@@ -28,7 +28,6 @@ export async function measureCleanUp(
   const before = await cluster.traffic();
   const run = await runFresh(cluster, cleanUp, [scheduledEvent()], {
     LOG_LEVEL: 'INFO',
-    CLEANUP_CONCURRENCY: String(width),
   });
   const after = await cluster.traffic();
   const { deleted } = run.report as { deleted: { expired?: number } };

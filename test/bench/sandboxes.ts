@@ -30,8 +30,8 @@ export const settingsOf = ({ namespace, kubeconfigPath }: BenchCluster) => ({
 export function bodiesOf(names: Names, config: Config, at = new Date()): Bodies {
   const request = { ...names, ttlSeconds: undefined };
   const use = { at, requestId: randomBytes(16).toString('hex'), ttlSeconds: config.sandboxTtlSeconds };
-  const service = buildService(request, use, config);
-  const owner = { metadata: { name: service.metadata?.name ?? '', uid: ownerPlaceholder } };
+  const service = buildService(request, use, config.namespace);
+  const owner = { metadata: { ...service.metadata, uid: ownerPlaceholder } };
   return {
     service: JSON.stringify(service),
     pod: JSON.stringify(buildPod(request, owner, config)),

@@ -91,11 +91,11 @@ describe('a client that was trimmed', () => {
     const kubeconfig = join(folder, 'kubeconfig');
     await writeFile(kubeconfig, kubeconfigText({ server: api.url }));
     const config: Config = loadConfig({ KUBECONFIG_PATH: kubeconfig });
-    const kubernetes = await open(config, never);
+    const kubernetes = (await open(config, never)).inNamespace(config.namespace);
     const preconditions = { uid: 'u', resourceVersion: 'r' };
     const [aPod, aService] = [asObject<client.V1Pod>('V1Pod', pod), asObject<client.V1Service>('V1Service', service)];
     const aPolicy = asObject<client.V1NetworkPolicy>('V1NetworkPolicy', policy);
-    const calls: { [Call in keyof Kubernetes]: () => Promise<unknown> } = {
+    const calls: { [Call in Exclude<keyof Kubernetes, 'namespace'>]: () => Promise<unknown> } = {
       createNamespace: () => kubernetes.createNamespace(asObject('V1Namespace', namespace), never),
       createService: () => kubernetes.createService(aService, never),
       readService: () => kubernetes.readService('name', never),
@@ -182,7 +182,7 @@ describe('what is seldom called', () => {
   const trust = { 'certificate-authority-data': Buffer.from(certificate).toString('base64') };
   const callWith = async (kubeconfig: string) => {
     const config = loadConfig({ KUBECONFIG_CONTENT: kubeconfig });
-    return (await trimmed.openKubernetes(config, never)).readService('a', never);
+    return (await trimmed.openKubernetes(config, never)).inNamespace('a').readService('a', never);
   };
 
   it.each([

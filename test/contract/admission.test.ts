@@ -6,7 +6,7 @@ import { isEmbeddedCluster } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
 import type { HttpAnswer } from '../support/http-call.ts';
 import { type KubernetesAnswer, readKubeconfig } from '../support/kubernetes-client.ts';
-import { isFor, type KubernetesCall, kubernetesStatus } from '../support/kubernetes-proxy.ts';
+import { callTo, kubernetesStatus } from '../support/kubernetes-proxy.ts';
 import { newSandboxId, newThreadId, useWorld } from '../support/world.ts';
 
 const world = useWorld();
@@ -17,8 +17,7 @@ beforeAll(async () => {
 
 afterEach(() => world.proxy.reset());
 
-const creates = (resource: 'pods' | 'services') => (call: KubernetesCall) =>
-  call.method === 'POST' && isFor(call, resource);
+const creates = (resource: 'pods' | 'services') => callTo('POST', resource);
 const answerPods = (answer: KubernetesAnswer) => world.proxy.injectFault({ when: creates('pods'), action: { answer } });
 
 async function create(): Promise<{ id: string; answer: HttpAnswer }> {
@@ -105,12 +104,10 @@ describe.skipIf(!canAsk)('an admission webhook', () => {
     await expectNothingLeft(id);
   });
 
-  const failing = (why: string) =>
-    kubernetesStatus(
-      500,
-      'InternalError',
-      `Internal error occurred: failed calling webhook "${nameOf()}": Post "https://secret.svc/": ${why}`,
-    );
+  const failing = (why: string) => {
+    const words = `failed calling webhook "${nameOf()}": Post "https://secret.svc/": ${why}`;
+    return kubernetesStatus(500, 'InternalError', `Internal error occurred: ${words}`);
+  };
 
   it.each<[string, WebhookAction | 'stop', string]>([
     ['hangs', 'hang', 'context deadline exceeded'],
@@ -126,32 +123,30 @@ describe.skipIf(!canAsk)('an admission webhook', () => {
   });
 });
 
+// Two API servers: 5 of 120 creates were answered `Service creation failed: Conflict`.
 describe('a quota that other requests change at the same moment', () => {
-  const changed = kubernetesStatus(
-    409,
-    'Conflict',
-    'Operation cannot be fulfilled on resourcequotas "q": the object has been modified; please apply your changes to the latest version and try again',
-    { name: 'q', kind: 'resourcequotas' },
-  );
-
-  // Two API servers: 5 of 120 creates were answered `Service creation failed: Conflict`.
-  it.each(['services', 'pods'] as const)('is not noticed: the creation of %s is tried again', async (resource) => {
-    world.proxy.injectFault({ when: creates(resource), action: { answer: changed }, times: 2 });
-    const { id, answer } = await create();
-    expect(answer.status, answer.text).toBe(200);
-    expect(await world.servicesOf(id)).toHaveLength(1);
-    expect(await world.podsOf(id)).toHaveLength(1);
-  });
+  const words = 'Operation cannot be fulfilled on resourcequotas "q": the object has been modified; please apply';
+  const changed = kubernetesStatus(409, 'Conflict', words, { name: 'q', kind: 'resourcequotas' });
 
   it.each([
     ['services', 'Service'],
     ['pods', 'Pod'],
-  ] as const)('and never stops is passing: %s', async (resource, what) => {
-    world.proxy.injectFault({ when: creates(resource), action: { answer: changed } });
-    const { id, answer } = await create();
-    expectUnavailable(answer, `${what} creation failed: Kubernetes was hindered by another change (409 Conflict)`);
-    await expectNothingLeft(id);
-  });
+  ] as const)(
+    'is not noticed: the creation of %s is tried again; it is passing where it never stops',
+    async (...row) => {
+      const [resource, what] = row;
+      world.proxy.injectFault({ when: creates(resource), action: { answer: changed }, times: 2 });
+      const made = await create();
+      expect(made.answer.status, made.answer.text).toBe(200);
+      expect(await world.servicesOf(made.id)).toHaveLength(1);
+      expect(await world.podsOf(made.id)).toHaveLength(1);
+
+      world.proxy.injectFault({ when: creates(resource), action: { answer: changed } });
+      const { id, answer } = await create();
+      expectUnavailable(answer, `${what} creation failed: Kubernetes was hindered by another change (409 Conflict)`);
+      await expectNothingLeft(id);
+    },
+  );
 });
 
 describe('Kubernetes that only starts', () => {
@@ -172,13 +167,10 @@ describe('Kubernetes that only starts', () => {
     await world.proxy.acceptConnections();
   });
 
-  it.each(refusals)('and does not know its %s yet is asked again', async (_what, answer) => {
+  it.each(refusals)('and does not know its %s yet is asked again; for longer is passing', async (_what, answer) => {
     world.proxy.injectFault({ when: creates('services'), action: { answer }, times: 2 });
     const made = await create();
     expect(made.answer.status, made.answer.text).toBe(200);
-  });
-
-  it.each(refusals)('and does not know its %s for longer is passing', async (_what, answer) => {
     world.proxy.injectFault({ when: creates('services'), action: { answer } });
     expectUnavailable((await create()).answer, /^Service creation failed: \S/);
   });

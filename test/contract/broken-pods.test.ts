@@ -2,10 +2,10 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import { eventually } from '../support/eventually.ts';
 import type { KubernetesObject } from '../support/kubernetes-client.ts';
-import { isAbout } from '../support/kubernetes-proxy.ts';
-import { originalPod } from '../support/original.ts';
+import { callTo } from '../support/kubernetes-proxy.ts';
+import { alter, onNoNode, originalPod, ownedBy } from '../support/original.ts';
 import { expectWholeSandbox } from '../support/whole-sandbox.ts';
-import { newSandboxId, newThreadId, useWorld } from '../support/world.ts';
+import { useWorld } from '../support/world.ts';
 
 const world = useWorld();
 // A registry that is never there: the name is reserved (RFC 2606).
@@ -27,15 +27,12 @@ const reasonOf = (pod: KubernetesObject | undefined): string =>
 
 /** A sandbox whose Pod was made by settings that have been mended since. */
 async function givenBrokenSandbox(spoil: (spec: { containers: Container[] }) => object, reasons: RegExp) {
-  const names = { sandboxId: newSandboxId(), threadId: newThreadId() };
-  await world.givenSandbox(names);
+  const names = await world.givenSandbox();
   await world.kubernetes.remove('pods', `sandbox-${names.sandboxId}`, 0);
   const service = (await world.findService(names.sandboxId)) as KubernetesObject;
-  const pod = originalPod(names, world.settings) as { metadata: object; spec: { containers: Container[] } };
-  const { name, uid } = service.metadata;
-  const ownerReferences = [{ apiVersion: 'v1', kind: 'Service', name, uid }];
-  const metadata = { ...pod.metadata, ownerReferences };
-  const made = await world.kubernetes.create('pods', { ...pod, metadata, spec: spoil(pod.spec) });
+  const pod = originalPod(names, world.settings) as { spec: { containers: Container[] } };
+  const broken = alter(pod, { metadata: ownedBy(service), spec: spoil(pod.spec) });
+  const made = await world.kubernetes.create('pods', broken);
   await eventually(
     `broken: ${reasons}`,
     () => world.findPod(names.sandboxId),
@@ -46,9 +43,8 @@ async function givenBrokenSandbox(spoil: (spec: { containers: Container[] }) => 
 
 const withContainer =
   (change: Partial<Container>) =>
-  (spec: { containers: Container[] }): object => ({
-    ...spec,
-    containers: spec.containers.map((container) => ({ ...container, ...change })),
+  ({ containers }: { containers: Container[] }): object => ({
+    containers: containers.map((container) => ({ ...container, ...change })),
   });
 
 const cases: [string, Parameters<typeof givenBrokenSandbox>, onReal: boolean][] = [
@@ -57,7 +53,7 @@ const cases: [string, Parameters<typeof givenBrokenSandbox>, onReal: boolean][] 
     [withContainer({ image: 'registry.invalid/sandbox:1' }), /^(ErrImagePull|ImagePullBackOff)$/],
     false,
   ],
-  ['that no node takes', [(spec) => ({ ...spec, nodeSelector: { 'no-such': 'node' } }), /^Unschedulable$/], false],
+  ['that no node takes', [() => onNoNode, /^Unschedulable$/], false],
   ['whose image has no legal name', [withContainer({ image: 'Registry/Sandbox:1' }), /^InvalidImageName$/], true],
   [
     'whose container lacks what it is made of',
@@ -73,8 +69,7 @@ describe('a Pod that never ran and cannot, of settings that have been mended sin
       `is replaced by the next create, behind the same URL: one ${what}`,
       async () => {
         const { sandboxId, threadId, uid, service } = await givenBrokenSandbox(...given);
-        const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
-        expect(answer.status, answer.text).toBe(200);
+        await world.givenSandbox({ sandboxId, threadId });
         const whole = await expectWholeSandbox(world, sandboxId);
         expect(whole.pod.metadata.uid).not.toBe(uid);
         expect(whole.service.metadata.uid).toBe(service.metadata.uid);
@@ -86,13 +81,8 @@ describe('a Pod that never ran and cannot, of settings that have been mended sin
     const { sandboxId, threadId, uid } = await givenBrokenSandbox(...(cases[1] as (typeof cases)[number])[1]);
     const run = () =>
       world.kubernetes.patch('pods', `sandbox-${sandboxId}`, { status: { phase: 'Running' } }, 'status');
-    world.proxy.injectFault({
-      when: (call) => call.method === 'DELETE' && isAbout(call, sandboxId),
-      action: { hold: run },
-      times: 1,
-    });
-    const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
-    expect(answer).toMatchObject({ status: 200, body: { status: 'Running' } });
+    world.proxy.injectFault({ when: callTo('DELETE', 'pods', sandboxId), action: { hold: run }, times: 1 });
+    expect((await world.givenSandbox({ sandboxId, threadId })).view.status).toBe('Running');
     expect((await world.findPod(sandboxId))?.metadata.uid).toBe(uid);
   });
 });
@@ -106,8 +96,7 @@ describe("a Pod that never ran and cannot, of today's settings", () => {
       (pod) => /^(ErrImagePull|ImagePullBackOff)$/.test(reasonOf(pod)),
     );
     const before = await broken.findPod(sandboxId);
-    const answer = await broken.create({ sandbox_id: sandboxId, thread_id: threadId });
-    expect(answer).toMatchObject({ status: 200, body: { status: 'Pending' } });
+    expect((await broken.givenSandbox({ sandboxId, threadId })).view.status).toBe('Pending');
     expect((await broken.findPod(sandboxId))?.metadata.uid).toBe(before?.metadata.uid);
   });
 });

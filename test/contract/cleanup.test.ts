@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { expectError } from '../support/answers.ts';
-import { aReport, type CleanupRun, cleanUp, cleanUpByHand, latch, makeUnused, usedAgo } from '../support/clean-up.ts';
+import { aReport, type CleanupRun, cleanUp, cleanUpByHand, makeUnused, usedAgo } from '../support/clean-up.ts';
 import { openKubernetesClient } from '../support/kubernetes-client.ts';
-import { isAbout, isFor, type KubernetesCall, kubernetesStatus, writesAmong } from '../support/kubernetes-proxy.ts';
-import { originalPod, originalService, type SandboxNames } from '../support/original.ts';
+import { callTo, holdCalls, kubernetesStatus, writesAmong } from '../support/kubernetes-proxy.ts';
+import { alter, onNoNode, originalPod, originalService, type SandboxNames } from '../support/original.ts';
 import { newSandboxId, newThreadId, useWorld } from '../support/world.ts';
 
 const world = useWorld();
@@ -46,45 +46,34 @@ async function uidsOf(sandboxId: string): Promise<{ uids: string[] }> {
   return { uids: objects.map(({ metadata }) => metadata.uid) };
 }
 
-const isDeletion = (resource: 'pods' | 'services', sandboxId: string) => (call: KubernetesCall) =>
-  call.method === 'DELETE' && isFor(call, resource) && isAbout(call, sandboxId);
+const isDeletion = (resource: 'pods' | 'services', sandboxId: string) => callTo('DELETE', resource, sandboxId);
 
-/** A Pod that no node takes, so that no kubelet says otherwise, in this state. */
+/** A Pod that no node takes, in this state. */
 async function givenPodInState(names: SandboxNames, status: object): Promise<void> {
-  const pod = originalPod(names, world.settings) as { spec: object };
-  await world.kubernetes.create('pods', { ...pod, spec: { ...pod.spec, nodeSelector: { 'no-such': 'node' } } });
+  await world.kubernetes.create('pods', alter(originalPod(names, world.settings), { spec: onNoNode }));
   await world.kubernetes.patch('pods', `sandbox-${names.sandboxId}`, { status }, 'status');
 }
 
+/** A Pod of the original provisioner that was used the grace ago, and whose Service is gone. */
+async function givenOrphan(): Promise<SandboxNames> {
+  const names = await world.givenOriginalSandbox();
+  await world.kubernetes.remove('services', `sandbox-${names.sandboxId}-svc`);
+  await world.kubernetes.patch('pods', `sandbox-${names.sandboxId}`, { metadata: { annotations: usedAgo(300) } });
+  return names;
+}
+
 const before = (seconds: number): string => `${new Date(Date.now() - seconds * 1000).toISOString().slice(0, 19)}Z`;
-const endedBefore = (seconds: number) => ({
-  phase: 'Failed',
-  containerStatuses: [
-    {
-      name: 'sandbox',
-      image: 'x',
-      imageID: '',
-      ready: false,
-      restartCount: 0,
-      state: { terminated: { exitCode: 1, finishedAt: before(seconds) } },
-    },
-  ],
-});
-const evictedBefore = (seconds: number) => ({
-  phase: 'Failed',
-  reason: 'Evicted',
-  conditions: [{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable', lastTransitionTime: before(seconds) }],
-});
+const endedBefore = (seconds: number) => {
+  const state = { terminated: { exitCode: 1, finishedAt: before(seconds) } };
+  const container = { name: 'sandbox', image: 'x', imageID: '', ready: false, restartCount: 0, state };
+  return { phase: 'Failed', containerStatuses: [container] };
+};
+const evictedBefore = (seconds: number) => {
+  const condition = { type: 'PodScheduled', status: 'False', lastTransitionTime: before(seconds) };
+  return { phase: 'Failed', reason: 'Evicted', conditions: [{ ...condition, reason: 'Unschedulable' }] };
+};
 
 describe('a clean-up', () => {
-  it('of an empty namespace does nothing', async () => {
-    expectReport(await cleanUp(world), {});
-    const { sandboxId } = await world.givenSandbox();
-    await world.destroy(sandboxId);
-    await world.clear();
-    expectReport(await cleanUp(world), {});
-  });
-
   it('takes what has expired, Service and Pod, and leaves what has not', async () => {
     const [used, expired, long, never] = await Promise.all(
       [1, 2, 3, 4].map(async () => {
@@ -140,19 +129,8 @@ describe('a clean-up', () => {
     await new Promise((resolve) => setTimeout(resolve, 1_100));
     expectReport(await cleanUp(world), { examined: 1, kept: { 'in-use': 1 } });
     expectReport(await cleanUp(world, { SANDBOX_MAX_LIFETIME_SECONDS: '600' }), { examined: 1, kept: { 'in-use': 1 } });
-    expectReport(await cleanUp(world, { SANDBOX_MAX_LIFETIME_SECONDS: '1' }), {
-      examined: 1,
-      deleted: { 'too-old': 1 },
-    });
-    await expectRemoved(sandboxId);
-  });
-
-  it('goes by the settings for what bears no time of its own', async () => {
-    const { sandboxId } = await world.givenOriginalSandbox();
-    await world.kubernetes.patch('services', `sandbox-${sandboxId}-svc`, { metadata: { annotations: usedAgo(100) } });
-    expectReport(await cleanUp(world, { SANDBOX_TTL_SECONDS: '0' }), { examined: 1, kept: { 'in-use': 1 } });
-    expectReport(await cleanUp(world, { SANDBOX_TTL_SECONDS: '200' }), { examined: 1, kept: { 'in-use': 1 } });
-    expectReport(await cleanUp(world, { SANDBOX_TTL_SECONDS: '50' }), { examined: 1, deleted: { expired: 1 } });
+    const run = await cleanUp(world, { SANDBOX_MAX_LIFETIME_SECONDS: '1' });
+    expectReport(run, { examined: 1, deleted: { 'too-old': 1 } });
     await expectRemoved(sandboxId);
   });
 });
@@ -182,42 +160,28 @@ describe('half a sandbox', () => {
   });
 
   it('that gets its Service between the look and the deletion is kept', async () => {
-    const names = await world.givenOriginalSandbox();
-    await world.kubernetes.remove('services', `sandbox-${names.sandboxId}-svc`);
-    await world.kubernetes.patch('pods', `sandbox-${names.sandboxId}`, { metadata: { annotations: usedAgo(300) } });
-    const { hold, release } = latch();
-    const looked = world.proxy.injectFault({
-      when: (call) => call.method === 'GET' && call.path.endsWith(`/services/sandbox-${names.sandboxId}-svc`),
-      action: { hold },
-      times: 1,
-    });
+    const names = await givenOrphan();
+    const looking = holdCalls(world.proxy, callTo('GET', 'services', names.sandboxId));
     const run = cleanUp(world);
-    await looked.firstHit();
-    const answer = await world.create({ sandbox_id: names.sandboxId, thread_id: names.threadId });
-    expect(answer.status, answer.text).toBe(200);
+    await looking.reached();
+    await world.givenSandbox(names);
     const alive = await uidsOf(names.sandboxId);
-    release();
+    looking.release();
     expectReport(await run, { examined: 1, kept: { 'used-meanwhile': 1 } });
     await expectAlive(names.sandboxId, alive);
   });
-});
 
-describe('a Pod without a Service that is asked for while the clean-up is about to take it', () => {
-  it('stays, and has an owner from then on', async () => {
-    const { sandboxId, threadId } = await world.givenOriginalSandbox();
-    await world.kubernetes.remove('services', `sandbox-${sandboxId}-svc`);
-    await world.kubernetes.patch('pods', `sandbox-${sandboxId}`, { metadata: { annotations: usedAgo(300) } });
-    const { hold, release } = latch();
-    const fault = world.proxy.injectFault({ when: isDeletion('pods', sandboxId), action: { hold }, times: 1 });
+  it('that is a Pod, and is asked for while the clean-up is about to take it, stays, and has an owner from then on', async () => {
+    const names = await givenOrphan();
+    const deletion = holdCalls(world.proxy, isDeletion('pods', names.sandboxId));
     const run = cleanUp(world);
-    await fault.firstHit();
-    const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
-    expect(answer).toMatchObject({ status: 200, body: { status: 'Running' } });
-    const alive = await uidsOf(sandboxId);
-    release();
+    await deletion.reached();
+    expect((await world.givenSandbox(names)).view.status).toBe('Running');
+    const alive = await uidsOf(names.sandboxId);
+    deletion.release();
     expectReport(await run, { examined: 1, kept: { 'used-meanwhile': 1 } });
-    await expectAlive(sandboxId, alive);
-    const owners = (await world.findPod(sandboxId))?.metadata.ownerReferences?.map(({ uid }) => uid);
+    await expectAlive(names.sandboxId, alive);
+    const owners = (await world.findPod(names.sandboxId))?.metadata.ownerReferences?.map(({ uid }) => uid);
     expect(owners).toEqual([alive.uids[0]]);
   });
 });
@@ -251,18 +215,17 @@ describe('a sandbox whose Pod', () => {
 describe('a sandbox that is used while the clean-up is about to take it', () => {
   it.each<[string, (names: SandboxNames) => Promise<unknown>]>([
     ['by a repeated create', ({ sandboxId, threadId }) => world.create({ sandbox_id: sandboxId, thread_id: threadId })],
-    ['by a renewal', ({ sandboxId }) => world.call('POST', `/api/sandboxes/${sandboxId}/renew`)],
+    ['by a renewal', ({ sandboxId }) => world.renew(sandboxId)],
     ['by a look', ({ sandboxId }) => world.get(sandboxId)],
   ])('stays: %s', async (_how, use) => {
     const { sandboxId, threadId } = await world.givenRunningSandbox();
     await makeUnused(world, sandboxId, day);
     const alive = await uidsOf(sandboxId);
-    const { hold, release } = latch();
-    const fault = world.proxy.injectFault({ when: isDeletion('services', sandboxId), action: { hold } });
+    const deletion = holdCalls(world.proxy, isDeletion('services', sandboxId));
     const run = cleanUp(world);
-    await fault.firstHit();
+    await deletion.reached();
     expect(await use({ sandboxId, threadId })).toMatchObject({ status: 200, body: { status: 'Running' } });
-    release();
+    deletion.release();
     expectReport(await run, { examined: 1, kept: { 'used-meanwhile': 1 } });
     await expectAlive(sandboxId, alive);
     expectReport(await cleanUp(world), { examined: 1, kept: { 'in-use': 1 } });
@@ -275,16 +238,13 @@ describe('a sandbox that is used while the clean-up is about to take it', () => 
     const given = isOriginal ? world.givenOriginalSandbox() : world.givenRunningSandbox();
     const { sandboxId, threadId } = await given;
     await makeUnused(world, sandboxId, day);
-    const { hold, release } = latch();
-    const fault = world.proxy.injectFault({ when: isDeletion('pods', sandboxId), action: { hold }, times: 1 });
+    const deletion = holdCalls(world.proxy, isDeletion('pods', sandboxId));
     const run = cleanUp(world);
-    await fault.firstHit();
-    const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
-    expect(answer.status, answer.text).toBe(200);
-    release();
+    await deletion.reached();
+    const { view } = await world.givenSandbox({ sandboxId, threadId });
+    deletion.release();
     expectReport(await run, { examined: 1, deleted: { expired: 1 } });
-    const { sandbox_url } = await world.untilRunning(sandboxId);
-    expect(sandbox_url).toBe(answer.body.sandbox_url);
+    expect((await world.untilRunning(sandboxId)).sandbox_url).toBe(view.sandbox_url);
     const [pod, ...others] = await world.podsOf(sandboxId);
     expect(others).toEqual([]);
     expect(pod?.metadata.deletionTimestamp).toBeUndefined();
@@ -293,12 +253,11 @@ describe('a sandbox that is used while the clean-up is about to take it', () => 
   it('that is removed by its caller meanwhile is no failure', async () => {
     const { sandboxId } = await world.givenRunningSandbox();
     await makeUnused(world, sandboxId, day);
-    const { hold, release } = latch();
-    const fault = world.proxy.injectFault({ when: isDeletion('services', sandboxId), action: { hold }, times: 1 });
+    const deletion = holdCalls(world.proxy, isDeletion('services', sandboxId));
     const run = cleanUp(world);
-    await fault.firstHit();
+    await deletion.reached();
     await world.kubernetes.remove('services', `sandbox-${sandboxId}-svc`);
-    release();
+    deletion.release();
     expectReport(await run, { examined: 1, kept: { 'removed-meanwhile': 1 } });
   });
 });
@@ -309,12 +268,9 @@ describe('what the original provisioner made', () => {
     const other = await world.givenOriginalSandbox({}, { withPod: false });
     const alive = await uidsOf(sandboxId);
     // However short the times are: it is never removed at the first look.
-    const settings = {
-      SANDBOX_TTL_SECONDS: '3600',
-      SANDBOX_MAX_LIFETIME_SECONDS: '1',
-      SANDBOX_ORPHAN_GRACE_SECONDS: '60',
-    };
-    expectReport(await cleanUp(world, settings), { examined: 2, adopted: 2 });
+    const short = { SANDBOX_MAX_LIFETIME_SECONDS: '1', SANDBOX_ORPHAN_GRACE_SECONDS: '60' };
+    const run = await cleanUp(world, { ...short, SANDBOX_TTL_SECONDS: '3600' });
+    expectReport(run, { examined: 2, adopted: 2 });
     expect(await uidsOf(sandboxId)).toEqual(alive);
     const { annotations } = (await world.findService(sandboxId))?.metadata ?? {};
     expect(annotations).toMatchObject({
@@ -324,9 +280,8 @@ describe('what the original provisioner made', () => {
     });
     const usedAt = Date.parse(annotations?.['sandbox-provisioner/last-used-at'] ?? '');
     expect(Math.abs(Date.now() - usedAt)).toBeLessThan(30_000);
-    expect((await world.findService(other.sandboxId))?.metadata.annotations).not.toHaveProperty(
-      'sandbox-provisioner/thread-id',
-    );
+    const stamped = (await world.findService(other.sandboxId))?.metadata.annotations;
+    expect(stamped).not.toHaveProperty('sandbox-provisioner/thread-id');
 
     expectReport(await cleanUp(world), { examined: 2, kept: { 'in-use': 1, 'fresh-orphan': 1 } });
     await makeUnused(world, sandboxId, 3_600);
@@ -338,18 +293,13 @@ describe('what the original provisioner made', () => {
 
   it('is not adopted twice, if somebody uses it meanwhile', async () => {
     const { sandboxId, threadId } = await world.givenOriginalSandbox();
-    const { hold, release } = latch();
-    const fault = world.proxy.injectFault({
-      when: (call) => call.method === 'PATCH' && isAbout(call, sandboxId),
-      action: { hold },
-      times: 1,
-    });
+    const adoption = holdCalls(world.proxy, callTo('PATCH', 'services', sandboxId));
     const run = cleanUp(world);
-    await fault.firstHit();
+    await adoption.reached();
     const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId, ttl_seconds: 77 });
     expect(answer.status, answer.text).toBe(200);
     const used = await world.findService(sandboxId);
-    release();
+    adoption.release();
     expectReport(await run, { examined: 1, kept: { 'used-meanwhile': 1 } });
     expect((await world.findService(sandboxId))?.metadata.annotations).toEqual(used?.metadata.annotations);
   });
@@ -360,11 +310,9 @@ describe('what is no sandbox', () => {
     const { sandboxId } = await world.givenSandbox();
     await world.destroy(sandboxId);
     await world.clear();
-    const old = { annotations: usedAgo(365 * day, 1) };
-    const renamed = (object: object, name: string, labels: object) => {
-      const { metadata, ...rest } = object as { metadata: { labels: object } };
-      return { ...rest, metadata: { ...metadata, ...old, name, labels } };
-    };
+    const annotations = usedAgo(365 * day, 1);
+    const renamed = (object: object, name: string, labels: object) =>
+      alter(object, { metadata: { name, labels, annotations } });
     const names = { sandboxId: newSandboxId(), threadId: newThreadId() };
     const { labels } = (originalService(names) as { metadata: { labels: Record<string, string> } }).metadata;
     const service = originalService(names);
@@ -389,12 +337,8 @@ describe('what is no sandbox', () => {
       await elsewhere.remove('services', foreign);
     }
     const left = [...(await world.kubernetes.list('services')), ...(await world.kubernetes.list('pods'))];
-    expect(left.map(({ metadata }) => metadata.name).toSorted()).toEqual([
-      'labelled',
-      'labelled',
-      'sandbox-x',
-      'sandbox-x-svc',
-    ]);
+    const namesLeft = left.map(({ metadata }) => metadata.name).toSorted();
+    expect(namesLeft).toEqual(['labelled', 'labelled', 'sandbox-x', 'sandbox-x-svc']);
   });
 });
 
@@ -407,19 +351,11 @@ describe('a clean-up that fails at something', () => {
     await makeUnused(world, one.sandboxId, day);
     await makeUnused(world, other.sandboxId, day);
     await makeUnused(world, withoutPod.sandboxId, 300);
-    world.proxy.injectFault({
-      when: (call) => call.method === 'DELETE' && isFor(call, 'pods'),
-      action: { answer: forbidden },
-    });
+    world.proxy.injectFault({ when: callTo('DELETE', 'pods'), action: { answer: forbidden } });
     const { exitCode, report, output } = await cleanUpByHand(world);
-    expect(report, output).toEqual(
-      aReport({
-        examined: 4,
-        deleted: { 'service-without-pod': 1 },
-        kept: { 'in-use': 1 },
-        failed: { 'Kubernetes does not permit it (403 Forbidden)': 2 },
-      }),
-    );
+    const failed = { 'Kubernetes does not permit it (403 Forbidden)': 2 };
+    const done = { examined: 4, deleted: { 'service-without-pod': 1 }, kept: { 'in-use': 1 }, failed };
+    expect(report, output).toEqual(aReport(done));
     expect(exitCode).toBe(1);
     expect(output).toContain('2 of 4 sandboxes could not be cleaned up');
     expect(output).toContain(one.sandboxId);
@@ -433,10 +369,7 @@ describe('a clean-up that fails at something', () => {
   it.each(['pods', 'services'] as const)('fails where it may not list %s, and removes nothing', async (resource) => {
     const { sandboxId } = await world.givenSandbox();
     await makeUnused(world, sandboxId, day);
-    world.proxy.injectFault({
-      when: (call) => call.method === 'GET' && call.path.endsWith(`/${resource}`),
-      action: { answer: forbidden },
-    });
+    world.proxy.injectFault({ when: callTo('GET', resource), action: { answer: forbidden } });
     const calls = await world.callsOf(async () => {
       const { exitCode, output } = await cleanUpByHand(world);
       expect(exitCode).toBe(1);
@@ -454,18 +387,15 @@ describe('two clean-ups at once', () => {
     const uids = await uidsOf(alive.sandboxId);
     await Promise.all(expired.map(({ sandboxId }) => makeUnused(world, sandboxId, day)));
     // Both have looked before either deletes.
-    const { hold, release } = latch();
-    const fault = world.proxy.injectFault({ when: (call) => call.method === 'DELETE', action: { hold } });
-    const runs = [cleanUp(world), cleanUp(world)];
-    await fault.firstHit();
-    while (fault.hits.length < 12) await new Promise((resolve) => setTimeout(resolve, 20));
-    release();
-    const [one, other] = await Promise.all(runs);
-    expect([one?.exitCode, other?.exitCode]).toEqual([0, 0]);
-    const deleted = [one, other].map((run) => run?.report?.deleted.expired ?? 0);
-    const kept = [one, other].map((run) => run?.report?.kept['removed-meanwhile'] ?? 0);
-    expect((deleted[0] ?? 0) + (deleted[1] ?? 0)).toBe(6);
-    expect((kept[0] ?? 0) + (kept[1] ?? 0)).toBe(6);
+    const deletions = holdCalls(world.proxy, (call) => call.method === 'DELETE', 24);
+    const running = Promise.all([cleanUp(world), cleanUp(world)]);
+    while (deletions.hits.length < 12) await new Promise((resolve) => setTimeout(resolve, 20));
+    deletions.release();
+    const runs = await running;
+    expect(runs.map(({ exitCode }) => exitCode)).toEqual([0, 0]);
+    const sum = (numbers: (number | undefined)[]) => numbers.reduce<number>((total, one) => total + (one ?? 0), 0);
+    expect(sum(runs.map(({ report }) => report?.deleted.expired))).toBe(6);
+    expect(sum(runs.map(({ report }) => report?.kept['removed-meanwhile']))).toBe(6);
     for (const { sandboxId } of expired) {
       await expectRemoved(sandboxId);
       expectError(await world.get(sandboxId), 404);

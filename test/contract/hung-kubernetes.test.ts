@@ -2,26 +2,24 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { expectError } from '../support/answers.ts';
 import { answerOf, type Outcome, outcomeOf, patience } from '../support/callers.ts';
 import { eventually } from '../support/eventually.ts';
-import { type FaultAction, isAbout, isFor, type KubernetesCall } from '../support/kubernetes-proxy.ts';
+import { callTo, type FaultAction, isAbout, type KubernetesCall } from '../support/kubernetes-proxy.ts';
 import type { SandboxNames } from '../support/original.ts';
 import { newSandboxId, newThreadId, type SandboxView, useWorld } from '../support/world.ts';
 
 const world = useWorld();
 
 const minute = 60_000;
-const anything = () => true;
-const creationOf = (resource: 'pods' | 'services') => (call: KubernetesCall) =>
-  call.method === 'POST' && isFor(call, resource);
+const hangs = { when: () => true, action: { delayMs: minute } };
 
 /** What hangs for the sandbox of each, and whether Kubernetes has done it all the same. */
 const hanging = {
-  'a get': { when: anything, action: { delayMs: minute } },
-  'a delete': { when: anything, action: { delayMs: minute } },
-  'a repeated create': { when: anything, action: { delayMs: minute } },
-  'a create': { when: anything, action: { delayMs: minute } },
-  'a create, at its Pod': { when: creationOf('pods'), action: { delayMs: minute } },
-  'a create, at its Pod, which is there': { when: creationOf('pods'), action: { delayAnswerMs: minute } },
-  'a create, at its Service, which is there': { when: creationOf('services'), action: { delayAnswerMs: minute } },
+  'a get': hangs,
+  'a delete': hangs,
+  'a repeated create': hangs,
+  'a create': hangs,
+  'a create, at its Pod': { when: callTo('POST', 'pods'), action: { delayMs: minute } },
+  'a create, at its Pod, which is there': { when: callTo('POST', 'pods'), action: { delayAnswerMs: minute } },
+  'a create, at its Service, which is there': { when: callTo('POST', 'services'), action: { delayAnswerMs: minute } },
 } as const satisfies Record<string, { when: (call: KubernetesCall) => boolean; action: FaultAction }>;
 
 type Operation = keyof typeof hanging;

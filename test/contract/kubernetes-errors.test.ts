@@ -3,7 +3,7 @@ import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { expectError, expectUnavailable } from '../support/answers.ts';
 import type { HttpAnswer } from '../support/http-call.ts';
 import type { KubernetesAnswer } from '../support/kubernetes-client.ts';
-import { type FaultAction, isFor, type KubernetesCall, kubernetesStatus } from '../support/kubernetes-proxy.ts';
+import { callTo, type FaultAction, kubernetesStatus } from '../support/kubernetes-proxy.ts';
 import type { SandboxNames } from '../support/original.ts';
 import { newSandboxId, newThreadId, type SandboxView, useWorld } from '../support/world.ts';
 
@@ -17,12 +17,21 @@ beforeAll(async () => {
 
 afterEach(() => world.proxy.reset());
 
-const gatewayPage = '<html><body><h1>502 Bad Gateway</h1></body></html>';
+const html = { 'content-type': 'text/html' };
+const json = { 'content-type': 'application/json' };
+const noRight = 'services "sandbox" is forbidden: User "someone" cannot do that in API group "" in the namespace';
+const modified = 'Operation cannot be fulfilled on services "sandbox": the object has been modified';
+const sandboxService = { name: 'sandbox', kind: 'services' };
+
+function tooManyRequests(retryAfter: string): KubernetesAnswer {
+  const answer = kubernetesStatus(429, 'TooManyRequests', 'The apiserver is overloaded, please try again later.');
+  return { ...answer, headers: { ...answer.headers, 'retry-after': retryAfter } };
+}
 
 /** What Kubernetes, or what stands in front of it, says when it does not do as it is asked; and what the caller hears. */
 const refusals: [string, FaultAction, 'failed' | 'unavailable'][] = [
   ['401', { answer: kubernetesStatus(401, 'Unauthorized', 'Unauthorized') }, 'failed'],
-  ['403', { answer: forbidden() }, 'failed'],
+  ['403', { answer: kubernetesStatus(403, 'Forbidden', noRight, sandboxService) }, 'failed'],
   [
     '500',
     { answer: kubernetesStatus(500, 'InternalError', 'Internal error occurred: etcdserver: no leader') },
@@ -30,28 +39,12 @@ const refusals: [string, FaultAction, 'failed' | 'unavailable'][] = [
   ],
   // For longer than a call would wait, so that the tests need not.
   ['429', { answer: tooManyRequests('11') }, 'unavailable'],
-  [
-    '503',
-    { answer: kubernetesStatus(503, 'ServiceUnavailable', 'the server is currently unable to handle') },
-    'unavailable',
-  ],
+  ['503', { answer: kubernetesStatus(503, 'ServiceUnavailable', 'unable to handle the request') }, 'unavailable'],
   ['a cut connection', { cut: 'before' }, 'unavailable'],
 ];
-
-function forbidden(): KubernetesAnswer {
-  const message = 'services "sandbox" is forbidden: User "someone" cannot do that in API group "" in the namespace';
-  return kubernetesStatus(403, 'Forbidden', message, { name: 'sandbox', kind: 'services' });
-}
-
-function tooManyRequests(retryAfter: string): KubernetesAnswer {
-  const answer = kubernetesStatus(429, 'TooManyRequests', 'The apiserver is overloaded, please try again later.');
-  return { ...answer, headers: { ...answer.headers, 'retry-after': retryAfter } };
-}
-
-function conflict(): KubernetesAnswer {
-  const message = 'Operation cannot be fulfilled on services "sandbox": the object has been modified';
-  return kubernetesStatus(409, 'Conflict', message, { name: 'sandbox', kind: 'services' });
-}
+// A conflict has a meaning of its own to a create; nothing has been deleted where it is the answer to a deletion.
+const conflict = { answer: kubernetesStatus(409, 'Conflict', modified, sandboxService) };
+const deletionRefusals: typeof refusals = [...refusals, ['409', conflict, 'failed']];
 
 function expectRefusal(answer: HttpAnswer, outcome: 'failed' | 'unavailable', detail?: RegExp): void {
   // 404 would be a sandbox to forget, and 200 with NotFound one to kill: the original answered the one or the other.
@@ -59,43 +52,28 @@ function expectRefusal(answer: HttpAnswer, outcome: 'failed' | 'unavailable', de
   else expectUnavailable(answer, detail);
 }
 
-const reading = (resource: 'pods' | 'services') => (call: KubernetesCall) =>
-  call.method === 'GET' && isFor(call, resource);
-const writing = (method: string, resource: 'pods' | 'services') => (call: KubernetesCall) =>
-  call.method === method && isFor(call, resource);
-
 describe.each(refusals)('when Kubernetes answers with %s', (_what, action, outcome) => {
   it.each(['services', 'pods'] as const)('to the reading of %s, a get says so', async (resource) => {
-    world.proxy.injectFault({ when: reading(resource), action });
+    world.proxy.injectFault({ when: callTo('GET', resource), action });
     expectRefusal(await world.get(given.sandboxId), outcome);
   });
 
-  it('to the listing of Services, a list says so', async () => {
-    world.proxy.injectFault({ when: reading('services'), action });
-    expectRefusal(await world.list(), outcome, /^Failed to list services: \S/);
+  it.each([
+    ['services', /^Failed to list services: \S/],
+    ['pods', undefined],
+  ] as const)('to the listing of %s, a list says so', async (resource, detail) => {
+    world.proxy.injectFault({ when: callTo('GET', resource), action });
+    expectRefusal(await world.list(), outcome, detail);
   });
 
-  it('to the listing of Pods, a list says so', async () => {
-    world.proxy.injectFault({ when: reading('pods'), action });
-    expectRefusal(await world.list(), outcome);
-  });
-
-  it('to the making of a Service, a create says so', async () => {
+  it.each([
+    ['services', /^Service creation failed: \S/],
+    ['pods', /^Pod creation failed: \S/],
+  ] as const)('to the making of %s, a create says so, and leaves nothing behind', async (resource, detail) => {
     const id = newSandboxId();
-    world.proxy.injectFault({ when: writing('POST', 'services'), action });
-    const answer = await world.create({ sandbox_id: id, thread_id: newThreadId() });
-    expectRefusal(answer, outcome, /^Service creation failed: \S/);
-    expect(await world.servicesOf(id)).toEqual([]);
-    expect(await world.podsOf(id)).toEqual([]);
-  });
-
-  it('to the making of a Pod, a create says so', async () => {
-    const id = newSandboxId();
-    world.proxy.injectFault({ when: writing('POST', 'pods'), action });
-    const answer = await world.create({ sandbox_id: id, thread_id: newThreadId() });
-    expectRefusal(answer, outcome, /^Pod creation failed: \S/);
-    expect(await world.servicesOf(id)).toEqual([]);
-    expect(await world.podsOf(id)).toEqual([]);
+    world.proxy.injectFault({ when: callTo('POST', resource), action });
+    expectRefusal(await world.create({ sandbox_id: id, thread_id: newThreadId() }), outcome, detail);
+    expect([...(await world.servicesOf(id)), ...(await world.podsOf(id))]).toEqual([]);
   });
 
   it('to all but the writing of a sandbox that exists, a create says so', async () => {
@@ -114,13 +92,10 @@ describe.each(refusals)('when Kubernetes answers with %s', (_what, action, outco
   });
 });
 
-// A conflict has a meaning of its own to a create; nothing has been deleted where it is the answer to a deletion.
-const deletionRefusals: typeof refusals = [...refusals, ['409', { answer: conflict() }, 'failed']];
-
 describe.each(deletionRefusals)('when Kubernetes answers with %s', (_what, action, outcome) => {
   it('to the deletion of the Service, a delete says so, and has removed the Pod', async () => {
     const { sandboxId } = await world.givenSandbox();
-    world.proxy.injectFault({ when: writing('DELETE', 'services'), action });
+    world.proxy.injectFault({ when: callTo('DELETE', 'services'), action });
     expectRefusal(await world.destroy(sandboxId), outcome, /^Partial cleanup: service: [^,]+$/);
     const pod = await world.findPod(sandboxId);
     expect(pod === undefined || pod.metadata.deletionTimestamp !== undefined).toBe(true);
@@ -128,7 +103,7 @@ describe.each(deletionRefusals)('when Kubernetes answers with %s', (_what, actio
 
   it('to the deletion of the Pod, a delete says so, and has removed the Service', async () => {
     const { sandboxId } = await world.givenSandbox();
-    world.proxy.injectFault({ when: writing('DELETE', 'pods'), action });
+    world.proxy.injectFault({ when: callTo('DELETE', 'pods'), action });
     const answer = await world.destroy(sandboxId);
     // After a conflict it is looked whether the Pod is still there: its Service's end may have taken it away by then.
     if (answer.status === 200) expect(await world.findPod(sandboxId)).toBeUndefined();
@@ -152,12 +127,13 @@ describe.each(deletionRefusals)('when Kubernetes answers with %s', (_what, actio
 
 describe('what is no answer of Kubernetes at all', () => {
   it.each<[string, KubernetesAnswer]>([
-    ['a page of a gateway', { status: 502, headers: { 'content-type': 'text/html' }, text: gatewayPage }],
-    ['a log-in page', { status: 200, headers: { 'content-type': 'text/html' }, text: '<html>Who are you?</html>' }],
+    ['a page of a gateway', { status: 502, headers: html, text: '<html><h1>502 Bad Gateway</h1></html>' }],
+    ['a log-in page', { status: 200, headers: html, text: '<html>Who are you?</html>' }],
     ['a redirect', { status: 302, headers: { location: 'https://login.example/' }, text: '' }],
-    ['half a document', { status: 200, headers: { 'content-type': 'application/json' }, text: '{"kind":"Serv' }],
-    ['an empty body', { status: 200, headers: { 'content-type': 'application/json' }, text: '' }],
-    ['null', { status: 200, headers: { 'content-type': 'application/json' }, text: 'null' }],
+    ['half a document', { status: 200, headers: json, text: '{"kind":"Serv' }],
+    ['JSON of its own', { status: 200, headers: json, text: '{"message":"sign in"}' }],
+    ['an empty body', { status: 200, headers: json, text: '' }],
+    ['null', { status: 200, headers: json, text: 'null' }],
     // It says nothing about any sandbox: the address is wrong.
     [
       'a page that is not found',
@@ -198,17 +174,12 @@ describe('Kubernetes that asks to be left alone for a second', () => {
     ['the Service', 'services'],
     ['the Pod', 'pods'],
   ] as const)('is asked for %s again after that, by the same create', async (_what, resource) => {
-    const fault = world.proxy.injectFault({
-      when: (call) => call.method === 'POST' && isFor(call, resource),
-      action: { answer: tooManyRequests('1') },
-      times: 1,
-    });
+    const when = callTo('POST', resource);
+    const fault = world.proxy.injectFault({ when, action: { answer: tooManyRequests('1') }, times: 1 });
     const answer = await world.create({ sandbox_id: newSandboxId(), thread_id: newThreadId() });
     expect(answer.status, answer.text).toBe(200);
     const [refused] = fault.hits;
-    const again = world.proxy.calls.find(
-      (call) => call !== refused && call.method === 'POST' && isFor(call, resource) && call.status === 201,
-    );
+    const again = world.proxy.calls.find((call) => call !== refused && when(call) && call.status === 201);
     // It once came back within a tenth of a second. (A timer may be a millisecond early.)
     expect((again?.startedAt ?? 0) - (refused?.endedAt ?? 0)).toBeGreaterThanOrEqual(998);
   });

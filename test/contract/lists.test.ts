@@ -2,14 +2,15 @@ import { PbfReader } from 'pbf';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { loadConfig } from '../../lib/config/index.ts';
-import { type Kubernetes, openKubernetes } from '../../lib/kubernetes/index.ts';
+import type { Kubernetes } from '../../lib/kubernetes/index.ts';
 import { writeProtobuf } from '../../lib/local/kubernetes/protobuf.ts';
 import type { ListedPod, ListedService } from '../../lib/model/listed.ts';
 import { openTestCluster, type TestCluster } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
 import { type KubernetesObject, sendToKubernetes } from '../support/kubernetes-client.ts';
 import { type KubernetesProxy, startKubernetesProxy } from '../support/kubernetes-proxy.ts';
-import { originalPod, originalService } from '../support/original.ts';
+import { openKubernetes } from '../support/open-kubernetes.ts';
+import { alter, onNoNode, originalPod, originalService, ownedBy } from '../support/original.ts';
 
 let cluster: TestCluster;
 let proxy: KubernetesProxy;
@@ -39,49 +40,35 @@ const protobufType = 'application/vnd.kubernetes.protobuf';
 
 const since = '2026-11-22T12:00:00Z';
 
+const container = (name: string, ready: boolean, restartCount: number, state: object, lastState?: object) => {
+  return { name, ready, restartCount, image: 'x', imageID: 'x', state, ...(lastState && { lastState }) };
+};
+const conditions = (isReady: 'True' | 'False') => [
+  { type: 'Ready', status: isReady, lastProbeTime: null, lastTransitionTime: since },
+  { type: 'Initialized', status: 'True', lastProbeTime: null, lastTransitionTime: null },
+];
+const startedAt = '1969-12-31T23:00:00Z';
+const finishedAt = '1969-12-31T23:59:59Z';
+
 const statuses: Record<string, object> = {
   running: {
     phase: 'Running',
-    conditions: [
-      { type: 'Ready', status: 'True', lastProbeTime: null, lastTransitionTime: since },
-      { type: 'Initialized', status: 'True', lastProbeTime: null, lastTransitionTime: null },
-    ],
-    containerStatuses: [
-      {
-        name: 'sandbox',
-        ready: true,
-        restartCount: 3,
-        image: 'x',
-        imageID: 'x',
-        state: { running: { startedAt: since } },
-      },
-    ],
+    conditions: conditions('True'),
+    containerStatuses: [container('sandbox', true, 3, { running: { startedAt: since } })],
   },
   ended: {
     phase: 'Failed',
     message: 'ü "quoted" \\ \u0007 😀',
-    conditions: [
-      { type: 'Ready', status: 'False', lastProbeTime: null, lastTransitionTime: since },
-      { type: 'Initialized', status: 'True', lastProbeTime: null, lastTransitionTime: null },
-    ],
+    conditions: conditions('False'),
     containerStatuses: [
-      {
-        name: 'sandbox',
-        ready: false,
-        restartCount: 0,
-        image: 'x',
-        imageID: 'x',
-        state: { terminated: { exitCode: 137, startedAt: '1969-12-31T23:00:00Z', finishedAt: '1969-12-31T23:59:59Z' } },
-        lastState: { terminated: { exitCode: 1, startedAt: since, finishedAt: since } },
-      },
-      {
-        name: 'other',
-        ready: false,
-        restartCount: 0,
-        image: 'x',
-        imageID: 'x',
-        state: { waiting: { reason: 'Error' } },
-      },
+      container(
+        'sandbox',
+        false,
+        0,
+        { terminated: { exitCode: 137, startedAt, finishedAt } },
+        { terminated: { exitCode: 1, startedAt: since, finishedAt: since } },
+      ),
+      container('other', false, 0, { waiting: { reason: 'Error' } }),
     ],
   },
 };
@@ -89,7 +76,6 @@ const statuses: Record<string, object> = {
 /** A sandbox's two objects with all that can be said of them in a list; nobody changes the Pod. */
 async function givenObjects(sandboxId: string): Promise<void> {
   const names = { sandboxId, threadId: 'thread-a' };
-  const service = originalService(names) as { metadata: object };
   const annotations = {
     'sandbox-provisioner/thread-id': 'é "\\\n😀'.repeat(200),
     'sandbox-provisioner/ttl-seconds': '',
@@ -97,27 +83,16 @@ async function givenObjects(sandboxId: string): Promise<void> {
     other: 'x',
   };
   const isBare = sandboxId === 'bare';
-  const { metadata } = await cluster.kubernetes.create('services', {
-    ...service,
-    metadata: { ...service.metadata, ...(!isBare && { annotations }) },
-  });
-  const pod = originalPod(names, cluster.settings) as { metadata: object; spec: { volumes: object[] } };
-  const { name, uid } = metadata;
-  const ownerReferences = [{ apiVersion: 'v1', kind: 'Service', name, uid }];
-  await cluster.kubernetes.create('pods', {
-    ...pod,
-    metadata: {
-      ...pod.metadata,
-      ...(!isBare && { ownerReferences, annotations }),
-      ...(sandboxId === 'ends' && { finalizers: ['example.com/hold'] }),
-    },
-    spec: {
-      ...pod.spec,
-      volumes: [...pod.spec.volumes, { name: 'scratch', emptyDir: {} }],
-      schedulerName: 'none',
-      nodeSelector: { nowhere: 'true' },
-    },
-  });
+  const service = alter(originalService(names), { metadata: isBare ? {} : { annotations } });
+  const made = await cluster.kubernetes.create('services', service);
+  const pod = originalPod(names, cluster.settings) as { spec: { volumes: object[] } };
+  const metadata = {
+    ...(!isBare && { ...ownedBy(made), annotations }),
+    ...(sandboxId === 'ends' && { finalizers: ['example.com/hold'] }),
+  };
+  const volumes = [...pod.spec.volumes, { name: 'scratch', emptyDir: {} }];
+  const spec = { volumes, schedulerName: 'none', ...onNoNode };
+  await cluster.kubernetes.create('pods', alter(pod, { metadata, spec }));
   const status = statuses[sandboxId];
   if (status !== undefined) await cluster.kubernetes.patch('pods', `sandbox-${sandboxId}`, { status }, 'status');
   if (sandboxId === 'ends') await cluster.kubernetes.remove('pods', 'sandbox-ends');
@@ -213,9 +188,8 @@ describe('lists', () => {
     expect(bare?.metadata).not.toHaveProperty('deletionTimestamp');
     const ends = items.filter(({ metadata }) => metadata?.deletionTimestamp instanceof Date);
     expect(ends.length).toBe(cluster.isEmbedded ? 0 : 1);
-    expect(ended?.status?.containerStatuses?.[0]?.state?.terminated?.finishedAt).toEqual(
-      new Date('1969-12-31T23:59:59Z'),
-    );
+    const terminated = ended?.status?.containerStatuses?.[0]?.state?.terminated;
+    expect(terminated?.finishedAt).toEqual(new Date(finishedAt));
   });
 
   it('tell of Services what their JSON does', async () => {
@@ -269,11 +243,7 @@ describe('lists', () => {
     proxy.reset();
     await expect(kubernetes.readServicePage(2, 'no token of Kubernetes', signal)).rejects.toMatchObject({
       name: 'KubernetesError',
-      status: {
-        code: 400,
-        reason: 'BadRequest',
-        message: expect.stringContaining('continue key is not valid'),
-      },
+      status: { code: 400, reason: 'BadRequest', message: expect.stringContaining('continue key is not valid') },
     });
     expect(proxy.calls.map(({ clusterType }) => clusterType)).toEqual([protobufType]);
   });

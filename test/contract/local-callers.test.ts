@@ -35,27 +35,20 @@ describe.skipIf(!isEmbeddedCluster)('npm start', () => {
 
     // A page that makes its own name lead here is of the same origin as we are: no Origin is sent, but its name is.
     const port = new URL(url).port;
-    for (const host of [
+    const foreign = [
       'evil.example',
       `evil.example:${port}`,
       'localhost.evil.example',
       '127.0.0.1.nip.io',
       '169.254.1.1',
-      'a b',
-      '',
-    ]) {
+    ];
+    for (const host of [...foreign, 'a b', '']) {
       const answer = await callRaw(url, 'GET /api/sandboxes', [`Host: ${host}`]);
       expectError(answer, 403, 'Calls by another name than that of this machine are refused');
       expect(answer.headers).toMatchObject({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
     }
-    for (const host of [
-      'localhost',
-      `localhost:${port}`,
-      'LOCALHOST:1',
-      '127.0.0.1',
-      `[::1]:${port}`,
-      'host.docker.internal:8002',
-    ]) {
+    const own = ['localhost', `localhost:${port}`, 'LOCALHOST:1', '127.0.0.1', `[::1]:${port}`];
+    for (const host of [...own, 'host.docker.internal:8002']) {
       expect(await callRaw(url, 'GET /api/sandboxes', [`Host: ${host}`])).toMatchObject({ status: 200 });
     }
   });
@@ -84,9 +77,8 @@ describe.skipIf(!isEmbeddedCluster)('npm start', () => {
     const { port } = new URL(url);
     for (const { address, family, internal } of Object.values(networkInterfaces()).flatMap((all) => all ?? [])) {
       if (internal || family !== 'IPv4') continue;
-      expect(await callHttp({ method: 'GET', url: `http://${address}:${port}/api/sandboxes` })).toMatchObject({
-        status: 200,
-      });
+      const answer = await callHttp({ method: 'GET', url: `http://${address}:${port}/api/sandboxes` });
+      expect(answer.status).toBe(200);
     }
   });
 
@@ -113,10 +105,8 @@ describe.skipIf(!isEmbeddedCluster)('npm start', () => {
     expect(answer).toMatchObject({ status: 200, headers: granted });
     expect(answer.headers).not.toHaveProperty('access-control-allow-credentials');
     expectError(await list({ origin }), 401, 'A valid X-API-Key is required');
-    for (const other of [
-      await preflight('https://evil.example'),
-      await list({ origin: 'https://evil.example', 'x-api-key': apiKey }),
-    ]) {
+    const evil = 'https://evil.example';
+    for (const other of [await preflight(evil), await list({ origin: evil, 'x-api-key': apiKey })]) {
       expectError(other, 403, 'Calls from web pages are refused');
       expect(Object.keys(other.headers).filter((name) => name.startsWith('access-control'))).toEqual([]);
     }

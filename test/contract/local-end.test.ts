@@ -1,40 +1,25 @@
 import net from 'node:net';
 
-import { afterAll, afterEach, beforeAll, expect, it, onTestFinished } from 'vitest';
+import { afterEach, expect, it, onTestFinished } from 'vitest';
 
-import { openTestCluster, type TestCluster } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
 import { isListening } from '../support/free-ports.ts';
 import { callHttp } from '../support/http-call.ts';
-import { isFor, type KubernetesProxy, startKubernetesProxy } from '../support/kubernetes-proxy.ts';
+import { callTo, holdCalls } from '../support/kubernetes-proxy.ts';
+import { usePlace } from '../support/place.ts';
 import { type Provisioner, startProvisioner } from '../support/provisioner.ts';
 import { newSandboxId } from '../support/world.ts';
 
-let cluster: TestCluster | undefined;
-let proxy: KubernetesProxy | undefined;
+const place = usePlace();
 let provisioner: Provisioner | undefined;
-
-beforeAll(async () => {
-  cluster = await openTestCluster();
-  proxy = await startKubernetesProxy(cluster.access);
-}, 120_000);
 afterEach(async () => {
   await provisioner?.stop();
   provisioner = undefined;
-  proxy?.reset();
 });
-afterAll(async () => {
-  await proxy?.close();
-  await cluster?.close();
-}, 120_000);
 
 async function start(by: 'node' | 'npm'): Promise<Provisioner> {
-  if (cluster === undefined || proxy === undefined) throw new Error('there is no cluster');
-  const settings = {
-    EMBEDDED_KUBERNETES: 'false',
-    KUBECONFIG_PATH: proxy.kubeconfig,
-    K8S_NAMESPACE: cluster.namespace,
-  };
+  const { cluster, proxy, namespace } = place;
+  const settings = { EMBEDDED_KUBERNETES: 'false', KUBECONFIG_PATH: proxy.kubeconfig, K8S_NAMESPACE: namespace };
   provisioner = await startProvisioner({ ...settings, ...cluster.settings }, by);
   return provisioner;
 }
@@ -49,18 +34,11 @@ function end(signal: NodeJS.Signals, withinMs?: number): Promise<void> | undefin
 /** A create that is under way: it waits for Kubernetes until it is released. */
 async function givenHeldCreate(url: string) {
   const sandboxId = newSandboxId();
-  let release = () => {};
-  const released = new Promise<void>((resolve) => {
-    release = resolve;
-  });
-  const held = proxy?.injectFault({
-    when: (call) => call.method === 'POST' && isFor(call, 'pods'),
-    action: { hold: released },
-  });
+  const { reached, release } = holdCalls(place.proxy, callTo('POST', 'pods'));
   const creating = callHttp({ method: 'POST', url: `${url}/api/sandboxes`, body: { sandbox_id: sandboxId } }).catch(
     (error: NodeJS.ErrnoException) => error.code,
   );
-  await held?.firstHit();
+  await reached();
   return { sandboxId, creating, release };
 }
 
@@ -82,13 +60,13 @@ it.each([
   setTimeout(release, 8_000);
   expect(await creating).toMatchObject({ status: 200, body: { sandbox_id: sandboxId } });
   await ended;
-  expect(await cluster?.kubernetes.find('pods', `sandbox-${sandboxId}`)).toBeDefined();
+  expect(await place.cluster.kubernetes.find('pods', `sandbox-${sandboxId}`)).toBeDefined();
 });
 
 it('whoever says it once more has it end at once', async () => {
   const { url, pid, output } = await start('node');
   const { creating, release } = await givenHeldCreate(url);
-  onTestFinished(release);
+  onTestFinished(() => release());
   const ended = end('SIGINT');
   await eventually('waiting', output, (text) => text.includes('Waiting for 1 call under way'));
   // Sooner, it is taken for the first.

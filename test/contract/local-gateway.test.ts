@@ -76,7 +76,12 @@ describe('what serverless-offline makes of a function', () => {
   });
 
   const ask = (method: string, route: string): Promise<HttpAnswer> =>
-    callHttp({ method, url: `${provisioner?.url}${route}`, body: method === 'POST' ? {} : undefined });
+    callHttp({
+      method,
+      url: `${provisioner?.url}${route}`,
+      body: method === 'POST' ? {} : undefined,
+      timeoutMs: 30_000,
+    });
   const expectFailure = (answer: HttpAnswer, status: number, detail: string) => {
     expectError(answer, status, detail);
     expect(answer.body).toEqual({ detail });
@@ -93,12 +98,6 @@ describe('what serverless-offline makes of a function', () => {
   });
 
   it('that never ends is a failure too, before its caller gives up', async () => {
-    const answer = await callHttp({
-      method: 'POST',
-      url: `${provisioner?.url}/api/sandboxes`,
-      body: {},
-      timeoutMs: 30_000,
-    });
-    expectFailure(answer, 504, 'The function had no time left');
+    expectFailure(await ask('POST', '/api/sandboxes'), 504, 'The function had no time left');
   });
 });

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { expectError } from '../support/answers.ts';
 import { aReport, cleanUp } from '../support/clean-up.ts';
 import { removeNamespace } from '../support/cluster.ts';
-import { isAbout, isFor, type KubernetesCall, kubernetesStatus, writesAmong } from '../support/kubernetes-proxy.ts';
+import { callTo, isFor, kubernetesStatus, writesAmong } from '../support/kubernetes-proxy.ts';
 import { expectWholeSandbox } from '../support/whole-sandbox.ts';
 import { newSandboxId, newThreadId, useWorld } from '../support/world.ts';
 
@@ -15,17 +15,12 @@ afterEach(async () => {
   await world.clear();
 });
 
-const creationOf = (resource: 'pods' | 'services', sandboxId: string) => ({
-  when: (call: KubernetesCall) => call.method === 'POST' && isFor(call, resource) && isAbout(call, sandboxId),
-});
+const labels = { 'app.kubernetes.io/name': 'deer-flow', 'app.kubernetes.io/component': 'sandbox' };
 
 describe('a namespace', () => {
   it('that is not there is made with the first sandbox, with its two labels', async () => {
     const { sandboxId } = await world.givenSandbox();
-    expect((await world.kubernetes.getNamespace())?.metadata.labels).toMatchObject({
-      'app.kubernetes.io/name': 'deer-flow',
-      'app.kubernetes.io/component': 'sandbox',
-    });
+    expect((await world.kubernetes.getNamespace())?.metadata.labels).toMatchObject(labels);
     await expectWholeSandbox(world, sandboxId);
   });
 
@@ -36,19 +31,17 @@ describe('a namespace', () => {
     expect(run.exitCode).toBe(0);
   });
 
-  it('that was deleted under a warm function is made again, with its labels', async () => {
-    await world.givenSandbox();
+  it('that was deleted under a warm function is no sandbox, and no error, and is made again, with its labels', async () => {
+    const gone = await world.givenSandbox();
     await removeNamespace(world.kubernetes);
     expect(await world.list()).toMatchObject({ status: 200, body: { sandboxes: [], count: 0 } });
-    const missing = newSandboxId();
-    expectError(await world.get(missing), 404, `Sandbox '${missing}' not found`);
-    expect(await world.destroy(missing)).toMatchObject({ status: 200, body: { ok: true, sandbox_id: missing } });
+    for (const sandbox_id of [gone.sandboxId, newSandboxId()]) {
+      expectError(await world.get(sandbox_id), 404, `Sandbox '${sandbox_id}' not found`);
+      expect(await world.destroy(sandbox_id)).toMatchObject({ status: 200, body: { ok: true, sandbox_id } });
+    }
 
     const { sandboxId } = await world.givenSandbox();
-    expect((await world.kubernetes.getNamespace())?.metadata.labels).toMatchObject({
-      'app.kubernetes.io/name': 'deer-flow',
-      'app.kubernetes.io/component': 'sandbox',
-    });
+    expect((await world.kubernetes.getNamespace())?.metadata.labels).toMatchObject(labels);
     await expectWholeSandbox(world, sandboxId);
   });
 
@@ -61,14 +54,6 @@ describe('a namespace', () => {
     await expectWholeSandbox(world, body.sandbox_id);
   });
 
-  it('that has gone since the last request is no sandbox, and no error', async () => {
-    const { sandboxId } = await world.givenSandbox();
-    await removeNamespace(world.kubernetes);
-    expectError(await world.get(sandboxId), 404, `Sandbox '${sandboxId}' not found`);
-    expect(await world.destroy(sandboxId)).toMatchObject({ status: 200, body: { ok: true, sandbox_id: sandboxId } });
-    expect((await world.list()).body).toEqual({ sandboxes: [], count: 0 });
-  });
-
   it('that was made by somebody else keeps what it has', async () => {
     await removeNamespace(world.kubernetes);
     await world.kubernetes.createNamespace();
@@ -78,31 +63,29 @@ describe('a namespace', () => {
     expect((await world.kubernetes.getNamespace())?.metadata.uid).toBe(before?.metadata.uid);
   });
 
+  const gone = kubernetesStatus(404, 'NotFound', 'namespaces "n" not found', { name: 'n', kind: 'namespaces' });
+  const noNew = 'pods "sandbox" is forbidden: unable to create new content in namespace n';
+  const ending = kubernetesStatus(403, 'Forbidden', noNew, {
+    ...{ name: 'sandbox', kind: 'pods' },
+    causes: [{ reason: 'NamespaceTerminating', message: 'namespace n is being terminated' }],
+  });
   it.each([
-    ['is gone', kubernetesStatus(404, 'NotFound', 'namespaces "n" not found', { name: 'n', kind: 'namespaces' })],
-    [
-      'is being deleted',
-      kubernetesStatus(403, 'Forbidden', 'pods "sandbox" is forbidden: unable to create new content in namespace n', {
-        name: 'sandbox',
-        kind: 'pods',
-        causes: [{ reason: 'NamespaceTerminating', message: 'namespace n is being terminated' }],
-      }),
-    ],
+    ['is gone', gone],
+    ['is being deleted', ending],
   ])('that %s when the Service is made and the Pod is not yet: the create begins again', async (_how, answer) => {
     await world.givenSandbox();
-    const body = { sandbox_id: newSandboxId(), thread_id: newThreadId() };
-    const fresh = world.proxy.injectFault({ ...creationOf('pods', body.sandbox_id), action: { answer }, times: 1 });
-    const created = await world.create(body);
-    expect(created.status, created.text).toBe(200);
+    const names = { sandboxId: newSandboxId(), threadId: newThreadId() };
+    const refusal = { when: callTo('POST', 'pods', names.sandboxId), action: { answer }, times: 1 };
+    const fresh = world.proxy.injectFault(refusal);
+    const created = await world.givenSandbox(names);
     expect(fresh.hits.length).toBe(1);
-    await expectWholeSandbox(world, body.sandbox_id);
+    await expectWholeSandbox(world, names.sandboxId);
 
-    await world.kubernetes.remove('pods', `sandbox-${body.sandbox_id}`, 0);
-    const mending = world.proxy.injectFault({ ...creationOf('pods', body.sandbox_id), action: { answer }, times: 1 });
-    const mended = await world.create(body);
-    expect(mended).toMatchObject({ status: 200, body: { sandbox_url: created.body.sandbox_url } });
+    await world.kubernetes.remove('pods', `sandbox-${names.sandboxId}`, 0);
+    const mending = world.proxy.injectFault(refusal);
+    expect((await world.givenSandbox(names)).view.sandbox_url).toBe(created.view.sandbox_url);
     expect(mending.hits.length).toBe(1);
-    await expectWholeSandbox(world, body.sandbox_id);
+    await expectWholeSandbox(world, names.sandboxId);
   });
 
   it('that is being deleted is waited for, and made again', async () => {

@@ -1,27 +1,20 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 
 import { type CleanupReport, cleanUpSandboxes } from '../../lib/cleanup/sweep.ts';
-import { loadConfig } from '../../lib/config/index.ts';
 import { ProvisionerError } from '../../lib/errors.ts';
-import { type Kubernetes, openKubernetes } from '../../lib/kubernetes/index.ts';
 import { log } from '../../lib/log.ts';
 import { createSandbox } from '../../lib/sandboxes/create.ts';
-import { aReport, cleanUp, latch } from '../support/clean-up.ts';
+import { aReport, cleanUp } from '../support/clean-up.ts';
+import { isEmbeddedCluster, removeNamespace } from '../support/cluster.ts';
 import {
-  isEmbeddedCluster,
-  openTestCluster,
-  removeNamespace,
-  removeSandboxObjects,
-  type TestCluster,
-} from '../support/cluster.ts';
-import {
+  callTo,
+  holdCalls,
   isFor,
   type KubernetesCall,
-  type KubernetesProxy,
   kubernetesStatus,
   roundTripsInARow,
-  startKubernetesProxy,
 } from '../support/kubernetes-proxy.ts';
+import { startProcess as startColdly, usePlace as usePlaceOf } from '../support/place.ts';
 import type { Rights } from '../support/rights.ts';
 import { newSandboxId, newThreadId } from '../support/world.ts';
 
@@ -32,43 +25,21 @@ const offline = { SANDBOX_NETWORK_POLICY: 'offline' };
 const name = 'sandbox-provisioner';
 
 const isPolicyCall = ({ path }: KubernetesCall) => path.includes('/networkpolicies');
-const isPodCreation = (call: KubernetesCall) => call.method === 'POST' && isFor(call, 'pods');
+const isPodCreation = callTo('POST', 'pods');
+const isReplacement = ({ method }: KubernetesCall) => method === 'PUT';
 const forbidden = kubernetesStatus(403, 'Forbidden', 'networkpolicies.networking.k8s.io is forbidden: User "x" cannot');
 
 /** A cluster with the rights that are printed for these settings, and what a process of the provisioner does there. */
 function usePlace(settings: Record<string, string>, rights: Rights = 'namespace') {
-  const place = {} as { cluster: TestCluster; proxy: KubernetesProxy; namespace: string };
-  beforeAll(async () => {
-    const cluster = await openTestCluster(rights, settings);
-    const proxy = await startKubernetesProxy(cluster.access);
-    Object.assign(place, { cluster, proxy, namespace: cluster.namespace });
-  }, 120_000);
-  afterEach(async () => {
-    place.proxy.reset();
-    await removeSandboxObjects(place.cluster.kubernetes);
-  });
-  afterAll(async () => {
-    await place.proxy?.close();
-    await place.cluster?.close();
-  }, 120_000);
+  const place = usePlaceOf(settings, rights);
 
   /** A cold start with these settings: it remembers nothing of the network policy. */
   async function startProcess(own: Record<string, string> = settings) {
-    const config = loadConfig({
-      ...place.cluster.settings,
-      KUBECONFIG_PATH: place.proxy.kubeconfig,
-      K8S_NAMESPACE: place.namespace,
-      ...own,
-    });
-    const kubernetes: Kubernetes = await openKubernetes(config, AbortSignal.timeout(10_000));
-    const operation = (at: Date) => {
-      const signal = AbortSignal.timeout(20_000);
-      return { kubernetes, config, now: () => at, signal, stop: signal, requestId: newThreadId() };
-    };
+    const operation = await startColdly(place, own);
     return {
       create: (request = { sandboxId: newSandboxId(), threadId: newThreadId() }, at = new Date()) =>
         createSandbox(request, operation(at)),
-      cleanUp: (): Promise<CleanupReport> => cleanUpSandboxes(operation(new Date())),
+      cleanUp: (): Promise<CleanupReport> => cleanUpSandboxes(operation()),
     };
   }
   const find = () => place.cluster.kubernetes.find('networkpolicies', name);
@@ -81,26 +52,22 @@ describe('the network policy of all sandboxes', () => {
 
   it('is there before the first Pod is made', async () => {
     const { create } = await startProcess();
-    const { hold, release } = latch();
-    const fault = place.proxy.injectFault({
-      when: (call) => call.method === 'POST' && isPolicyCall(call),
-      action: { hold },
-    });
+    const making = holdCalls(place.proxy, (call) => call.method === 'POST' && isPolicyCall(call));
     const creation = create();
-    await fault.firstHit();
+    await making.reached();
     // The Service is not waited for by the policy, nor the policy by the Service.
     while (!place.proxy.calls.some((call) => isFor(call, 'services') && call.endedAt !== undefined)) {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect(place.proxy.calls.filter(isPodCreation)).toEqual([]);
-    release();
+    making.release();
     await creation;
     expect(place.proxy.calls.filter(isPodCreation)).toHaveLength(1);
     const policy = await find();
     expect(policy?.metadata.labels).toMatchObject({ 'app.kubernetes.io/name': 'deer-flow' });
     // As it was sent: what Kubernetes would add is there, so that a later look finds no difference.
-    expect(policy?.spec).toEqual(JSON.parse(fault.hits[0]?.body ?? '{}').spec);
+    expect(policy?.spec).toEqual(JSON.parse(making.hits[0]?.body ?? '{}').spec);
     expect(policy?.spec.podSelector).toEqual({ matchLabels: { app: 'deer-flow-sandbox' } });
     expect(policy?.spec.ingress[0].ports).toEqual([{ protocol: 'TCP', port: 8080 }]);
     expect(policy?.spec.egress).toHaveLength(2);
@@ -152,10 +119,8 @@ describe('the network policy of all sandboxes', () => {
     const right = (await find())?.spec;
     await place.cluster.kubernetes.patch('networkpolicies', name, change);
     expect((await find())?.spec).not.toEqual(right);
-    expect(await (await startProcess({ ...isolated, CLEANUP_DRY_RUN: 'true' })).cleanUp()).toMatchObject({
-      networkPolicy: 'changed',
-      dryRun: true,
-    });
+    const dry = await startProcess({ ...isolated, CLEANUP_DRY_RUN: 'true' });
+    expect(await dry.cleanUp()).toMatchObject({ networkPolicy: 'changed', dryRun: true });
     expect((await find())?.spec).not.toEqual(right);
     expect(await (await startProcess()).cleanUp()).toMatchObject({ networkPolicy: 'changed' });
     expect((await find())?.spec).toEqual(right);
@@ -171,12 +136,11 @@ describe('the network policy of all sandboxes', () => {
     await place.cluster.kubernetes.remove('networkpolicies', name);
     expect(await process.cleanUp()).toMatchObject({ networkPolicy: 'created' });
     await place.cluster.kubernetes.patch('networkpolicies', name, { spec: { policyTypes: ['Ingress'] } });
-    const { hold, release } = latch();
-    const fault = place.proxy.injectFault({ when: ({ method }) => method === 'PUT', action: { hold }, times: 1 });
+    const replacing = holdCalls(place.proxy, isReplacement);
     const run = process.cleanUp();
-    await fault.firstHit();
+    await replacing.reached();
     await place.cluster.kubernetes.remove('networkpolicies', name);
-    release();
+    replacing.release();
     expect(await run).toMatchObject({ networkPolicy: 'created' });
     expect((await find())?.spec.policyTypes).toEqual(['Ingress', 'Egress']);
   });
@@ -185,12 +149,11 @@ describe('the network policy of all sandboxes', () => {
     const process = await startProcess();
     await process.create();
     await place.cluster.kubernetes.patch('networkpolicies', name, { spec: { policyTypes: ['Ingress'] } });
-    const { hold, release } = latch();
-    const fault = place.proxy.injectFault({ when: ({ method }) => method === 'PUT', action: { hold }, times: 1 });
+    const replacing = holdCalls(place.proxy, isReplacement);
     const run = process.cleanUp();
-    await fault.firstHit();
+    await replacing.reached();
     await place.cluster.kubernetes.patch('networkpolicies', name, { metadata: { annotations: { a: 'note' } } });
-    release();
+    replacing.release();
     expect(await run).toMatchObject({ networkPolicy: 'changed' });
     expect(await find()).toMatchObject({
       metadata: { annotations: { a: 'note' } },
@@ -225,10 +188,8 @@ describe('the network policy of all sandboxes', () => {
     place.proxy.injectFault({ when: (call) => isPolicyCall(call) && when(call), action: { answer: forbidden } });
     const failure = await process.create().catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(ProvisionerError);
-    expect(failure).toMatchObject({
-      outcome: 'refused',
-      detail: 'Network policy update failed: Kubernetes does not permit it (403 Forbidden)',
-    });
+    const detail = 'Network policy update failed: Kubernetes does not permit it (403 Forbidden)';
+    expect(failure).toMatchObject({ outcome: 'refused', detail });
     expect(place.proxy.calls.filter(isPodCreation)).toEqual([]);
     expect([await count('pods'), await count('services')]).toEqual([0, 0]);
     const run = await cleanUp(place, isolated);
@@ -252,11 +213,8 @@ describe('the network policy of all sandboxes', () => {
     const process = await startProcess();
     const overloaded = kubernetesStatus(503, 'ServiceUnavailable', 'try again');
     place.proxy.injectFault({ when: isPolicyCall, action: { answer: overloaded }, times: 2 });
-    place.proxy.injectFault({
-      when: (call) => isPolicyCall(call) && call.method === 'POST',
-      action: { cut: 'after' },
-      times: 1,
-    });
+    const isMaking = (call: KubernetesCall) => isPolicyCall(call) && call.method === 'POST';
+    place.proxy.injectFault({ when: isMaking, action: { cut: 'after' }, times: 1 });
     await process.create();
     expect(await count('pods')).toBe(1);
     expect(await find()).toBeDefined();
@@ -297,14 +255,18 @@ describe('the network policy none', () => {
 
 describe('the network policy of a namespace that is not there', () => {
   const { place, startProcess, find } = usePlace(isolated, 'cluster');
+  /** What was made, in order. */
+  const made = (calls: readonly KubernetesCall[]) =>
+    calls.flatMap(({ method, path, status = 0 }) =>
+      method === 'POST' && status < 300 ? path.split('/').slice(-1) : [],
+    );
 
   it('is nothing to clean up, and is made with the namespace, before the Pod', async () => {
     expect(await (await startProcess()).cleanUp()).toEqual(aReport({}));
     expect(await place.cluster.kubernetes.getNamespace()).toBeUndefined();
     await (await startProcess()).create();
     expect(await find()).toBeDefined();
-    const made = place.proxy.calls.filter(({ method, status = 0 }) => method === 'POST' && status < 300);
-    const order = made.map(({ path }) => path.split('/').at(-1));
+    const order = made(place.proxy.calls);
     expect(order.indexOf('networkpolicies')).toBeLessThan(order.indexOf('pods'));
   });
 
@@ -316,14 +278,9 @@ describe('the network policy of a namespace that is not there', () => {
     place.proxy.reset();
     await process.create();
     expect(await find()).toBeDefined();
-    const made = place.proxy.calls.filter(({ method, status = 0 }) => method === 'POST' && status < 300);
-    expect(
-      made
-        .map(({ path }) => path.split('/').at(-1))
-        .slice(-3)
-        .toSorted(),
-    ).toEqual(['networkpolicies', 'pods', 'services']);
-    expect(made.at(-1)?.path).toMatch(/\/pods$/);
+    const order = made(place.proxy.calls);
+    expect(order.slice(-3).toSorted()).toEqual(['networkpolicies', 'pods', 'services']);
+    expect(order.at(-1)).toBe('pods');
   });
 });
 
@@ -344,17 +301,14 @@ describe('a sandbox of a runtime class that is not there', () => {
 describe.skipIf(isEmbeddedCluster)('Kubernetes itself', () => {
   const { startProcess, find } = usePlace(isolated);
 
+  const ranges = {
+    SANDBOX_NETWORK_INGRESS_CIDRS: '10.0.0.0/8,fd00::/8',
+    SANDBOX_NETWORK_EXCLUDED_CIDRS: '5.6.7.8/32,2a05:d000::/25,fd00::/8,10.0.0.0/8',
+    SANDBOX_NETWORK_DNS_CIDRS: '10.96.0.10/32',
+  };
   it.each<[string, Record<string, string>]>([
     ['offline', offline],
-    [
-      'isolated, with ranges',
-      {
-        ...isolated,
-        SANDBOX_NETWORK_INGRESS_CIDRS: '10.0.0.0/8,fd00::/8',
-        SANDBOX_NETWORK_EXCLUDED_CIDRS: '5.6.7.8/32,2a05:d000::/25,fd00::/8,10.0.0.0/8',
-        SANDBOX_NETWORK_DNS_CIDRS: '10.96.0.10/32',
-      },
-    ],
+    ['isolated, with ranges', { ...isolated, ...ranges }],
     ['isolated, without IPv6', { ...isolated, SANDBOX_NETWORK_EXCLUDED_CIDRS: '::/0' }],
   ])('takes it, and gives it back as it was: %s', async (_how, settings) => {
     await (await startProcess(settings)).create();

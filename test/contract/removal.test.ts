@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { expectError } from '../support/answers.ts';
-import { latch } from '../support/clean-up.ts';
+import { eventually } from '../support/eventually.ts';
 import type { HttpAnswer } from '../support/http-call.ts';
-import { isAbout, isFor, type KubernetesCall } from '../support/kubernetes-proxy.ts';
+import { callTo, holdCalls } from '../support/kubernetes-proxy.ts';
 import type { SandboxNames } from '../support/original.ts';
 import { expectWholeSandbox } from '../support/whole-sandbox.ts';
 import { useWorld } from '../support/world.ts';
@@ -52,7 +52,7 @@ describe('a sandbox whose Service is being removed, and is held', () => {
 
   it('cannot be renewed', async () => {
     const { sandboxId } = await givenHeldSandbox();
-    expectError(await world.call('POST', `/api/sandboxes/${sandboxId}/renew`), 404, `Sandbox '${sandboxId}' not found`);
+    expectError(await world.renew(sandboxId), 404, `Sandbox '${sandboxId}' not found`);
   });
 
   it('is removed by a delete as any other', async () => {
@@ -68,10 +68,8 @@ describe('a sandbox whose Service is being removed, and is held', () => {
   ])('is waited for by a create of %s, which makes it anew once it is let go', async (_which, isSame) => {
     const { sandboxId, threadId, view } = await givenHeldSandbox();
     const old = await world.findService(sandboxId);
-    const refused = world.proxy.injectFault({
-      when: (call) => call.method === 'PATCH' && isFor(call, 'services') && isAbout(call, sandboxId),
-      action: { delayMs: 0 },
-    });
+    const when = callTo('PATCH', 'services', sandboxId);
+    const refused = world.proxy.injectFault({ when, action: { delayMs: 0 } });
     const creating = world.create({ sandbox_id: sandboxId, thread_id: isSame ? threadId : 'another' });
     await refused.firstHit();
     // Nothing is written on it, so that whoever holds it is not disturbed.
@@ -83,6 +81,25 @@ describe('a sandbox whose Service is being removed, and is held', () => {
     expect(service.metadata.uid).not.toBe(old?.metadata.uid);
     expect(answer.body.sandbox_url).toContain(`:${service.spec.ports[0].nodePort}`);
     expect(answer.body).not.toEqual(view);
+  });
+
+  // Kubernetes charges each try to the namespace's quota.
+  it('is not tried to be made again and again meanwhile', async () => {
+    const { sandboxId, threadId } = await world.givenOriginalSandbox();
+    const name = `sandbox-${sandboxId}-svc`;
+    await hold('services', name);
+    await world.kubernetes.remove('services', name);
+    const creating = world.create({ sandbox_id: sandboxId, thread_id: threadId });
+    const callsOf = (wanted: string, end: string) =>
+      world.proxy.calls.filter(({ method, path }) => method === wanted && path.endsWith(end));
+    await eventually(
+      'looked at: the old Service, four times',
+      () => callsOf('GET', name),
+      (calls) => calls.length > 3,
+    );
+    await letGo();
+    expect((await creating).status).toBe(200);
+    expect(callsOf('POST', '/services').length).toBe(2);
   });
 });
 
@@ -106,25 +123,49 @@ describe('a Service, and a Pod, that is being removed, and is held', () => {
 });
 
 describe('a delete', () => {
-  const deletionOf = (resource: 'pods' | 'services', sandboxId: string) => (call: KubernetesCall) =>
-    call.method === 'DELETE' && isFor(call, resource) && isAbout(call, sandboxId);
-
   // It once went by name, and took the new Pod, or the whole new sandbox, of a create that ran beside it.
   it('removes the sandbox that it saw, and not one that is made in its place meanwhile', async () => {
     const { sandboxId, threadId } = await world.givenRunningSandbox();
-    const { hold, release } = latch();
-    const service = world.proxy.injectFault({ when: deletionOf('services', sandboxId), action: { hold }, times: 1 });
-    const pod = world.proxy.injectFault({ when: deletionOf('pods', sandboxId), action: { hold }, times: 1 });
+    const service = holdCalls(world.proxy, callTo('DELETE', 'services', sandboxId));
+    const pod = holdCalls(world.proxy, callTo('DELETE', 'pods', sandboxId));
     const destroying = world.destroy(sandboxId);
-    await Promise.all([service.firstHit(), pod.firstHit()]);
+    await Promise.all([service.reached(), pod.reached()]);
     await world.kubernetes.remove('services', `sandbox-${sandboxId}-svc`);
     await world.kubernetes.remove('pods', `sandbox-${sandboxId}`, 0);
-    const made = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
-    expect(made.status, made.text).toBe(200);
-    release();
+    const made = await world.givenSandbox({ sandboxId, threadId });
+    service.release();
+    pod.release();
     expect(await destroying).toMatchObject({ status: 200, body: { ok: true } });
     await expectWholeSandbox(world, sandboxId);
-    expect((await world.get(sandboxId)).body).toEqual({ ...made.body, status: 'Running' });
+    expect((await world.get(sandboxId)).body).toEqual({ ...made.view, status: 'Running' });
+  });
+
+  // It once took the new Pod, as that of the sandbox which it had found without a Service, or with another.
+  it.each([
+    ['there was', true],
+    ['there was none', false],
+  ])('leaves the Pod alone of a sandbox that is made after it looked for a Service: %s', async (_what, hadService) => {
+    const { sandboxId, threadId } = await world.givenRunningSandbox();
+    const remove = async () => {
+      await world.kubernetes.remove('services', `sandbox-${sandboxId}-svc`);
+      await world.kubernetes.remove('pods', `sandbox-${sandboxId}`, 0);
+    };
+    if (!hadService) await remove();
+    world.proxy.reset();
+    const look = holdCalls(world.proxy, callTo('GET', 'pods', sandboxId));
+    const destroying = world.destroy(sandboxId);
+    await look.reached();
+    await eventually(
+      'read: the Service',
+      () => world.proxy.calls.find(callTo('GET', 'services', sandboxId))?.endedAt,
+      (endedAt) => endedAt !== undefined,
+    );
+    if (hadService) await remove();
+    const made = await world.givenSandbox({ sandboxId, threadId });
+    look.release();
+    expect(await destroying).toMatchObject({ status: 200, body: { ok: true } });
+    await expectWholeSandbox(world, sandboxId);
+    expect((await world.get(sandboxId)).body).toEqual({ ...made.view, status: 'Running' });
   });
 
   it('names what it removes by its UID, and nothing by its name alone', async () => {

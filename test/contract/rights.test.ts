@@ -1,22 +1,19 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 
 import { cleanUpSandboxes } from '../../lib/cleanup/sweep.ts';
-import { loadConfig } from '../../lib/config/index.ts';
-import { type Kubernetes, openKubernetes } from '../../lib/kubernetes/index.ts';
 import { log } from '../../lib/log.ts';
 import { createSandbox } from '../../lib/sandboxes/create.ts';
 import { destroySandbox } from '../../lib/sandboxes/destroy.ts';
 import { getSandbox } from '../../lib/sandboxes/get.ts';
 import { listSandboxes } from '../../lib/sandboxes/list.ts';
-import type { Operation } from '../../lib/sandboxes/operation.ts';
 import { renewSandbox } from '../../lib/sandboxes/renew.ts';
 import { aReport, cleanUpByHand, usedAgo } from '../support/clean-up.ts';
-import { isEmbeddedCluster, openTestCluster, removeSandboxObjects, type TestCluster } from '../support/cluster.ts';
+import { isEmbeddedCluster } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
-import type { KubernetesObject } from '../support/kubernetes-client.ts';
-import { openKubernetesClient } from '../support/kubernetes-client.ts';
-import { type KubernetesCall, type KubernetesProxy, startKubernetesProxy } from '../support/kubernetes-proxy.ts';
+import { type KubernetesObject, openKubernetesClient } from '../support/kubernetes-client.ts';
+import type { KubernetesCall } from '../support/kubernetes-proxy.ts';
 import { originalPod } from '../support/original.ts';
+import { type Place, startProcess, usePlace } from '../support/place.ts';
 import { printedPathOf, printRights, readPrinted } from '../support/rights.ts';
 import { newSandboxId, newThreadId } from '../support/world.ts';
 
@@ -50,45 +47,13 @@ function rightOf({ method, path }: KubernetesCall): string {
   return resource === 'networkpolicies' && name !== undefined ? `${verb} ${resource}/${name}` : `${verb} ${resource}`;
 }
 
-/** A cluster with the rights that are printed for one network policy, for the tests of a `describe`. */
-function useCluster(policy: string | undefined) {
-  const place = {} as { cluster: TestCluster; proxy: KubernetesProxy; namespace: string };
-  beforeAll(async () => {
-    const cluster = await openTestCluster('namespace', settingsOf(policy));
-    const proxy = await startKubernetesProxy(cluster.access);
-    Object.assign(place, { cluster, proxy, namespace: cluster.namespace });
-  }, 120_000);
-  afterEach(() => removeSandboxObjects(place.cluster.kubernetes));
-  afterAll(async () => {
-    await place.proxy?.close();
-    await place.cluster?.close();
-  }, 120_000);
-  return place;
-}
-
 /**
  * All that the provisioner does in Kubernetes, each in a way that needs its rights. Gives the steps that failed, and how.
  */
-async function doEverything(
-  { cluster, proxy }: { cluster: TestCluster; proxy: KubernetesProxy },
-  policy: string | undefined,
-): Promise<Record<string, string>> {
-  const config = loadConfig({
-    ...cluster.settings,
-    ...settingsOf(policy),
-    KUBECONFIG_PATH: proxy.kubeconfig,
-    K8S_NAMESPACE: cluster.namespace,
-    SANDBOX_TTL_SECONDS: '60',
-  });
+async function doEverything(place: Place, policy: string | undefined): Promise<Record<string, string>> {
+  const { cluster } = place;
   // A cold start each: what one remembers of the network policy, the next has to look at.
-  const connect = (): Promise<Kubernetes> => openKubernetes(config, AbortSignal.timeout(20_000));
-  const operationOf = async (kubernetes?: Kubernetes): Promise<Operation> => ({
-    kubernetes: kubernetes ?? (await connect()),
-    config,
-    now: () => new Date(),
-    signal: AbortSignal.timeout(20_000),
-    requestId: newThreadId(),
-  });
+  const operationOf = async () => (await startProcess(place, { ...settingsOf(policy), SANDBOX_TTL_SECONDS: '60' }))();
   const admin = cluster.kubernetes;
   const failures: Record<string, string> = {};
   const step = async (name: string, work: () => Promise<unknown>) => {
@@ -123,10 +88,7 @@ async function doEverything(
     await admin.patch('services', service, { metadata: { annotations: usedAgo(120, 60) } });
   }
   await step('clean up', async () => {
-    const { failed, networkPolicy } = await cleanUpSandboxes({
-      ...(await operationOf()),
-      stop: AbortSignal.timeout(20_000),
-    });
+    const { failed, networkPolicy } = await cleanUpSandboxes(await operationOf());
     const kept = networkPolicy === 'failed' || networkPolicy === 'not-permitted' ? [`policy ${networkPolicy}`] : [];
     const all = [...Object.keys(failed), ...kept];
     if (all.length > 0) throw new Error(all.join('; '));
@@ -137,7 +99,7 @@ async function doEverything(
 describe.each([undefined, 'none', 'isolated'])(
   'the rights that are printed where the network policy is %s',
   (policy) => {
-    const place = useCluster(policy);
+    const place = usePlace(settingsOf(policy));
 
     it('are enough for all that is done, and no more: each is used', async () => {
       place.proxy.reset();
@@ -157,7 +119,7 @@ describe.each([undefined, 'none', 'isolated'])(
 
 // The embedded Kubernetes has no RBAC.
 describe.skipIf(isEmbeddedCluster)('without one of the printed rights', () => {
-  const place = useCluster('isolated');
+  const place = usePlace(settingsOf('isolated'));
 
   /** Takes rights out of the Role, and waits until Kubernetes goes by it. */
   async function withdraw(pairs: string[]): Promise<void> {
@@ -205,15 +167,7 @@ describe.skipIf(isEmbeddedCluster)('without one of the printed rights', () => {
 
   it('to delete Pods, the clean-up tells each that it could not delete, removes what it may, and fails', async () => {
     const { cluster } = place;
-    const config = loadConfig({
-      ...cluster.settings,
-      ...settingsOf('isolated'),
-      KUBECONFIG_PATH: place.proxy.kubeconfig,
-      K8S_NAMESPACE: place.namespace,
-    });
-    const signal = AbortSignal.timeout(40_000);
-    const kubernetes = await openKubernetes(config, signal);
-    const operation = { kubernetes, config, now: () => new Date(), signal, requestId: 'given' };
+    const operation = (await startProcess(place, settingsOf('isolated')))();
     const names = { sandboxId: newSandboxId(), threadId: newThreadId() };
     const given = [names, ...Array.from({ length: 3 }, () => ({ ...names, sandboxId: newSandboxId() }))];
     for (const request of given) await createSandbox(request, operation);
@@ -229,15 +183,9 @@ describe.skipIf(isEmbeddedCluster)('without one of the printed rights', () => {
 
     await withdraw(['delete pods']);
     const { exitCode, report, output } = await cleanUpByHand(place, settingsOf('isolated'));
-    expect(report, output).toEqual(
-      aReport({
-        examined: 5,
-        deleted: { expired: 1 },
-        kept: { 'in-use': 1 },
-        failed: { 'Kubernetes does not permit it (403 Forbidden)': 3 },
-        networkPolicy: 'unchanged',
-      }),
-    );
+    const failed = { 'Kubernetes does not permit it (403 Forbidden)': 3 };
+    const done = { examined: 5, deleted: { expired: 1 }, kept: { 'in-use': 1 }, failed };
+    expect(report, output).toEqual(aReport({ ...done, networkPolicy: 'unchanged' }));
     expect(exitCode).toBe(1);
     for (const { sandboxId } of [one, other, orphan]) expect(output).toContain(sandboxId);
 

@@ -5,7 +5,7 @@ import { cleanUp, usedAgo } from '../support/clean-up.ts';
 import { eventually } from '../support/eventually.ts';
 import type { KubernetesObject } from '../support/kubernetes-client.ts';
 import { isAbout, isFor, writesAmong } from '../support/kubernetes-proxy.ts';
-import { comparable, originalPod, originalService, withoutAdditions } from '../support/original.ts';
+import { alter, comparable, onNoNode, originalPod, originalService, withoutAdditions } from '../support/original.ts';
 import { newSandboxId, newThreadId, type SandboxView, useWorld } from '../support/world.ts';
 
 const world = useWorld();
@@ -29,15 +29,6 @@ const aView = (sandboxId: string, status: unknown = expect.toBeOneOf(statuses)) 
 /** The same of one that the original made, of which nobody noted when it was used. */
 const aViewOfOriginal = (sandboxId: string, status: unknown) => ({ ...aView(sandboxId, status), expires_at: null });
 
-describe('GET /health', () => {
-  it('says ok, without a call to Kubernetes', async () => {
-    const answer = await world.call('GET', '/health');
-    expect(answer).toMatchObject({ status: 200, body: { status: 'ok' } });
-    expect(answer.headers['content-type']).toMatch(/^application\/json/);
-    expect(world.proxy.calls).toEqual([]);
-  });
-});
-
 describe('POST /api/sandboxes', () => {
   it('makes a sandbox, and answers before its Pod runs', async () => {
     const id = newSandboxId();
@@ -59,9 +50,8 @@ describe('POST /api/sandboxes', () => {
     const pod = await world.findPod(sandboxId);
     const service = await world.findService(sandboxId);
     for (let time = 0; time < 3; time += 1) {
-      const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
-      expect(answer.status, answer.text).toBe(200);
-      expect(answer.body).toEqual(afterUse(view, { status: 'Running' }));
+      const again = await world.givenSandbox({ sandboxId, threadId });
+      expect(again.view).toEqual(afterUse(view, { status: 'Running' }));
     }
     expect(uidsOf(await world.podsOf(sandboxId))).toEqual([pod?.metadata.uid]);
     expect(uidsOf(await world.servicesOf(sandboxId))).toEqual([service?.metadata.uid]);
@@ -75,7 +65,7 @@ describe('POST /api/sandboxes', () => {
     expect(second?.metadata.resourceVersion).not.toBe(first?.metadata.resourceVersion);
     expect(second?.metadata.annotations).toMatchObject({
       'sandbox-provisioner/thread-id': threadId,
-      'sandbox-provisioner/last-used-at': expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/),
+      'sandbox-provisioner/last-used-at': aTime,
       'sandbox-provisioner/last-used-by': expect.stringMatching(/\S/),
     });
     const usedAt = (service: KubernetesObject | undefined) =>
@@ -93,21 +83,16 @@ describe('POST /api/sandboxes', () => {
     expect(answer.body).toEqual(aView(id));
     expect(userDataOf(await world.findPod(id))).toBe(`${world.settings.THREADS_HOST_PATH}/${id}/user-data`);
     // The same caller may send it in any of the three ways.
-    expect((await world.create({ sandbox_id: id, thread_id: id })).status).toBe(200);
-    expect((await world.create({ sandbox_id: id, thread_id: null })).status).toBe(200);
-    expect((await world.create({ sandbox_id: id })).status).toBe(200);
+    for (const way of [{ thread_id: id }, { thread_id: null }, {}]) {
+      expect((await world.create({ sandbox_id: id, ...way })).status).toBe(200);
+    }
   });
 
   it('ignores fields that it does not know', async () => {
-    const id = newSandboxId();
-    const answer = await world.create({
-      sandbox_id: id,
-      thread_id: newThreadId(),
-      user_id: 'someone',
-      image: { any: 1 },
-    });
+    const body = { sandbox_id: newSandboxId(), thread_id: newThreadId(), user_id: 'someone', image: { any: 1 } };
+    const answer = await world.create(body);
     expect(answer.status, answer.text).toBe(200);
-    expect((await world.podsOf(id)).length).toBe(1);
+    expect((await world.podsOf(body.sandbox_id)).length).toBe(1);
   });
 
   it.each([
@@ -130,16 +115,11 @@ describe('the Pod and the Service', () => {
     const names = { sandboxId: newSandboxId(), threadId: newThreadId() };
     const original = await world.givenOriginalSandbox();
     await world.givenSandbox(names);
-    const rename = (object: KubernetesObject | undefined): KubernetesObject =>
-      JSON.parse(
-        JSON.stringify(object)
-          .replaceAll(original.sandboxId, names.sandboxId)
-          .replaceAll(original.threadId, names.threadId),
-      );
-    const pod = rename(await world.findPod(names.sandboxId));
-    const service = rename(await world.findService(names.sandboxId));
-    expect(comparable(pod)).toEqual(comparable(rename(await world.findPod(original.sandboxId))));
-    expect(comparable(service)).toEqual(comparable(rename(await world.findService(original.sandboxId))));
+    for (const find of [world.findPod, world.findService]) {
+      const text = JSON.stringify(await find(original.sandboxId)).replaceAll(original.sandboxId, names.sandboxId);
+      const wanted = JSON.parse(text.replaceAll(original.threadId, names.threadId));
+      expect(comparable((await find(names.sandboxId)) as KubernetesObject)).toEqual(comparable(wanted));
+    }
   });
 
   it('are sent as the original sends them, and with the allowed additions alone', async () => {
@@ -156,71 +136,40 @@ describe('the Pod and the Service', () => {
     expect(sent('pods')).toEqual({ ...pod, spec: withoutAdditions(pod.spec) });
     expect(sent('services')).toEqual(originalService(names));
   });
-
-  it('differ from it in what a sandbox cannot notice: the Service owns the Pod', async () => {
-    const { sandboxId } = await world.givenSandbox();
-    const pod = await world.findPod(sandboxId);
-    const service = await world.findService(sandboxId);
-    // No `controller` and no `blockOwnerDeletion`: those ask for more rights.
-    expect(pod?.metadata.ownerReferences).toEqual([
-      { apiVersion: 'v1', kind: 'Service', name: service?.metadata.name, uid: service?.metadata.uid },
-    ]);
-  });
-
-  it('give the sandbox no token for the Kubernetes API and no variable for every Service', async () => {
-    // The original gave it both.
-    const { sandboxId } = await world.givenSandbox();
-    const pod = await world.findPod(sandboxId);
-    expect(pod?.spec).toMatchObject({ automountServiceAccountToken: false, enableServiceLinks: false });
-    expect(pod?.spec.volumes.map(({ name }: { name: string }) => name)).toEqual(['skills', 'user-data']);
-  });
 });
 
-describe('what opens a sandbox as soon as it listens', () => {
-  it('is a Service that leads to a Pod that is not ready yet, and a startup probe every second', async () => {
-    const { sandboxId } = await world.givenSandbox();
-    expect((await world.findService(sandboxId))?.spec.publishNotReadyAddresses).toBe(true);
-    const probe = { httpGet: expect.objectContaining({ path: '/v1/sandbox', port: 8080 }), timeoutSeconds: 3 };
-    const [container] = (await world.findPod(sandboxId))?.spec.containers ?? [];
-    expect(container).toMatchObject({
-      startupProbe: { ...probe, periodSeconds: 1, failureThreshold: 300 },
-      readinessProbe: { ...probe, periodSeconds: 5, failureThreshold: 3 },
-      livenessProbe: { ...probe, periodSeconds: 10, failureThreshold: 3 },
-    });
-    for (const one of [container.startupProbe, container.readinessProbe, container.livenessProbe])
-      expect(one).not.toHaveProperty('initialDelaySeconds');
-  });
-
-  it("comes to the Service of an older version, or of the original, with the sandbox's next create", async () => {
-    const original = await world.givenOriginalSandbox();
-    const older = await world.givenOriginalSandbox();
-    const annotations = { 'sandbox-provisioner/thread-id': older.threadId };
-    await world.kubernetes.patch('services', `sandbox-${older.sandboxId}-svc`, { metadata: { annotations } });
-    for (const { sandboxId, threadId } of [original, older]) {
-      const [service, pod] = [await world.findService(sandboxId), await world.findPod(sandboxId)];
-      expect((await world.get(sandboxId)).status).toBe(200);
-      expect((await world.findService(sandboxId))?.spec).toEqual(service?.spec);
-      expect((await world.create({ sandbox_id: sandboxId, thread_id: threadId })).status).toBe(200);
-      expect((await world.findService(sandboxId))?.spec).toEqual({ ...service?.spec, publishNotReadyAddresses: true });
-      expect((await world.findPod(sandboxId))?.metadata.uid).toBe(pod?.metadata.uid);
-    }
-  });
+it('opens as soon as it listens also where the original made it, or an older version, from the next create on', async () => {
+  const original = await world.givenOriginalSandbox();
+  const older = await world.givenOriginalSandbox();
+  const annotations = { 'sandbox-provisioner/thread-id': older.threadId };
+  await world.kubernetes.patch('services', `sandbox-${older.sandboxId}-svc`, { metadata: { annotations } });
+  for (const { sandboxId, threadId } of [original, older]) {
+    const [service, pod] = [await world.findService(sandboxId), await world.findPod(sandboxId)];
+    expect((await world.get(sandboxId)).status).toBe(200);
+    expect((await world.findService(sandboxId))?.spec).toEqual(service?.spec);
+    await world.givenSandbox({ sandboxId, threadId });
+    expect((await world.findService(sandboxId))?.spec).toEqual({ ...service?.spec, publishNotReadyAddresses: true });
+    expect((await world.findPod(sandboxId))?.metadata.uid).toBe(pod?.metadata.uid);
+  }
 });
 
 describe('two threads whose sandbox ids collide', () => {
   // 8 hex digits did, in production; the second user then worked with the first one's files.
-  it('do not share a sandbox: the second gets 409, and nothing changes', async () => {
-    const { sandboxId, view } = await world.givenRunningSandbox();
-    const pod = await world.findPod(sandboxId);
-    const service = await world.findService(sandboxId);
+  it.each([
+    ['a sandbox of ours', () => world.givenRunningSandbox()],
+    // Its Pod tells whose it is.
+    ['one that the original made', () => world.givenOriginalSandbox()],
+  ])('do not share %s: the second gets 409, and nothing changes', async (_whose, give) => {
+    const { sandboxId } = await give();
+    const before = [await world.findService(sandboxId), (await world.findPod(sandboxId))?.metadata.uid];
+    const view = (await world.get(sandboxId)).body;
     const calls = await world.callsOf(async () => {
       expectError(await world.create({ sandbox_id: sandboxId, thread_id: newThreadId() }), 409);
       expectError(await world.create({ sandbox_id: sandboxId }), 409);
     });
     expect(writesAmong(calls)).toEqual([]);
-    expect((await world.findService(sandboxId))?.metadata.resourceVersion).toBe(service?.metadata.resourceVersion);
-    expect((await world.findPod(sandboxId))?.metadata.uid).toBe(pod?.metadata.uid);
-    expect((await world.get(sandboxId)).body).toEqual({ ...view, status: 'Running' });
+    expect([await world.findService(sandboxId), (await world.findPod(sandboxId))?.metadata.uid]).toEqual(before);
+    expect((await world.get(sandboxId)).body).toEqual(view);
   });
 
   it('do not share one without a Pod either', async () => {
@@ -228,7 +177,7 @@ describe('two threads whose sandbox ids collide', () => {
     await world.kubernetes.remove('pods', `sandbox-${sandboxId}`, 0);
     const service = await world.findService(sandboxId);
     expectError(await world.create({ sandbox_id: sandboxId, thread_id: newThreadId() }), 409);
-    expect((await world.findService(sandboxId))?.metadata.resourceVersion).toBe(service?.metadata.resourceVersion);
+    expect(await world.findService(sandboxId)).toEqual(service);
     expect(await world.podsOf(sandboxId)).toEqual([]);
   });
 
@@ -261,18 +210,6 @@ describe('a sandbox that the original made', () => {
     expect(uidsOf(await world.servicesOf(sandboxId))).toEqual([service?.metadata.uid]);
   });
 
-  it('is not given to another thread: its Pod tells whose it is', async () => {
-    const { sandboxId } = await world.givenOriginalSandbox();
-    const service = await world.findService(sandboxId);
-    const pod = await world.findPod(sandboxId);
-    const calls = await world.callsOf(async () => {
-      expectError(await world.create({ sandbox_id: sandboxId, thread_id: newThreadId() }), 409);
-    });
-    expect(writesAmong(calls)).toEqual([]);
-    expect((await world.findService(sandboxId))?.metadata.resourceVersion).toBe(service?.metadata.resourceVersion);
-    expect((await world.findPod(sandboxId))?.metadata.uid).toBe(pod?.metadata.uid);
-  });
-
   it('remembers its thread from the first use on, without its Pod too', async () => {
     const { sandboxId, threadId } = await world.givenOriginalSandbox();
     expect((await world.create({ sandbox_id: sandboxId, thread_id: threadId })).status).toBe(200);
@@ -285,22 +222,14 @@ describe('a sandbox that the original made', () => {
     const { sandboxId, threadId } = await world.givenOriginalSandbox({}, { withPod: false });
     const service = await world.findService(sandboxId);
     expect((await world.get(sandboxId)).body).toMatchObject({ status: 'NotFound' });
-    const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
-    expect(answer.status, answer.text).toBe(200);
-    expect(answer.body.sandbox_url).toBe(`http://${world.settings.NODE_HOST}:${service?.spec.ports[0].nodePort}`);
+    const { view } = await world.givenSandbox({ sandboxId, threadId });
+    expect(view.sandbox_url).toBe(`http://${world.settings.NODE_HOST}:${service?.spec.ports[0].nodePort}`);
     await world.untilRunning(sandboxId);
-  });
-
-  it('is removed like any other', async () => {
-    const { sandboxId } = await world.givenOriginalSandbox();
-    expect(await world.destroy(sandboxId)).toMatchObject({ status: 200, body: { ok: true, sandbox_id: sandboxId } });
-    expect(await world.servicesOf(sandboxId)).toEqual([]);
-    const pod = await world.findPod(sandboxId);
-    expect(pod === undefined || pod.metadata.deletionTimestamp !== undefined).toBe(true);
   });
 });
 
 const labels = { app: 'else', 'sandbox-id': 'else' };
+const anyService = { type: 'NodePort', ports: [{ name: 'http', port: 8080 }], selector: { app: 'else' } };
 
 describe("what only bears the name of a sandbox's object", () => {
   it.each([
@@ -310,12 +239,7 @@ describe("what only bears the name of a sandbox's object", () => {
     await world.givenSandbox();
     const id = newSandboxId();
     const name = `sandbox-${id}-svc`;
-    const service = await world.kubernetes.create('services', {
-      apiVersion: 'v1',
-      kind: 'Service',
-      metadata: { name, labels: given },
-      spec: { type: 'NodePort', ports: [{ name: 'http', port: 8080 }], selector: { app: 'else' } },
-    });
+    const service = await world.kubernetes.create('services', { metadata: { name, labels: given }, spec: anyService });
     const calls = await world.callsOf(async () => {
       const answer = await world.create({ sandbox_id: id, thread_id: newThreadId() });
       expectError(answer, 409, `Service ${name} is there, but is no sandbox`);
@@ -331,15 +255,9 @@ describe("what only bears the name of a sandbox's object", () => {
   ])('is left alone: a Pod with %s. The create gets 409 and takes its Service back', async (_what, given) => {
     await world.givenSandbox();
     const names = { sandboxId: newSandboxId(), threadId: newThreadId() };
-    const { spec, ...rest } = originalPod(names, world.settings) as { spec: object };
+    const { spec } = alter(originalPod(names, world.settings), { spec: onNoNode }) as KubernetesObject;
     const name = `sandbox-${names.sandboxId}`;
-    // No node takes it, so that nothing changes it.
-    const object = {
-      ...rest,
-      metadata: { name, labels: given },
-      spec: { ...spec, nodeSelector: { 'no-such': 'node' } },
-    };
-    const pod = await world.kubernetes.create('pods', object);
+    const pod = await world.kubernetes.create('pods', { metadata: { name, labels: given }, spec });
     const answer = await world.create({ sandbox_id: names.sandboxId, thread_id: names.threadId });
     expectError(answer, 409, `Pod ${name} is there, but is no sandbox`);
     const found = await world.findPod(names.sandboxId);
@@ -358,20 +276,15 @@ describe('a Service and a Pod that only bear the names of a sandbox', () => {
     ['the label of all sandboxes alone', { app: 'deer-flow-sandbox' }],
     ["another sandbox's labels", { app: 'deer-flow-sandbox', 'sandbox-id': 'else' }],
   ])('are none to any endpoint, nor to the clean-up, and stay as they are: %s', async (_what, given) => {
-    const pod = originalPod({ sandboxId: 'redis', threadId: 'redis' }, world.settings) as { spec: object };
+    const names = { sandboxId: 'redis', threadId: 'redis' };
+    const { spec } = alter(originalPod(names, world.settings), { spec: onNoNode }) as KubernetesObject;
     const old = { labels: given, annotations: usedAgo(365 * 86_400, 1) };
-    await world.kubernetes.create('services', {
-      metadata: { name: 'sandbox-redis-svc', ...old },
-      spec: { type: 'NodePort', ports: [{ name: 'http', port: 8080 }], selector: { app: 'else' } },
-    });
-    await world.kubernetes.create('pods', {
-      metadata: { name: 'sandbox-redis', ...old },
-      spec: { ...pod.spec, nodeSelector: { 'no-such': 'node' } },
-    });
+    await world.kubernetes.create('services', { metadata: { name: 'sandbox-redis-svc', ...old }, spec: anyService });
+    await world.kubernetes.create('pods', { metadata: { name: 'sandbox-redis', ...old }, spec });
     const before = [await world.findService('redis'), (await world.findPod('redis'))?.metadata.uid];
     const calls = await world.callsOf(async () => {
       expectError(await world.get('redis'), 404, "Sandbox 'redis' not found");
-      expectError(await world.call('POST', '/api/sandboxes/redis/renew'), 404, "Sandbox 'redis' not found");
+      expectError(await world.renew('redis'), 404, "Sandbox 'redis' not found");
       expect((await world.list()).body).toEqual({ sandboxes: [], count: 0 });
       expect((await world.call('GET', '/api/sandboxes?limit=10')).body).toEqual({ sandboxes: [], count: 0 });
       expect(await world.destroy('redis')).toMatchObject({ status: 200, body: { ok: true, sandbox_id: 'redis' } });
@@ -385,8 +298,8 @@ describe('a Service and a Pod that only bear the names of a sandbox', () => {
 
   it('are none beside a sandbox: a Pod with its name alone is not shown, nor removed', async () => {
     const { sandboxId } = await world.givenOriginalSandbox({}, { withPod: false });
-    const pod = originalPod({ sandboxId, threadId: 't' }, world.settings) as { spec: object };
-    const spec = { ...pod.spec, nodeSelector: { 'no-such': 'node' } };
+    const pod = originalPod({ sandboxId, threadId: 't' }, world.settings);
+    const { spec } = alter(pod, { spec: onNoNode }) as KubernetesObject;
     await world.kubernetes.create('pods', { metadata: { name: `sandbox-${sandboxId}` }, spec });
     expect((await world.get(sandboxId)).body).toEqual(aViewOfOriginal(sandboxId, 'NotFound'));
     expect((await world.list()).body).toEqual({ sandboxes: [aViewOfOriginal(sandboxId, 'NotFound')], count: 1 });
@@ -399,14 +312,10 @@ describe('a Service and a Pod that only bear the names of a sandbox', () => {
 describe("what bears a sandbox's labels, but not the name that goes with them", () => {
   it('is not listed: a Service with an empty id, and a second one with the id of a sandbox', async () => {
     const { sandboxId, view } = await world.givenRunningSandbox();
-    const service = originalService({ sandboxId }) as { metadata: { labels: object } };
-    for (const [name, id] of [
-      ['sandbox--svc', ''],
-      ['second', sandboxId],
-    ]) {
-      const metadata = { name, labels: { ...service.metadata.labels, 'sandbox-id': id } };
-      await world.kubernetes.create('services', { ...service, metadata });
-    }
+    const service = originalService({ sandboxId }) as KubernetesObject;
+    const labels = { ...service.metadata.labels, 'sandbox-id': '' };
+    await world.kubernetes.create('services', alter(service, { metadata: { name: 'sandbox--svc', labels } }));
+    await world.kubernetes.create('services', alter(service, { metadata: { name: 'second' } }));
     expect((await world.list()).body).toEqual({ sandboxes: [{ ...view, status: 'Running' }], count: 1 });
     const page = await world.call('GET', '/api/sandboxes?limit=10');
     expect(page.body).toEqual({ sandboxes: [{ ...view, status: 'Running' }], count: 1 });
@@ -414,18 +323,9 @@ describe("what bears a sandbox's labels, but not the name that goes with them", 
 });
 
 describe('GET /api/sandboxes/{sandbox_id}', () => {
-  it('tells of a sandbox as the create did', async () => {
-    const { sandboxId, view } = await world.givenSandbox();
-    const answer = await world.get(sandboxId);
-    expect(answer.status).toBe(200);
-    expect(answer.body).toEqual({ ...view, status: expect.toBeOneOf(['Pending', 'Running']) });
-  });
-
   it.each(['Pending', 'Running', 'Succeeded', 'Failed', 'Unknown'])('tells the phase of the Pod: %s', async (phase) => {
     const names = await world.givenOriginalSandbox({}, { withPod: false });
-    const pod = originalPod(names, world.settings) as { spec: object };
-    // No node takes it, so no kubelet says otherwise.
-    await world.kubernetes.create('pods', { ...pod, spec: { ...pod.spec, nodeSelector: { 'no-such': 'node' } } });
+    await world.kubernetes.create('pods', alter(originalPod(names, world.settings), { spec: onNoNode }));
     await world.kubernetes.patch('pods', `sandbox-${names.sandboxId}`, { status: { phase } }, 'status');
     const view = aViewOfOriginal(names.sandboxId, phase);
     expect((await world.get(names.sandboxId)).body).toEqual(view);
@@ -435,7 +335,6 @@ describe('GET /api/sandboxes/{sandbox_id}', () => {
   it('answers 404 for a sandbox that is not there', async () => {
     const id = newSandboxId();
     const answer = await world.get(id);
-    expect(answer).toMatchObject({ status: 404, body: { detail: `Sandbox '${id}' not found` } });
     expectError(answer, 404, `Sandbox '${id}' not found`);
   });
 
@@ -444,44 +343,21 @@ describe('GET /api/sandboxes/{sandbox_id}', () => {
     await world.kubernetes.remove('services', `sandbox-${sandboxId}-svc`);
     expectError(await world.get(sandboxId), 404, `Sandbox '${sandboxId}' not found`);
   });
-
-  it('changes nothing', async () => {
-    const { sandboxId } = await world.givenSandbox();
-    const calls = await world.callsOf(() => world.get(sandboxId));
-    expect([...new Set(calls.map(({ method }) => method))]).toEqual(['GET']);
-  });
 });
 
 describe('GET /api/sandboxes', () => {
-  it('is empty where there is no sandbox', async () => {
-    expect(await world.list()).toMatchObject({ status: 200, body: { sandboxes: [], count: 0 } });
-  });
-
   it('tells of every sandbox, and of no other Service', async () => {
     const given = [await world.givenRunningSandbox(), await world.givenRunningSandbox()];
     const withoutPod = await world.givenOriginalSandbox({}, { withPod: false });
-    await world.kubernetes.create('services', {
-      apiVersion: 'v1',
-      kind: 'Service',
-      metadata: { name: 'a-service-of-somebody-else', labels: { app: 'else', 'sandbox-id': 'else' } },
-      spec: { type: 'NodePort', ports: [{ name: 'http', port: 8080 }], selector: { app: 'else' } },
-    });
+    const metadata = { name: 'a-service-of-somebody-else', labels };
+    await world.kubernetes.create('services', { metadata, spec: anyService });
     const answer = await world.list();
     expect(answer.status, answer.text).toBe(200);
     expect(answer.body).toEqual({ sandboxes: expect.any(Array), count: 3 });
     const bySandboxId = (one: SandboxView, other: SandboxView) => one.sandbox_id.localeCompare(other.sandbox_id);
-    expect(answer.body.sandboxes.toSorted(bySandboxId)).toEqual(
-      [
-        ...given.map(({ view }) => ({ ...view, status: 'Running' })),
-        { ...aView(withoutPod.sandboxId, 'NotFound'), expires_at: null } as SandboxView,
-      ].toSorted(bySandboxId),
-    );
-  });
-
-  it('changes nothing', async () => {
-    await world.givenSandbox();
-    const calls = await world.callsOf(() => world.list());
-    expect([...new Set(calls.map(({ method }) => method))]).toEqual(['GET']);
+    const views = given.map(({ view }) => ({ ...view, status: 'Running' }));
+    const all = [...views, aViewOfOriginal(withoutPod.sandboxId, 'NotFound') as SandboxView];
+    expect(answer.body.sandboxes.toSorted(bySandboxId)).toEqual(all.toSorted(bySandboxId));
   });
 });
 
@@ -495,14 +371,9 @@ describe('DELETE /api/sandboxes/{sandbox_id}', () => {
     expect(pod === undefined || pod.metadata.deletionTimestamp !== undefined).toBe(true);
     expectError(await world.get(sandboxId), 404, `Sandbox '${sandboxId}' not found`);
     expect((await world.list()).body).toEqual({ sandboxes: [], count: 0 });
-    await eventually(
-      'closed: the URL of a sandbox that was removed',
-      () =>
-        world
-          .call('GET', '/v1/sandbox', { url: `${view.sandbox_url}/v1/sandbox`, timeoutMs: 1_000 })
-          .catch(() => 'closed'),
-      (found) => found === 'closed',
-    );
+    const url = `${view.sandbox_url}/v1/sandbox`;
+    const open = () => world.call('GET', '/v1/sandbox', { url, timeoutMs: 1_000 }).catch(() => 'closed');
+    await eventually('closed: the URL of a sandbox that was removed', open, (found) => found === 'closed');
   });
 
   it('answers 200 for a sandbox that is not there, and for one that was removed before', async () => {
@@ -514,15 +385,17 @@ describe('DELETE /api/sandboxes/{sandbox_id}', () => {
     expect(await world.destroy(id)).toMatchObject(answer);
   });
 
-  it('removes a Pod whose Service is gone, and a Service whose Pod is gone', async () => {
+  it("removes the original's: also a Pod whose Service is gone, and a Service whose Pod is gone", async () => {
+    const whole = await world.givenOriginalSandbox();
     const one = await world.givenOriginalSandbox();
     await world.kubernetes.remove('services', `sandbox-${one.sandboxId}-svc`);
     const other = await world.givenOriginalSandbox({}, { withPod: false });
-    expect((await world.destroy(one.sandboxId)).status).toBe(200);
-    expect((await world.destroy(other.sandboxId)).status).toBe(200);
-    expect(await world.servicesOf(other.sandboxId)).toEqual([]);
-    const pod = await world.findPod(one.sandboxId);
-    expect(pod === undefined || pod.metadata.deletionTimestamp !== undefined).toBe(true);
+    for (const { sandboxId } of [whole, one, other]) {
+      expect(await world.destroy(sandboxId)).toMatchObject({ status: 200, body: { ok: true, sandbox_id: sandboxId } });
+      expect(await world.servicesOf(sandboxId)).toEqual([]);
+      const pod = await world.findPod(sandboxId);
+      expect(pod === undefined || pod.metadata.deletionTimestamp !== undefined).toBe(true);
+    }
   });
 
   it('leaves every other sandbox alone', async () => {

@@ -1,9 +1,9 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 
-import { afterUse, expectError, expectUnavailable } from '../support/answers.ts';
-import { answerOf, type Outcome, outcomeOf, patience } from '../support/callers.ts';
+import { afterUse, expectUnavailable } from '../support/answers.ts';
+import { patience } from '../support/callers.ts';
 import type { HttpAnswer } from '../support/http-call.ts';
-import { isFor } from '../support/kubernetes-proxy.ts';
+import { callTo } from '../support/kubernetes-proxy.ts';
 import type { SandboxNames } from '../support/original.ts';
 import { newSandboxId, newThreadId, type SandboxView, useWorld } from '../support/world.ts';
 
@@ -16,11 +16,7 @@ describe('a kept connection on which nothing comes back', () => {
   afterEach(() => world.proxy.reset());
 
   const silence = (method: string, resource: 'pods' | 'services') =>
-    world.proxy.injectFault({
-      when: (call) => call.method === method && isFor(call, resource),
-      action: { delayMs: 60_000 },
-      times: 1,
-    });
+    world.proxy.injectFault({ when: callTo(method, resource), action: { delayMs: 60_000 }, times: 1 });
 
   it.each<[string, () => ReturnType<typeof silence>, (given: Given) => Promise<HttpAnswer>]>([
     ['a get', () => silence('GET', 'pods'), ({ sandboxId }) => world.get(sandboxId, patience.read)],
@@ -82,48 +78,4 @@ describe('while nothing answers at the address of Kubernetes', () => {
     expect((await world.get(other)).status).toBe(404);
     expect((await world.destroy(sandboxId)).status).toBe(200);
   });
-});
-
-// Comes last: for some seconds after it, silence is no sign that a connection is dead.
-describe('while Kubernetes takes 10 s for every call', () => {
-  let given: Given;
-  let destroyed: Given;
-  let pending: Record<'get' | 'list' | 'destroy' | 'create' | 'health', Outcome>;
-
-  beforeAll(async () => {
-    given = await world.givenSandbox();
-    destroyed = await world.givenSandbox();
-    world.proxy.reset();
-    world.proxy.delayEachCall(10_000);
-    pending = {
-      get: outcomeOf(world.get(given.sandboxId, patience.read)),
-      list: outcomeOf(world.list(patience.read)),
-      destroy: outcomeOf(world.destroy(destroyed.sandboxId, patience.destroy)),
-      create: outcomeOf(world.create({ sandbox_id: given.sandboxId, thread_id: given.threadId }, patience.create)),
-      health: outcomeOf(world.call('GET', '/health', { timeoutMs: 5_000 })),
-    };
-  });
-
-  it('health is well', async () => {
-    expect(await answerOf(pending.health)).toMatchObject({ status: 200, body: { status: 'ok' } });
-  });
-
-  it.each(['get', 'list'] as const)('a %s says so in time', async (operation) => {
-    expectError(await answerOf(pending[operation]), [503, 504]);
-  });
-
-  it('a delete succeeds or says so in time', async () => {
-    const answer = await answerOf(pending.destroy);
-    if (answer.status === 200) expect(answer.body).toEqual({ ok: true, sandbox_id: destroyed.sandboxId });
-    else expectError(answer, [503, 504]);
-  });
-
-  it('a repeated create succeeds or says so in time', async () => {
-    const answer = await answerOf(pending.create);
-    if (answer.status === 200)
-      expect(answer.body).toEqual(afterUse(given.view, { status: expect.not.stringMatching('NotFound') }));
-    else expectError(answer, [503, 504]);
-  });
-
-  afterAll(() => world.proxy.reset());
 });

@@ -2,8 +2,8 @@ import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { aTime, expectError } from '../support/answers.ts';
 import { eventually } from '../support/eventually.ts';
-import { isAbout, isFor, type KubernetesCall } from '../support/kubernetes-proxy.ts';
-import { originalPod, originalService, type SandboxNames } from '../support/original.ts';
+import { callTo, holdCalls } from '../support/kubernetes-proxy.ts';
+import { alter, originalPod, originalService, ownedBy, type SandboxNames } from '../support/original.ts';
 import { newSandboxId, newThreadId, useWorld } from '../support/world.ts';
 
 const world = useWorld();
@@ -18,27 +18,15 @@ afterEach(async () => {
   await world.clear();
 });
 
-/** Keeps the next such call from the cluster until it is released. */
-function stallNext(when: (call: KubernetesCall) => boolean): { stalled: Promise<unknown>; release: () => void } {
-  const { promise: hold, resolve: release } = Promise.withResolvers<void>();
-  const fault = world.proxy.injectFault({ when, action: { hold }, times: 1 });
-  return { stalled: fault.firstHit(), release };
-}
-
 const alive = expect.toBeOneOf(['Pending', 'Running']);
 
 /** The sandbox as another process of the provisioner would make it. */
 async function makeElsewhere({ sandboxId, threadId }: SandboxNames): Promise<void> {
-  const service = originalService({ sandboxId }) as { metadata: object };
   const annotations = { 'sandbox-provisioner/thread-id': threadId };
-  const owner = await world.kubernetes.create('services', {
-    ...service,
-    metadata: { ...service.metadata, annotations },
-  });
-  const { name, uid } = owner.metadata;
-  const pod = originalPod({ sandboxId, threadId }, world.settings) as { metadata: object };
-  const ownerReferences = [{ apiVersion: 'v1', kind: 'Service', name, uid }];
-  await world.kubernetes.create('pods', { ...pod, metadata: { ...pod.metadata, ownerReferences } });
+  const service = alter(originalService({ sandboxId }), { metadata: { annotations } });
+  const metadata = ownedBy(await world.kubernetes.create('services', service));
+  const pod = originalPod({ sandboxId, threadId }, world.settings);
+  await world.kubernetes.create('pods', alter(pod, { metadata }));
 }
 
 const remakers: [string, { remove(sandboxId: string): Promise<void>; make(names: SandboxNames): Promise<void> }][] = [
@@ -65,11 +53,9 @@ describe.each(remakers)('a create that stalls while %s removes its sandbox and m
     ['before it looks for the Pod', 'GET'],
   ])('%s', (_when, method) => {
     async function stallCreate(names: SandboxNames) {
-      const isStalled = (call: KubernetesCall) =>
-        call.method === method && isFor(call, 'pods') && isAbout(call, names.sandboxId);
-      const { stalled, release } = stallNext(isStalled);
+      const { reached, release } = holdCalls(world.proxy, callTo(method, 'pods', names.sandboxId));
       const creating = world.create({ sandbox_id: names.sandboxId, thread_id: names.threadId });
-      await Promise.race([stalled, creating]);
+      await Promise.race([reached(), creating]);
       const service = await eventually(
         'made: the Service of a create that stalls',
         () => world.findService(names.sandboxId),
@@ -121,9 +107,6 @@ describe('Service and Pod that are not read in one moment', () => {
       },
     ],
   ];
-  const reading = (resource: 'pods' | 'services') => (call: KubernetesCall) =>
-    call.method === 'GET' && isFor(call, resource);
-
   /** Looks, and lets the one half of the sandbox be read only after all else has been done. */
   async function lookWhileStalled(
     stalledHalf: 'pods' | 'services',
@@ -131,12 +114,12 @@ describe('Service and Pod that are not read in one moment', () => {
     meanwhile: () => Promise<unknown>,
   ): Promise<unknown> {
     world.proxy.reset();
-    const { stalled, release } = stallNext(reading(stalledHalf));
+    const { reached, release } = holdCalls(world.proxy, callTo('GET', stalledHalf));
     const looking = look();
-    await Promise.race([stalled, looking]);
+    await Promise.race([reached(), looking]);
     await eventually(
       'read: the other half',
-      () => world.proxy.calls.filter(reading(stalledHalf === 'pods' ? 'services' : 'pods')),
+      () => world.proxy.calls.filter(callTo('GET', stalledHalf === 'pods' ? 'services' : 'pods')),
       (calls) => calls.some(({ endedAt }) => endedAt !== undefined),
     );
     await meanwhile();

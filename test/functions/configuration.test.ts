@@ -3,14 +3,10 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { makeCertificate } from '../support/certificate.ts';
-import { answerJson, kubeconfigText, startApiServer, temporaryFolder, writeKubeconfig } from '../unit/api-server.ts';
-import { type Answer, askingFunctions, call, create, get, list, load, startCold } from './handlers.ts';
+import { answerEmpty, kubeconfigText, startApiServer, temporaryFolder, writeKubeconfig } from '../unit/api-server.ts';
+import { type Answer, askingFunctions, call, create, get, keepPrinted, list, load, startCold } from './handlers.ts';
 
 const json = { 'content-type': 'application/json' };
-const answerEmpty: Parameters<typeof startApiServer>[0] = ({ url }, response) => {
-  const kind = url.includes('/pods') ? 'PodList' : 'ServiceList';
-  answerJson(response, { kind, apiVersion: 'v1', metadata: {}, items: [] });
-};
 const noSandboxes = { status: 200, headers: json, body: { sandboxes: [], count: 0 } };
 
 afterEach(() => {
@@ -37,16 +33,10 @@ describe('a function that is misconfigured', () => {
 
   it('answers GET /health and unknown paths all the same', async () => {
     startCold({ K8S_NAMESPACE: '', KUBECONFIG_PATH: '/', K8S_API_SERVER: 'x', KUBECONFIG_WAIT_SECONDS: 'x' });
-    expect(await call('health', { method: 'GET', path: '/health' })).toEqual({
-      status: 200,
-      headers: json,
-      body: { status: 'ok' },
-    });
-    expect(await call('fallback', { method: 'GET', path: '/x', routeKey: '$default' })).toEqual({
-      status: 404,
-      headers: json,
-      body: { detail: 'Not Found' },
-    });
+    const health = await call('health', { method: 'GET', path: '/health' });
+    expect(health).toEqual({ status: 200, headers: json, body: { status: 'ok' } });
+    const unknown = await call('fallback', { method: 'GET', path: '/x', routeKey: '$default' });
+    expect(unknown).toEqual({ status: 404, headers: json, body: { detail: 'Not Found' } });
   });
 
   it('reads the environment again at the next request: only success is remembered', async () => {
@@ -64,13 +54,9 @@ describe('a kubeconfig', () => {
   it.each(askingFunctions)('that is missing makes it unavailable: %s', async (_name, callIt) => {
     const path = join(await temporaryFolder(), 'kubeconfig');
     startCold({ KUBECONFIG_PATH: path });
-    expect(await callIt()).toEqual({
-      status: 503,
-      headers: { ...json, 'retry-after': '5' },
-      body: {
-        detail: `No kubeconfig at ${path}, and in-cluster config is unavailable: this is not a Pod with a service account`,
-      },
-    });
+    const why = 'in-cluster config is unavailable: this is not a Pod with a service account';
+    const body = { detail: `No kubeconfig at ${path}, and ${why}` };
+    expect(await callIt()).toEqual({ status: 503, headers: { ...json, 'retry-after': '5' }, body });
   });
 
   it('that was missing is found at the next request, and then kept with its connection', async () => {
@@ -102,41 +88,22 @@ describe('a kubeconfig', () => {
     const path = join(await temporaryFolder(), 'kubeconfig');
     await writeFile(path, 'users: [ {token: top-secret');
     startCold({ KUBECONFIG_PATH: path });
-    expect(await list()).toEqual({
-      status: 500,
-      headers: json,
-      body: { detail: `Failed to load kubeconfig from ${path}: it is not valid (line 1)` },
-    });
+    const body = { detail: `Failed to load kubeconfig from ${path}: it is not valid (line 1)` };
+    expect(await list()).toEqual({ status: 500, headers: json, body });
   });
 
   it('that somebody is still writing is quoted neither to the caller nor in the log, wherever it ends by now', async () => {
     const secret = 'V3ryS3cr3t';
     const user = { token: secret.repeat(3), password: secret, 'client-key-data': secret };
     const flow = kubeconfigText({ server: 'https://127.0.0.1:1', user });
-    const block = [
-      'apiVersion: v1',
-      'kind: Config',
-      'users:',
-      '- name: u',
-      '  user:',
-      `    token: "${secret.repeat(3)}"`,
-      `    password: '${secret}`,
-      `    client-key-data: ${secret}`,
-      '',
-    ].join('\n');
+    const fields = `token: "${secret.repeat(3)}"\n    password: '${secret}\n    client-key-data: ${secret}\n`;
+    const block = `apiVersion: v1\nkind: Config\nusers:\n- name: u\n  user:\n    ${fields}`;
     const begun = [flow, block].flatMap((text) =>
-      Array.from({ length: text.length - text.indexOf(secret) }, (_, index) =>
-        text.slice(0, text.indexOf(secret) + index),
-      ),
+      [...text].flatMap((_, end) => (end < text.indexOf(secret) ? [] : [text.slice(0, end)])),
     );
     // What follows the half that is there makes no sense of it either.
-    const texts = [
-      ...begun,
-      `${block}\t]`,
-      `users: {token: ${secret}: ${secret}}`,
-      `- ${secret}\n${secret}`,
-      `*${secret}`,
-    ];
+    const odd = [`${block}\t]`, `users: {token: ${secret}: ${secret}}`, `- ${secret}\n${secret}`, `*${secret}`];
+    const texts = [...begun, ...odd];
     const path = join(await temporaryFolder(), 'kubeconfig');
     startCold({ KUBECONFIG_PATH: path, LOG_LEVEL: 'DEBUG' });
     const written: string[] = [];
@@ -164,11 +131,8 @@ describe('a kubeconfig', () => {
   it('that is a folder is told by its path', async () => {
     const path = await temporaryFolder();
     startCold({ KUBECONFIG_PATH: path, KUBECONFIG_WAIT_SECONDS: '30' });
-    expect(await list()).toEqual({
-      status: 500,
-      headers: json,
-      body: { detail: `Kubeconfig path is a directory, expected a file: ${path}` },
-    });
+    const body = { detail: `Kubeconfig path is a directory, expected a file: ${path}` };
+    expect(await list()).toEqual({ status: 500, headers: json, body });
   });
 
   it('that is not there is waited for no longer than the function has time', async () => {
@@ -183,39 +147,25 @@ describe('a kubeconfig', () => {
 });
 
 describe('a certificate of the API server that is not checked', () => {
-  /** The lines of the log from here on, that are shown nowhere else. */
-  function keepLog(): string[] {
-    const lines: string[] = [];
-    const keep = (text: unknown) => {
-      lines.push(
-        ...String(text)
-          .split('\n')
-          .filter((line) => line.startsWith('{"level"')),
-      );
-      return true;
-    };
-    for (const stream of [process.stdout, process.stderr]) vi.spyOn(stream, 'write').mockImplementation(keep);
-    return lines;
-  }
+  const linesIn = (printed: string[]) =>
+    printed
+      .join('')
+      .split('\n')
+      .filter((line) => line.startsWith('{"level"'));
 
   it.each<[string, Record<string, unknown>, Record<string, string>, RegExp]>([
     ['by K8S_TLS_SKIP_VERIFY', {}, { K8S_TLS_SKIP_VERIFY: 'true' }, /^K8S_TLS_SKIP_VERIFY$/],
-    [
-      'by insecure-skip-tls-verify of the kubeconfig',
-      { 'insecure-skip-tls-verify': true },
-      {},
-      /^insecure-skip-tls-verify of the kubeconfig \//,
-    ],
+    ['by the kubeconfig', { 'insecure-skip-tls-verify': true }, {}, /^insecure-skip-tls-verify of the kubeconfig \//],
   ])('is logged as a warning, once at each cold start: %s', async (_how, cluster, env, setting) => {
     const api = await startApiServer(answerEmpty, makeCertificate('a.example'));
     const path = await writeKubeconfig({ server: api.url, cluster });
-    const lines = keepLog();
+    const printed = keepPrinted();
     for (const coldStart of [1, 2]) {
       startCold({ KUBECONFIG_PATH: path, LOG_LEVEL: 'WARN', ...env });
       for (let request = 0; request < 3; request += 1) expect(await list()).toEqual(noSandboxes);
-      expect(lines).toHaveLength(coldStart);
+      expect(linesIn(printed)).toHaveLength(coldStart);
     }
-    expect(JSON.parse(lines[0] ?? '')).toMatchObject({
+    expect(JSON.parse(linesIn(printed)[0] ?? '')).toMatchObject({
       level: 'WARN',
       message: expect.stringContaining('The certificate of the API server is not checked'),
       setting: expect.stringMatching(setting),
@@ -224,13 +174,10 @@ describe('a certificate of the API server that is not checked', () => {
 
   it('is no matter where there is none: nothing is logged', async () => {
     const api = await startApiServer(answerEmpty);
-    const lines = keepLog();
-    startCold({
-      KUBECONFIG_PATH: await writeKubeconfig({ server: api.url }),
-      LOG_LEVEL: 'WARN',
-      K8S_TLS_SKIP_VERIFY: 'true',
-    });
+    const printed = keepPrinted();
+    const KUBECONFIG_PATH = await writeKubeconfig({ server: api.url });
+    startCold({ KUBECONFIG_PATH, LOG_LEVEL: 'WARN', K8S_TLS_SKIP_VERIFY: 'true' });
     expect(await list()).toEqual(noSandboxes);
-    expect(lines).toEqual([]);
+    expect(linesIn(printed)).toEqual([]);
   });
 });

@@ -1,10 +1,9 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { lambdaContext } from '../support/events.ts';
-import { type ApiServer, answerJson, answerStatus, startApiServer, writeKubeconfig } from '../unit/api-server.ts';
-import { askingFunctions, type FunctionName, get, load, startCold } from './handlers.ts';
+import { type ApiServer, answerStatus, startApiServer, writeKubeconfig } from '../unit/api-server.ts';
+import { askingFunctions, type FunctionName, get, keepPrinted, load, startCold } from './handlers.ts';
 
 const json = { 'content-type': 'application/json' };
-const again = { ...json, 'retry-after': '1' };
 
 async function startWith(answer: Parameters<typeof startApiServer>[0], settings = {}): Promise<ApiServer> {
   const api = await startApiServer(answer);
@@ -27,90 +26,8 @@ const sentences: Record<string, (reason: string) => string> = {
 };
 const says = (name: FunctionName, reason: string) => ({ detail: sentences[name]?.(reason) });
 
+// What else it may answer: test/unit/errors, and over HTTP test/contract/kubernetes-errors and admission.
 describe.each(askingFunctions)('%s, where Kubernetes', (name, callIt) => {
-  it.each([
-    ['does not permit it', 403, 'Forbidden', 500, json, 'Kubernetes does not permit it (403 Forbidden)'],
-    [
-      'refuses the credentials',
-      401,
-      'Unauthorized',
-      500,
-      json,
-      'Kubernetes refused our credentials (401 Unauthorized)',
-    ],
-    ['fails', 500, 'InternalError', 500, json, 'InternalError (500)'],
-    ['is overloaded', 429, 'TooManyRequests', 503, again, 'Kubernetes is overloaded or not ready (429)'],
-    ['is not ready', 503, 'ServiceUnavailable', 503, again, 'Kubernetes is overloaded or not ready (503)'],
-  ])(
-    '%s: says so, and not in the words of Kubernetes',
-    async (_what, code, kubernetesReason, status, headers, reason) => {
-      await startWith((_request, response) => answerStatus(response, code, kubernetesReason));
-      const answer = await callIt();
-      expect(answer).toEqual({ status, headers, body: says(name, reason) });
-      expect(JSON.stringify(answer)).not.toContain('secret');
-    },
-  );
-
-  const says403 = (words: string) => ({
-    kind: 'Status',
-    reason: 'Forbidden',
-    message: `pods "secret" is forbidden: ${words}`,
-    code: 403,
-  });
-
-  it.each<[string, { code: number }, number, object, string]>([
-    [
-      'has an admission that refuses it',
-      says403('maximum cpu usage per Container is 500m, but limit is 1'),
-      500,
-      json,
-      'admission refuses it: a LimitRange (403)',
-    ],
-    [
-      'has a webhook that refuses it',
-      { ...says403(''), message: 'admission webhook "deny.example.com" denied the request: secret', code: 409 },
-      500,
-      json,
-      "admission refuses it: the webhook 'deny.example.com' (409)",
-    ],
-    [
-      'has a webhook that is down',
-      {
-        ...says403(''),
-        reason: 'InternalError',
-        message: 'Internal error occurred: failed calling webhook "deny.example.com": Post "https://secret/": EOF',
-        code: 500,
-      },
-      503,
-      again,
-      "admission fails: the webhook 'deny.example.com' (500)",
-    ],
-    [
-      'is only starting',
-      says403('not yet ready to handle request'),
-      503,
-      again,
-      'Kubernetes is overloaded or not ready (403)',
-    ],
-  ])('%s: says which, and not in the words of Kubernetes', async (_what, refusal, status, headers, reason) => {
-    await startWith((_request, response) => answerJson(response, refusal, refusal.code));
-    const answer = await callIt();
-    expect(answer).toEqual({ status, headers, body: says(name, reason) });
-    expect(JSON.stringify(answer)).not.toContain('secret');
-  });
-
-  it('is not what answers, with a 404 in HTML: that does not make the sandbox one that is not there', async () => {
-    await startWith((_request, response) => {
-      response.writeHead(404, { 'content-type': 'text/html' });
-      response.end('<html>secret</html>');
-    });
-    expect(await callIt()).toEqual({
-      status: 500,
-      headers: json,
-      body: says(name, 'what answered was not the Kubernetes API (404)'),
-    });
-  });
-
   // A proxy's page once passed for an empty Service, and a deletion that it answered for done.
   it.each([
     ['HTML', 'text/html', '<html>secret: sign in</html>'],
@@ -132,15 +49,6 @@ describe.each(askingFunctions)('%s, where Kubernetes', (name, callIt) => {
       expect(JSON.stringify(answer)).not.toContain('secret');
     },
   );
-
-  it('cuts the connection: says so', async () => {
-    await startWith((_request, response) => response.destroy());
-    expect(await callIt()).toEqual({
-      status: 503,
-      headers: again,
-      body: says(name, 'Kubernetes is unreachable (ECONNRESET)'),
-    });
-  });
 
   it('has the certificate of another: says so', async () => {
     const { makeCertificate } = await import('../support/certificate.ts');
@@ -169,27 +77,10 @@ describe.each(askingFunctions)('%s, where Kubernetes', (name, callIt) => {
   });
 });
 
-describe('a sandbox that is not there', () => {
-  it('is 404 for a look-up, in the words of the original', async () => {
-    await startWith((_request, response) => answerStatus(response, 404, 'NotFound', { kind: 'services' }));
-    expect(await get('a1b2c3d4')).toEqual({
-      status: 404,
-      headers: json,
-      body: { detail: "Sandbox 'a1b2c3d4' not found" },
-    });
-  });
-});
-
 describe('a failure', () => {
   it('is logged once, with its cause and the id of the request', async () => {
     await startWith((_request, response) => answerStatus(response, 403, 'Forbidden'), { LOG_LEVEL: 'INFO' });
-    const written: string[] = [];
-    const keep = (text: string | Uint8Array) => {
-      written.push(String(text));
-      return true;
-    };
-    vi.spyOn(process.stdout, 'write').mockImplementation(keep);
-    vi.spyOn(process.stderr, 'write').mockImplementation(keep);
+    const written = keepPrinted();
     await get('a1b2c3d4');
     vi.restoreAllMocks();
     const entries = written.filter((line) => line.includes('"level"')).map((line) => JSON.parse(line));

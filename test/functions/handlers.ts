@@ -32,6 +32,7 @@ const variables = [
   'AWS_ACCESS_KEY_ID',
   'AWS_SECRET_ACCESS_KEY',
   'AWS_SESSION_TOKEN',
+  'PARAMETERS_SECRETS_EXTENSION_HTTP_PORT',
   'KUBERNETES_SERVICE_HOST',
   'KUBERNETES_SERVICE_PORT',
   'AWS_LAMBDA_FUNCTION_NAME',
@@ -115,3 +116,11 @@ export const askingFunctions: [FunctionName, (context?: Context) => Promise<Answ
   ['renew-sandbox', (context) => renew('a1b2c3d4', undefined, context)],
   ['destroy-sandbox', (context) => destroy('a1b2c3d4', context)],
 ];
+
+/** All that is printed from here on, until mocks are restored; it is shown nowhere else. */
+export function keepPrinted(): string[] {
+  const printed: string[] = [];
+  const keep = (text: string | Uint8Array) => printed.push(String(text)) > 0;
+  for (const stream of [process.stdout, process.stderr]) vi.spyOn(stream, 'write').mockImplementation(keep);
+  return printed;
+}

@@ -15,7 +15,7 @@ const use = { at: new Date('2026-11-22T12:00:00.123Z'), requestId: '8f507cfc-469
 
 /** The Service of a sandbox, by these settings. */
 export const serviceOf = (some: Settings = {}): V1Service =>
-  buildService(request, use, loadConfig({ ...settings, ...some }));
+  buildService(request, use, loadConfig({ ...settings, ...some }).namespace);
 
 /** The Pod of a sandbox as admission sees it: with what Kubernetes fills in. */
 export function podOf(some: Settings = {}): V1Pod {

@@ -1,10 +1,11 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Config, loadConfig } from '../../lib/config/index.ts';
-import { type Kubernetes, openKubernetes } from '../../lib/kubernetes/index.ts';
+import type { Kubernetes } from '../../lib/kubernetes/index.ts';
 import type { ChaosClock } from './chaos-clock.ts';
 import { type CallFault, type Hold, heldCalls, type Step, scriptFault } from './chaos-script.ts';
 import type { TestCluster } from './cluster.ts';
 import { type FaultAction, type KubernetesCall, kubernetesStatus, startKubernetesProxy } from './kubernetes-proxy.ts';
+import { openKubernetes } from './open-kubernetes.ts';
 
 /**
  * One process's way to the cluster: a client of its own, through a proxy of its own. It takes one step at a time, so that a

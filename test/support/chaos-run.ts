@@ -32,8 +32,7 @@ import {
   threadIds,
   times,
 } from './chaos-script.ts';
-import { makeNamespace, type TestCluster } from './cluster.ts';
-import { type KubernetesObject, openKubernetesClient } from './kubernetes-client.ts';
+import type { TestCluster } from './cluster.ts';
 import { originalPod, originalService } from './original.ts';
 
 type Counts = Record<string, number>;
@@ -84,12 +83,7 @@ export async function runChaos(cluster: TestCluster, seed: number, steps: number
     SANDBOX_PENDING_TIMEOUT_SECONDS: String(times.pendingTimeout),
     SANDBOX_MAX_LIFETIME_SECONDS: String(times.maxLifetime),
   };
-  const lanes = await Promise.all(
-    Array.from({ length: fiberCount }, (_, index) =>
-      // One after the other, what is removed last was judged long ago.
-      openLane(cluster, clock, { ...settings, CLEANUP_CONCURRENCY: index % 2 === 0 ? '10' : '1' }, seed),
-    ),
-  );
+  const lanes = await Promise.all(Array.from({ length: fiberCount }, () => openLane(cluster, clock, settings, seed)));
   const rules: Rules & { endedAt: Map<string, number> } = {
     keepsPhase: !(await hasNode(cluster)),
     endedAt: new Map(),
@@ -215,7 +209,9 @@ export async function runChaos(cluster: TestCluster, seed: number, steps: number
           await destroySandbox(action.id, operation);
           return { done: true };
         case 'clean-up': {
-          const cleaned = await cleanUpSandboxes({ ...operation, stop: deadline });
+          // One after the other, what is removed last was judged long ago.
+          const width = lanes.indexOf(lane) % 2 === 0 ? 10 : 1;
+          const cleaned = await cleanUpSandboxes({ ...operation, stop: deadline, width });
           countCleanUp(cleaned);
           return { report: cleaned };
         }
@@ -425,49 +421,15 @@ export async function runChaos(cluster: TestCluster, seed: number, steps: number
       }
     }
     fail(wrong);
-    await expectRemovals();
     report.settled += 1;
   }
 
-  /** When a sandbox ends that is looked at shortly before it would have ended. */
-  async function prepareAndLook(id: string, threadId: string): Promise<number | undefined> {
-    await prepare({ id, threadId, state: 'whole' });
-    clock.goOn(times.defaultTtl - 1);
-    const found = await callUntroubled({ kind: 'get', id });
-    return 'view' in found ? Date.parse(found.view.expires_at ?? '') : undefined;
-  }
-
-  /** Each reason to remove a sandbox is one, and a look keeps it, with nothing failing. */
-  async function expectRemovals(): Promise<void> {
-    const removed = { ...report.deleted };
-    const ttlSeconds = times.longTtl;
-    const [lost, left, ended, hanging, old, unused] = sandboxIds;
-    const threadId = threadIds[0];
-    await prepare({ id: left, threadId, state: 'pod', isSeen: true });
-    await prepare({ id: lost, threadId, ttlSeconds, state: 'whole', pod: 'kill' });
-    await prepare({ id: ended, threadId, ttlSeconds, state: 'whole', pod: 'fail' });
-    await prepare({ id: hanging, threadId, ttlSeconds, state: 'whole', pod: 'hang' });
-    clock.goOn(times.pendingTimeout);
-    await expectExactCleanUp(await lookAtRest());
-    await prepare({ id: unused, threadId, state: 'whole' });
-    await prepare({ id: old, threadId, ttlSeconds, state: 'whole' });
-    clock.goOn(times.maxLifetime);
-    await expectExactCleanUp(await lookAtRest());
-    const looked = await prepareAndLook(left, threadId);
-    fail(looked === clock.now() + times.defaultTtl * 1000 ? [] : [`${left}: a look was not noted: ${looked}`]);
-    const reasons = ['service-without-pod', 'pod-without-service', 'expired', 'too-old'];
-    if (rules.keepsPhase) reasons.push('ended', 'never-ran');
-    fail(reasons.filter((one) => report.deleted[one] === removed[one]).map((one) => `nothing was removed as ${one}`));
-  }
-
   try {
-    const checkStrangers = await plantStrangers(cluster);
     for (let round = 1, settledAt = 0; report.steps < steps; round += 1) {
       await playRound(scriptRound(seed, round, report.steps));
       if (report.steps - settledAt < settleEverySteps && report.steps < steps) continue;
       settledAt = report.steps;
       await settle();
-      fail(await checkStrangers());
     }
     return report;
   } finally {
@@ -487,54 +449,6 @@ async function hasNode(cluster: TestCluster): Promise<boolean> {
   return (body.items as unknown[]).length > 0;
 }
 
-/**
- * Objects that are none of the product's business: without the label, with the label but another name, and with a sandbox's
- * name and label in another namespace. Gives what tells which of them are not as they were.
- */
-async function plantStrangers(cluster: TestCluster): Promise<() => Promise<string[]>> {
-  const names = { sandboxId: 'c0', threadId: 'thread-a' };
-  const service = originalService(names) as KubernetesObject;
-  const pod = originalPod(names, cluster.settings) as KubernetesObject;
-  const renamed = (object: KubernetesObject, name: string, labels: Record<string, string> = {}) => ({
-    ...object,
-    metadata: { name, labels: { 'sandbox-id': 'stranger', ...labels } },
-    // Only what has a NodePort is listed.
-    ...(object === service && {
-      spec: { ports: [{ name: 'http', port: 8080 }], selector: { 'sandbox-id': 'stranger' } },
-    }),
-  });
-  const here = cluster.kubernetes;
-  const elsewhere = openKubernetesClient(cluster.address, `${cluster.namespace}b`);
-  const label = { app: 'deer-flow-sandbox' };
-  const strangers = [
-    [here, 'services', renamed(service, 'sandbox-stranger-svc')],
-    [here, 'pods', renamed(pod, 'sandbox-stranger')],
-    [here, 'services', renamed(service, 'stranger', label)],
-    [here, 'pods', renamed(pod, 'stranger', label)],
-    [elsewhere, 'services', service],
-    [elsewhere, 'pods', pod],
-  ] as const;
-  for (const client of [here, elsewhere]) {
-    await makeNamespace(client);
-  }
-  const planted = await Promise.all(
-    strangers.map(async ([client, resource, object]) => ({
-      name: `${resource} ${(object as KubernetesObject).metadata.name}`,
-      read: () => client.find(resource, (object as KubernetesObject).metadata.name),
-      ...(await client.create(resource, object)),
-    })),
-  );
-  // A Pod's status is its node's.
-  const comparable = ({ metadata, spec }: KubernetesObject) =>
-    JSON.stringify([metadata.uid, metadata.labels, metadata.annotations, metadata.deletionTimestamp, spec.selector]);
-  return async () => {
-    const found = await Promise.all(planted.map(async (one) => ({ one, now: await one.read() })));
-    return found
-      .filter(({ one, now }) => now === undefined || comparable(now) !== comparable(one))
-      .map(({ one }) => `${one.name} is nobody's business, and was touched`);
-  };
-}
-
 function describeTaken(taken: Taken, roundStartedAt: number): string {
   const { step, action, answer, faults } = taken;
   const { kind, ...details } = action;
@@ -545,18 +459,7 @@ function describeTaken(taken: Taken, roundStartedAt: number): string {
   return `  #${step} ${at.join('-')} ms ${what} → ${said}${faults.map((fault) => `\n      ${fault}`).join('')}`;
 }
 
-function describeSnapshot(when: string, snapshot: Snapshot, clock: number): string[] {
-  const ago = (time: number | undefined) =>
-    time === undefined ? 'never' : `${Math.round((clock - time) / 1000)} s ago`;
-  const short = (uid: string) => uid.slice(0, 8);
-  return [...snapshot].flatMap(([id, { service, pod }]) => {
-    if (service === undefined && pod === undefined) return [];
-    const one = service
-      ? `${short(service.uid)}:${service.nodePort} of ${service.threadId}, used ${ago(service.lastUsedAt)} by ${service.lastUsedBy}, ttl ${service.ttlSeconds}`
-      : 'no Service';
-    const other = pod
-      ? `Pod ${short(pod.uid)} of ${pod.threadId}, ${pod.phase}${pod.isTerminating ? ', terminating' : ''}, owned by ${pod.owners.map(short).join() || 'none'}, used ${ago(pod.lastUsedAt)}`
-      : 'no Pod';
-    return [`  ${when} ${id}: ${one}; ${other}`];
-  });
-}
+const describeSnapshot = (when: string, snapshot: Snapshot, clock: number): string[] =>
+  [...snapshot].flatMap(([id, { service, pod }]) =>
+    service || pod ? [`  ${when} ${id}, at ${new Date(clock).toISOString()}: ${JSON.stringify({ service, pod })}`] : [],
+  );

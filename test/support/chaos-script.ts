@@ -20,12 +20,7 @@ export const times = {
 
 /** What is done to the sandboxes: by the product, and, where it says so, by hand, behind its back. */
 export type Action =
-  | {
-      readonly kind: 'create';
-      readonly id: string;
-      readonly threadId: string;
-      readonly ttlSeconds: number | undefined;
-    }
+  | { readonly kind: 'create'; readonly id: string; readonly threadId: string; readonly ttlSeconds: number | undefined }
   | { readonly kind: 'renew'; readonly id: string; readonly ttlSeconds: number | undefined }
   | { readonly kind: 'get' | 'destroy'; readonly id: string }
   | { readonly kind: 'list' | 'clean-up' }

@@ -7,8 +7,8 @@ import type { Context } from 'aws-lambda';
 import { runScheduled } from '../../lib/cleanup/schedule.ts';
 import { type CleanupReport, cleanUpSandboxes } from '../../lib/cleanup/sweep.ts';
 import { loadConfig } from '../../lib/config/index.ts';
-import { openKubernetes } from '../../lib/kubernetes/index.ts';
 import { functionFile } from './bundles.ts';
+import { openKubernetes } from './open-kubernetes.ts';
 import type { World } from './world.ts';
 
 /** Where to clean up, and through which proxy. */

@@ -301,6 +301,19 @@ export function isFor(call: KubernetesCall, resource: 'pods' | 'services' | 'nam
   return resource === 'namespaces' ? top === 'namespaces' && nested === undefined : nested === resource;
 }
 
+/** What tells calls to this kind of object, of this sandbox where one is named. */
+export const callTo =
+  (method: string, resource: 'pods' | 'services', sandboxId?: string) =>
+  (call: KubernetesCall): boolean =>
+    call.method === method && isFor(call, resource) && (sandboxId === undefined || isAbout(call, sandboxId));
+
+/** Keeps such calls from the cluster until they are released: the next one, unless told otherwise. */
+export function holdCalls(proxy: KubernetesProxy, when: Fault['when'], times = 1) {
+  const { promise: hold, resolve: release } = Promise.withResolvers<void>();
+  const fault = proxy.injectFault({ when, action: { hold }, times });
+  return { hits: fault.hits, reached: () => fault.firstHit(), release };
+}
+
 /** The calls that changed something in the cluster. */
 export function writesAmong(calls: readonly KubernetesCall[]): KubernetesCall[] {
   return calls.filter(

@@ -69,6 +69,20 @@ export function originalService({ sandboxId }: Pick<SandboxNames, 'sandboxId'>):
   };
 }
 
+/** The object with these fields of its metadata and its spec, in the place of its own. */
+export function alter(object: object, { metadata, spec }: { metadata?: object; spec?: object }): object {
+  const given = object as { metadata: object; spec: object };
+  return { ...given, metadata: { ...given.metadata, ...metadata }, spec: { ...given.spec, ...spec } };
+}
+
+/** For the spec of a Pod that no node takes: no kubelet changes what is said of it. */
+export const onNoNode = { nodeSelector: { 'no-such': 'node' } };
+
+/** For the metadata of a Pod that the Service owns. */
+export const ownedBy = (service: KubernetesObject | undefined) => ({
+  ownerReferences: [{ apiVersion: 'v1', kind: 'Service', name: service?.metadata.name, uid: service?.metadata.uid }],
+});
+
 const TOKEN_PATH = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 /**

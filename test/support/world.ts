@@ -44,6 +44,7 @@ export interface World {
   create(body: unknown, rest?: Partial<HttpCall>): Promise<HttpAnswer>;
   get(sandboxId: string, rest?: Partial<HttpCall>): Promise<HttpAnswer>;
   list(rest?: Partial<HttpCall>): Promise<HttpAnswer>;
+  renew(sandboxId: string, body?: unknown): Promise<HttpAnswer>;
   destroy(sandboxId: string, rest?: Partial<HttpCall>): Promise<HttpAnswer>;
   /** The calls to Kubernetes that were made until the answer came; those that ended before it, where they count. */
   callsOf(work: () => Promise<unknown>): Promise<KubernetesCall[]>;
@@ -57,6 +58,9 @@ export interface World {
   untilRunning(sandboxId: string): Promise<SandboxView>;
   /** Waits until the sandbox' own URL answers its probe, and returns the answer. */
   untilOpen(view: SandboxView): Promise<HttpAnswer>;
+
+  /** Waits until nobody is to use the sandbox' Pod any more: it terminates, or is gone. */
+  untilPodGoes(sandboxId: string): Promise<unknown>;
 
   findPod(sandboxId: string): Promise<KubernetesObject | undefined>;
   findService(sandboxId: string): Promise<KubernetesObject | undefined>;
@@ -139,6 +143,10 @@ function worldOf(cluster: TestCluster, proxy: KubernetesProxy, provisioner: Prov
     create,
     get,
     list: (rest) => call('GET', '/api/sandboxes', rest),
+    renew: (sandboxId, body) =>
+      call('POST', `/api/sandboxes/${sandboxId}/renew`, {
+        ...(body !== undefined && { body, headers: { 'content-type': 'application/json' } }),
+      }),
     destroy: (sandboxId, rest) => call('DELETE', `/api/sandboxes/${sandboxId}`, rest),
 
     async callsOf(work) {
@@ -190,6 +198,13 @@ function worldOf(cluster: TestCluster, proxy: KubernetesProxy, provisioner: Prov
             (error: Error): HttpAnswer => ({ status: 0, headers: {}, text: error.message, body: undefined }),
           ),
         ({ status }) => status === 200,
+      ),
+
+    untilPodGoes: (sandboxId) =>
+      eventually(
+        `terminating or gone: the Pod of ${sandboxId}`,
+        () => world.findPod(sandboxId),
+        (pod) => pod === undefined || pod.metadata.deletionTimestamp !== undefined,
       ),
 
     findPod: (sandboxId) => kubernetes.find('pods', `sandbox-${sandboxId}`),

@@ -72,6 +72,11 @@ export function answerNotFound(_request: SeenRequest, response: http.ServerRespo
   answerStatus(response, 404, 'NotFound', { kind: 'services' });
 }
 
+/** Kubernetes' answer to whoever lists Pods or Services where there are none. */
+export function answerEmpty({ url }: SeenRequest, response: http.ServerResponse): void {
+  answerJson(response, { kind: url.includes('/pods') ? 'PodList' : 'ServiceList', apiVersion: 'v1', items: [] });
+}
+
 /** A refusal as Kubernetes words it. */
 export function answerStatus(response: http.ServerResponse, code: number, reason: string, details?: object): void {
   answerJson(
@@ -87,11 +92,7 @@ export function answerJson(response: http.ServerResponse, body: object, code = 2
   response.end(JSON.stringify(body));
 }
 
-type KubeconfigFields = {
-  server: string;
-  cluster?: Record<string, unknown>;
-  user?: Record<string, unknown>;
-};
+type KubeconfigFields = { server: string; cluster?: Record<string, unknown>; user?: Record<string, unknown> };
 
 /** The text of a kubeconfig: JSON is YAML. */
 export function kubeconfigText({ server, cluster = {}, user = { token: 'test-token' } }: KubeconfigFields): string {

@@ -1,27 +1,29 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import BuildPlugin from '../../lib/deploy/serverless-plugin.ts';
+import { settings } from '../support/settings.ts';
 
 type Values = Record<string, string>;
 
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
+
 /**
  * What the plug-in does at a command of Serverless, of which it gets as much as it asks for; how Serverless itself calls it is
- * seen in test/bundle. `environment` is what the plug-in leaves in the service's definition.
+ * seen in test/bundle. `environment` is what it gives the function of callers.
  */
-async function runCommand(command: string, given: Values, { deployment = {}, onlyFunction = 'health' } = {}) {
+async function runCommand(command: string, given: Values, onlyFunction = 'health') {
+  for (const name of settings) vi.stubEnv(name, given[name]);
+  for (const [name, value] of Object.entries(given)) vi.stubEnv(name, value);
   const warnings: string[] = [];
+  type Defined = { handler: string; name: string; needs: 'callers'[]; events: object[]; environment?: Values };
+  const define = (name: string, httpApi: string, needs: 'callers'[] = []): Defined => ({
+    ...{ handler: `functions/${name}.handler`, name, needs, events: [{ httpApi }] },
+  });
   const service = {
     service: 'sandbox-provisioner',
-    provider: { environment: { ...given }, httpApi: {} },
-    custom: { deployment },
-    functions: {
-      health: { handler: 'functions/health.handler', name: 'health', events: [{ httpApi: 'GET /health' }] },
-      fallback: {
-        handler: 'functions/fallback.handler',
-        name: 'fallback',
-        needs: ['callers' as const],
-        events: [{ httpApi: '*' }],
-      },
-    },
+    provider: { httpApi: {} },
+    functions: { health: define('health', 'GET /health'), fallback: define('fallback', '*', ['callers']) },
   };
   const serverless = {
     serviceDir: '/nowhere',
@@ -42,65 +44,72 @@ async function runCommand(command: string, given: Values, { deployment = {}, onl
     () => undefined,
     ({ message }: Error) => message,
   );
-  return { problems, warnings, environment: service.provider.environment };
+  return { problems, warnings, environment: service.functions.fallback.environment };
 }
 
 const key = { PROVISIONER_API_KEY_SECRET_ID: 'key' };
 const place = { NODE_HOST: '192.0.2.7', KUBECONFIG_PATH: '/opt/kubeconfig' };
-const noKey = /^This cannot be deployed:\n- there is no key to know callers by: set one of PROVISIONER_API_KEY,/;
-const noPlace = /\n- NODE_HOST is 'host\.docker\.internal', which only/;
+const policy = { SANDBOX_NETWORK_POLICY: 'none' };
+const complete = { ...key, ...place, ...policy };
+const [noKey, noPlace, noPolicy] = [
+  /there is no key to know callers by/,
+  /NODE_HOST is 'host/,
+  /SANDBOX_NETWORK_POLICY is not/,
+];
 
 describe('what Serverless is to do', () => {
   it.each<[string, Values, RegExp[]]>([
-    ['deploy', place, [noKey]],
-    ['deploy', key, [noPlace]],
-    ['deploy', {}, [noKey, noPlace]],
-    ['deploy function', place, [noKey]],
-    ['deploy function', key, [noPlace]],
-  ])('is refused, if it is to %s %o', async (command, environment, problems) => {
-    const run = await runCommand(command, environment);
-    for (const problem of problems) expect(run.problems).toMatch(problem);
-    expect(run.environment).toEqual(environment);
+    ['deploy', { ...place, ...policy }, [noKey]],
+    ['deploy', { ...key, ...policy }, [noPlace]],
+    ['deploy', { ...key, ...place }, [noPolicy]],
+    ['deploy', {}, [noKey, noPlace, noPolicy]],
+    ['deploy function', {}, [noKey, noPlace, noPolicy]],
+  ])('is refused, if it is to %s %o', async (command, given, problems) => {
+    const run = await runCommand(command, given);
+    const lines = problems.map(({ source }) => `\n- ${source}.*`);
+    expect(run.problems).toMatch(new RegExp(`^This cannot be deployed:${lines.join('')}$`));
+    expect(run.environment).toBeUndefined();
   });
 
-  it('is done where only a deployment would be refused, and it says so', async () => {
-    const { problems, warnings, environment } = await runCommand('package', {});
-    expect(problems).toBeUndefined();
-    expect(warnings).toContainEqual(expect.stringMatching(/^A deployment will be refused: there is no key/));
-    expect(warnings).toContainEqual(expect.stringMatching(/^A deployment will be refused: NODE_HOST is/));
-    expect(environment).toEqual({});
+  it('is done where only a deployment would be refused, and it says so; and of what is no setting', async () => {
+    const run = await runCommand('package', { SECRETS_MANAGER_TTL: '0', SANDBOX_NETWROK_POLICY: 'isolated' });
+    expect(run).toMatchObject({ problems: undefined, environment: {} });
+    for (const problem of [noKey, noPlace, noPolicy]) {
+      expect(run.warnings).toContainEqual(expect.stringMatching(`^A deployment will be refused: .*${problem.source}`));
+    }
+    expect(run.warnings).toContainEqual(expect.stringMatching(/^SECRETS_MANAGER_TTL is no setting any more/));
+    expect(run.warnings).toContainEqual(expect.stringMatching(/^SANDBOX_NETWROK_POLICY is no setting/));
   });
 
-  it.each<[string, Values, Values, RegExp]>([
-    ['a wrong setting', { CLEANUP_CONCURRENCY: '0' }, {}, /\n- CLEANUP_CONCURRENCY must be a whole number/],
-    ['a wrong setting of the deployment', {}, { VPC_SUBNET_IDS: 'subnet-0a' }, /\n- VPC_SUBNET_IDS needs VPC_SECURITY/],
-    ['too large an environment', { SANDBOX_IMAGE: 'x'.repeat(4090) }, {}, /\n- SANDBOX_IMAGE is 4103 of the/],
-  ])('is not even to package %s', async (_what, environment, deployment, problem) => {
+  it.each<[string, Values, RegExp]>([
+    ['a wrong setting', { CLEANUP_DRY_RUN: 'no' }, /\n- CLEANUP_DRY_RUN must be/],
+    ['a wrong setting of the deployment', { VPC_SUBNET_IDS: 'subnet-0a' }, /\n- VPC_SUBNET_IDS needs VPC_SECURITY/],
+    [
+      'too large an environment',
+      { CORS_ALLOWED_ORIGINS: `https://${'x'.repeat(4090)}` },
+      /\n- CORS_ALLOWED_ORIGINS is/,
+    ],
+  ])('is not even to package %s', async (_what, given, problem) => {
     for (const command of ['package', 'deploy', 'deploy function']) {
-      const { problems } = await runCommand(command, { ...key, ...place, ...environment }, { deployment });
-      expect(problems).toMatch(problem);
+      expect((await runCommand(command, { ...complete, ...given })).problems).toMatch(problem);
     }
   });
 
   it('is not to deploy one function with a layer that only CloudFormation can find', async () => {
-    const environment = { ...key, ...place };
-    const refused = await runCommand('deploy function', environment, { onlyFunction: 'fallback' });
+    const refused = await runCommand('deploy function', complete, 'fallback');
     expect(refused.problems).toMatch(/\n- SECRETS_EXTENSION_LAYER_ARN must be set to deploy one function alone/);
-    expect(await runCommand('deploy function', environment)).toMatchObject({ problems: undefined });
-    expect(await runCommand('deploy', environment)).toMatchObject({ problems: undefined });
-    const deployment = { SECRETS_EXTENSION_LAYER_ARN: 'arn:aws:lambda:eu-west-1:015030872274:layer:x:11' };
-    const pinned = await runCommand('deploy function', environment, { onlyFunction: 'fallback', deployment });
-    expect(pinned).toMatchObject({ problems: undefined });
+    const pinned = { ...complete, SECRETS_EXTENSION_LAYER_ARN: 'arn:aws:lambda:eu-west-1:015030872274:layer:x:11' };
+    const done = { problems: undefined, environment: key };
+    expect(await runCommand('deploy function', pinned, 'fallback')).toMatchObject(done);
+    expect(await runCommand('deploy function', complete)).toMatchObject(done);
+    expect(await runCommand('deploy', complete)).toMatchObject(done);
   });
 
   it.each(['offline start', 'offline', 'print', 'remove', 'deploy list'])(
     'is none of its business: %s',
     async (command) => {
-      expect(await runCommand(command, { AUTH: 'nonsense' })).toEqual({
-        problems: undefined,
-        warnings: [],
-        environment: { AUTH: 'nonsense' },
-      });
+      const untouched = { problems: undefined, warnings: [], environment: undefined };
+      expect(await runCommand(command, { AUTH: 'nonsense' })).toEqual(untouched);
     },
   );
 });

@@ -5,13 +5,13 @@ import type { TLSSocket } from 'node:tls';
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { loadConfig } from '../../lib/config/index.ts';
-import { ProvisionerError } from '../../lib/errors.ts';
 import { makeEksToken } from '../../lib/kubernetes/credentials/eks-token.ts';
-import { type Kubernetes, openKubernetes } from '../../lib/kubernetes/index.ts';
+import type { Kubernetes } from '../../lib/kubernetes/index.ts';
 import { log } from '../../lib/log.ts';
 import { makeCertificate } from '../support/certificate.ts';
 import { eventually } from '../support/eventually.ts';
 import { startConnectProxy } from '../support/forward-proxies.ts';
+import { openKubernetes } from '../support/open-kubernetes.ts';
 import {
   type ApiServer,
   answerNotFound,
@@ -21,9 +21,8 @@ import {
   temporaryFolder,
   writeKubeconfig,
 } from './api-server.ts';
+import { base64, never, read, thrownBy } from './opened.ts';
 
-const never = new AbortController().signal;
-const base64 = (text: string) => Buffer.from(text).toString('base64');
 const aws = {
   AWS_REGION: 'eu-central-1',
   AWS_ACCESS_KEY_ID: 'ASIAEXAMPLEEXAMPLE00',
@@ -35,6 +34,7 @@ const role = {
   secretAccessKey: aws.AWS_SECRET_ACCESS_KEY,
   sessionToken: aws.AWS_SESSION_TOKEN,
 };
+const misconfigured = (detail: unknown) => ({ outcome: 'misconfigured', detail });
 
 let now: Date;
 const later = (seconds: number) => {
@@ -51,6 +51,7 @@ afterEach(() => {
   vi.unstubAllEnvs();
   vi.restoreAllMocks();
 });
+const warnings = () => vi.mocked(log.warn).mock.calls;
 
 const open = (env: Record<string, string>): Promise<Kubernetes> =>
   openKubernetes(
@@ -58,23 +59,17 @@ const open = (env: Record<string, string>): Promise<Kubernetes> =>
     never,
     () => now,
   );
+const withUser = async (api: ApiServer, user: object, env: Record<string, string> = {}) =>
+  open({ KUBECONFIG_PATH: await writeKubeconfig({ server: api.url, user: { ...user } }), ...env });
 
-async function errorOf(call: Promise<unknown>): Promise<ProvisionerError> {
-  const error = await call.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  expect(error).toBeInstanceOf(ProvisionerError);
-  return error as ProvisionerError;
-}
-
-/** One call, and what it showed the API server last. */
-async function show(kubernetes: Kubernetes, api: ApiServer): Promise<string | undefined> {
-  await kubernetes.readService('a', never);
-  return api.requests.at(-1)?.headers.authorization;
-}
-
+/** The tokens that were shown, call by call. */
 const shown = (api: ApiServer) => api.requests.map(({ headers }) => headers.authorization?.replace('Bearer ', ''));
+
+/** The token that a call shows. */
+async function show(kubernetes: Kubernetes, api: ApiServer): Promise<string | undefined> {
+  await read(kubernetes);
+  return shown(api).at(-1);
+}
 
 /** An API server that takes only the token that is good at the moment. */
 async function startStrictServer(): Promise<ApiServer & { good: string }> {
@@ -86,6 +81,21 @@ async function startStrictServer(): Promise<ApiServer & { good: string }> {
   return Object.assign(strict, api);
 }
 
+/** An API server that asks for a certificate, and the names in those that it got. */
+async function startCertificateServer() {
+  const authority = { name: 'authority', ...makeCertificate('authority') };
+  const names: unknown[] = [];
+  const api = await startApiServer(
+    (request, response) => {
+      names.push((response.req.socket as TLSSocket).getPeerCertificate().subject?.CN);
+      answerNotFound(request, response);
+    },
+    makeCertificate('kube.example'),
+    { requestCert: true, rejectUnauthorized: false, ca: authority.certificate },
+  );
+  return { api, authority, names, cluster: { 'insecure-skip-tls-verify': true } };
+}
+
 /** The extension of Lambda that reads secrets, with one in it. */
 async function startExtension(value: string) {
   const secret = { value, isGone: false };
@@ -93,20 +103,17 @@ async function startExtension(value: string) {
     response.writeHead(secret.isGone ? 500 : 200);
     response.end(JSON.stringify({ SecretString: secret.value, Parameter: { Value: secret.value } }));
   });
-  const env = { ...aws, PARAMETERS_SECRETS_EXTENSION_HTTP_PORT: String(extension.port) };
-  return { secret, extension, env };
+  return { secret, extension, env: { ...aws, PARAMETERS_SECRETS_EXTENSION_HTTP_PORT: String(extension.port) } };
 }
 
 describe('a kubeconfig', () => {
   const text = (api: ApiServer, token = 'test-token') => kubeconfigText({ server: api.url, user: { token } });
-  const yaml = (api: ApiServer) =>
-    [
-      `clusters: [{name: c, cluster: {server: "${api.url}"}}]`,
-      'users: [{name: u, user: {token: test-token}}]',
-      'contexts: [{name: x, context: {cluster: c, user: u}}]',
-      'current-context: x',
-      '',
-    ].join('\n');
+  const yaml = (api: ApiServer) => `
+clusters: [{name: c, cluster: {server: "${api.url}"}}]
+users: [{name: u, user: {token: test-token}}]
+contexts: [{name: x, context: {cluster: c, user: u}}]
+current-context: x
+`;
 
   it.each<[string, (api: ApiServer) => string]>([
     ['JSON', text],
@@ -116,20 +123,7 @@ describe('a kubeconfig', () => {
     ['JSON in base64', (api) => base64(text(api))],
   ])('may be in the environment: %s', async (_how, make) => {
     const api = await startApiServer();
-    const kubernetes = await open({ KUBECONFIG_CONTENT: make(api) });
-    expect(await show(kubernetes, api)).toBe('Bearer test-token');
-  });
-
-  it.each([
-    ['no YAML', 'users: [ {token: top-secret', 'it is not valid (line 1)'],
-    ['base64 of no YAML', base64('users: [ {token: top-secret'), 'it is not valid (line 1)'],
-  ])('in the environment may not be %s, and is not quoted', async (_what, content, problem) => {
-    const error = await errorOf(open({ KUBECONFIG_CONTENT: content }));
-    expect(error).toMatchObject({
-      outcome: 'misconfigured',
-      detail: `Failed to load kubeconfig from KUBECONFIG_CONTENT: ${problem}`,
-      cause: undefined,
-    });
+    expect(await show(await open({ KUBECONFIG_CONTENT: make(api) }), api)).toBe('test-token');
   });
 
   it.each([
@@ -138,16 +132,19 @@ describe('a kubeconfig', () => {
   ])('may be a secret: %s', async (setting, url) => {
     const api = await startApiServer();
     const { env, extension } = await startExtension(text(api));
-    const kubernetes = await open({ ...env, [setting]: 'agents' });
-    expect(await show(kubernetes, api)).toBe('Bearer test-token');
+    expect(await show(await open({ ...env, [setting]: 'agents' }), api)).toBe('test-token');
     expect(extension.requests.map((request) => request.url)).toEqual([url]);
   });
 
-  it('that is a secret and no kubeconfig is told by its setting, and is not quoted', async () => {
-    const { env } = await startExtension('top-secret: [');
-    expect(await errorOf(open({ ...env, KUBECONFIG_SECRET_ID: 'agents' }))).toMatchObject({
-      outcome: 'misconfigured',
-      detail: expect.stringMatching(/^Failed to load kubeconfig from KUBECONFIG_SECRET_ID 'agents': it is not valid/),
+  const broken = 'users: [ {token: top-secret';
+  it.each<[string, Record<string, string>, string]>([
+    ['no YAML', { KUBECONFIG_CONTENT: broken }, 'KUBECONFIG_CONTENT'],
+    ['base64 of no YAML', { KUBECONFIG_CONTENT: base64(broken) }, 'KUBECONFIG_CONTENT'],
+    ['a secret that is no YAML', { KUBECONFIG_SECRET_ID: 'agents' }, "KUBECONFIG_SECRET_ID 'agents'"],
+  ])('may not be %s, which is told by its setting and not quoted', async (_what, settings, origin) => {
+    const { env } = await startExtension(broken.replace('users', 'a-secret'));
+    await expect(open({ ...env, ...settings })).rejects.toMatchObject({
+      ...misconfigured(`Failed to load kubeconfig from ${origin}: it is not valid (line 1)`),
       cause: undefined,
     });
   });
@@ -155,88 +152,71 @@ describe('a kubeconfig', () => {
   it('that is a secret which cannot be read is told by its setting, with why', async () => {
     const { env, secret } = await startExtension('');
     secret.isGone = true;
-    expect(await errorOf(open({ ...env, KUBECONFIG_SECRET_ID: 'agents' }))).toMatchObject({
+    await expect(open({ ...env, KUBECONFIG_SECRET_ID: 'agents' })).rejects.toMatchObject({
       outcome: 'unavailable',
       detail: "No kubeconfig from KUBECONFIG_SECRET_ID: The secret 'agents' could not be read (500)",
       headers: { 'retry-after': '1' },
     });
-    expect(await errorOf(open({ KUBECONFIG_PARAMETER: '/agents' }))).toMatchObject({
-      outcome: 'misconfigured',
-      detail:
-        "No kubeconfig from KUBECONFIG_PARAMETER: The parameter '/agents' can only be read on Lambda: there is no AWS_SESSION_TOKEN",
-    });
+    const onLambda = "The parameter '/agents' can only be read on Lambda: there is no AWS_SESSION_TOKEN";
+    const problem = misconfigured(`No kubeconfig from KUBECONFIG_PARAMETER: ${onLambda}`);
+    await expect(open({ KUBECONFIG_PARAMETER: '/agents' })).rejects.toMatchObject(problem);
   });
 
   it('is taken from the first place that is set', async () => {
-    const [first, second, third, fourth] = [
-      await startApiServer(),
-      await startApiServer(),
-      await startApiServer(),
-      await startApiServer(),
+    const apis = await Promise.all(Array.from({ length: 5 }, () => startApiServer()));
+    const [content, bySecret, byParameter, byEks, byFile] = apis as [
+      ApiServer,
+      ApiServer,
+      ApiServer,
+      ApiServer,
+      ApiServer,
     ];
-    const { env, secret, extension } = await startExtension(text(second));
-    const eks = {
-      EKS_CLUSTER_NAME: 'agents',
-      EKS_CLUSTER_ENDPOINT: third.url,
-      EKS_CLUSTER_CA: base64(makeCertificate('a').certificate),
-    };
-    const file = { KUBECONFIG_PATH: await writeKubeconfig({ server: fourth.url }) };
-    const asks = async (settings: Record<string, string>, api: ApiServer) => {
-      const before = api.requests.length;
-      await (await open({ ...env, ...settings })).readService('a', never);
-      return api.requests.length - before;
-    };
-    const all = {
-      KUBECONFIG_CONTENT: text(first),
-      KUBECONFIG_SECRET_ID: 's',
-      KUBECONFIG_PARAMETER: 'p',
-      ...eks,
-      ...file,
-    };
-    expect(await asks(all, first)).toBe(1);
-    const { KUBECONFIG_CONTENT: _content, ...withSecret } = all;
-    expect(await asks(withSecret, second)).toBe(1);
-    const { KUBECONFIG_SECRET_ID: _secret, ...withParameter } = withSecret;
-    secret.value = text(second, 'other');
-    expect(await asks(withParameter, second)).toBe(1);
-    expect(extension.requests.map(({ url }) => url.split('?')[0])).toEqual([
-      '/secretsmanager/get',
-      '/systemsmanager/parameters/get',
-    ]);
-    expect(await asks({ ...eks, ...file }, third)).toBe(1);
-    expect(await asks(file, fourth)).toBe(1);
+    const { env, secret } = await startExtension(text(bySecret));
+    const places: [Record<string, string>, ApiServer][] = [
+      [{ KUBECONFIG_CONTENT: text(content) }, content],
+      [{ KUBECONFIG_SECRET_ID: 's' }, bySecret],
+      [{ KUBECONFIG_PARAMETER: 'p' }, byParameter],
+      [
+        {
+          EKS_CLUSTER_NAME: 'e',
+          EKS_CLUSTER_ENDPOINT: byEks.url,
+          EKS_CLUSTER_CA: base64(makeCertificate('a').certificate),
+        },
+        byEks,
+      ],
+      [{ KUBECONFIG_PATH: await writeKubeconfig({ server: byFile.url }) }, byFile],
+    ];
+    for (const [place, [, api]] of places.entries()) {
+      if (api === byParameter) secret.value = text(byParameter, 'other');
+      await read(await open(Object.assign({ ...env }, ...places.slice(place).map(([settings]) => settings))));
+      expect(apis.map(({ requests }) => requests.length)).toEqual(apis.map((_, index) => (index <= place ? 1 : 0)));
+    }
   });
 
-  describe('with several contexts', () => {
-    const content = (api: ApiServer) =>
-      JSON.stringify({
-        clusters: [{ name: 'c', cluster: { server: api.url } }],
-        users: ['one', 'two'].map((name) => ({ name, user: { token: `token-of-${name}` } })),
-        contexts: ['one', 'two'].map((user) => ({ name: `as-${user}`, context: { cluster: 'c', user } })),
-        'current-context': 'as-one',
-      });
-
-    it.each([
-      ['its current one', {}, 'Bearer token-of-one'],
-      ['the one of KUBECONFIG_CONTEXT', { KUBECONFIG_CONTEXT: 'as-two' }, 'Bearer token-of-two'],
-    ])('is that of %s', async (_which, env, authorization) => {
-      const api = await startApiServer();
-      const kubernetes = await open({ KUBECONFIG_CONTENT: content(api), ...env });
-      expect(await show(kubernetes, api)).toBe(authorization);
+  it.each<[string, Record<string, string>, string]>([
+    ['its current one', {}, 'token-of-one'],
+    ['the one of KUBECONFIG_CONTEXT', { KUBECONFIG_CONTEXT: 'as-two' }, 'token-of-two'],
+    [
+      'another one',
+      { KUBECONFIG_CONTEXT: 'as-three' },
+      "has no context 'as-three' (KUBECONFIG_CONTEXT): it has 'as-one', 'as-two'",
+    ],
+    [
+      'none',
+      { KUBECONFIG_CONTEXT: 'x', KUBECONFIG_CONTENT: '{"clusters": []}' },
+      "has no context 'x' (KUBECONFIG_CONTEXT): it has none",
+    ],
+  ])('with several contexts is that of %s, or says which there are', async (_which, env, expected) => {
+    const api = await startApiServer();
+    const content = JSON.stringify({
+      clusters: [{ name: 'c', cluster: { server: api.url } }],
+      users: ['one', 'two'].map((name) => ({ name, user: { token: `token-of-${name}` } })),
+      contexts: ['one', 'two'].map((user) => ({ name: `as-${user}`, context: { cluster: 'c', user } })),
+      'current-context': 'as-one',
     });
-
-    it('says which there are, where it has not the one of KUBECONFIG_CONTEXT', async () => {
-      const api = await startApiServer();
-      const env = { KUBECONFIG_CONTENT: content(api), KUBECONFIG_CONTEXT: 'as-three' };
-      expect(await errorOf(open(env))).toMatchObject({
-        outcome: 'misconfigured',
-        detail:
-          "The kubeconfig KUBECONFIG_CONTENT has no context 'as-three' (KUBECONFIG_CONTEXT): it has 'as-one', 'as-two'",
-      });
-      expect(await errorOf(open({ ...env, KUBECONFIG_CONTENT: '{"clusters": []}' }))).toMatchObject({
-        detail: "The kubeconfig KUBECONFIG_CONTENT has no context 'as-three' (KUBECONFIG_CONTEXT): it has none",
-      });
-    });
+    const opening = open({ KUBECONFIG_CONTENT: content, ...env });
+    if (expected.startsWith('token')) return expect(await show(await opening, api)).toBe(expected);
+    await expect(opening).rejects.toMatchObject(misconfigured(`The kubeconfig KUBECONFIG_CONTENT ${expected}`));
   });
 });
 
@@ -247,72 +227,47 @@ describe('EKS without a kubeconfig', () => {
     EKS_CLUSTER_ENDPOINT: endpoint,
     EKS_CLUSTER_CA: base64(certificate),
   });
-  const token = (at: Date, region = 'eu-central-1') => makeEksToken({ name: 'agents', region }, role, at);
+  const token = (region = 'eu-central-1') => makeEksToken({ name: 'agents', region }, role, now);
 
   it('is called with a token that is made here, and checked by its CA', async () => {
     const api = await startApiServer(undefined, { certificate, key });
     // The name of the endpoint leads nowhere from here.
-    const endpoint = 'https://kube.example:6443';
-    const kubernetes = await open({ ...aws, ...eks(endpoint), K8S_API_SERVER: api.url });
-    expect(await show(kubernetes, api)).toBe(`Bearer ${await token(now)}`);
-    const other = { EKS_CLUSTER_CA: base64(makeCertificate('kube.example').certificate) };
-    const wrong = await open({ ...aws, ...eks(endpoint), ...other, K8S_API_SERVER: api.url });
-    expect(await errorOf(wrong.readService('a', never))).toMatchObject({ outcome: 'refused' });
+    const env = { ...aws, ...eks('https://kube.example:6443'), K8S_API_SERVER: api.url };
+    expect(await show(await open(env), api)).toBe(await token());
+    const wrong = await open({ ...env, EKS_CLUSTER_CA: base64(makeCertificate('kube.example').certificate) });
+    await expect(read(wrong)).rejects.toMatchObject({ outcome: 'refused' });
   });
 
-  it('gets a new token before the last one ends, and not with every call', async () => {
+  it('gets a new token after ten minutes, of the 15 that EKS takes one for, and not with every call', async () => {
     const api = await startApiServer();
     const kubernetes = await open({ ...aws, ...eks(api.url) });
-    const begin = now;
-    const expected = [];
-    for (const minute of [0, 5, 9.9, 10, 15, 19.9, 20, 60]) {
-      now = new Date(begin.getTime() + minute * 60_000);
-      await kubernetes.readService('a', never);
-      const madeAt = minute < 10 ? 0 : minute < 20 ? 10 : minute;
-      expected.push(await token(new Date(begin.getTime() + madeAt * 60_000)));
-    }
-    expect(shown(api)).toEqual(expected);
-    // EKS takes one for 15 minutes.
-    expect(new Set(expected).size).toBe(4);
+    const first = await token();
+    expect(await show(kubernetes, api)).toBe(first);
+    later(9.9 * 60);
+    expect(await show(kubernetes, api)).toBe(first);
+    later(0.1 * 60);
+    expect(await show(kubernetes, api)).toBe(await token());
+    expect(shown(api)[2]).not.toBe(first);
   });
 
-  it('gets a new token when the clock was put back: the last one is of a time to come', async () => {
-    const api = await startApiServer();
-    const kubernetes = await open({ ...aws, ...eks(api.url) });
-    await kubernetes.readService('a', never);
-    later(-3600);
-    expect(await show(kubernetes, api)).toBe(`Bearer ${await token(now)}`);
-  });
-
-  it('gets a new token, once, when the API server refuses the one it has', async () => {
+  it('gets a new token, once, when the API server refuses the one it has, also for calls side by side', async () => {
     const api = await startStrictServer();
     const kubernetes = await open({ ...aws, ...eks(api.url) });
-    const first = await token(now);
-    api.good = first;
-    await kubernetes.readService('a', never);
+    api.good = await token();
+    await read(kubernetes);
     later(60);
-    const second = await token(now);
-    api.good = second;
-    await kubernetes.readService('a', never);
-    expect(shown(api)).toEqual([first, first, second]);
+    api.good = await token();
+    await Promise.all(['a', 'b', 'c', 'd'].map((name) => read(kubernetes, name)));
+    expect(new Set(shown(api)).size).toBe(2);
     later(60);
+    const before = shown(api).length;
+    const second = api.good;
     api.good = 'none';
-    expect(await errorOf(kubernetes.readService('a', never))).toMatchObject({
+    await expect(read(kubernetes)).rejects.toMatchObject({
       outcome: 'refused',
       detail: 'Kubernetes refused our credentials (401 Unauthorized)',
     });
-    expect(shown(api).slice(3)).toEqual([second, await token(now)]);
-  });
-
-  it('gets one new token for calls side by side that are refused', async () => {
-    const api = await startStrictServer();
-    const kubernetes = await open({ ...aws, ...eks(api.url) });
-    api.good = await token(now);
-    await kubernetes.readService('a', never);
-    later(60);
-    api.good = await token(now);
-    await Promise.all(['a', 'b', 'c', 'd'].map((name) => kubernetes.readService(name, never)));
-    expect(new Set(shown(api)).size).toBe(2);
+    expect(shown(api).slice(before)).toEqual([second, await token()]);
   });
 
   it.each([
@@ -321,111 +276,70 @@ describe('EKS without a kubeconfig', () => {
   ])('is asked for in a region: %s', async (_whose, endpoint, env, region) => {
     const api = await startApiServer();
     const kubernetes = await open({ ...aws, ...eks(endpoint), ...env, K8S_API_SERVER: api.url });
-    expect(await show(kubernetes, api)).toBe(`Bearer ${await token(now, region)}`);
+    expect(await show(kubernetes, api)).toBe(await token(region));
   });
 
-  it('says what is missing for a token', async () => {
-    const endpoint = 'https://10.0.0.1';
-    expect(await errorOf(open(eks(endpoint)))).toMatchObject({
-      outcome: 'misconfigured',
-      detail:
-        "No token for the EKS cluster 'agents' (EKS_CLUSTER_NAME): there are no AWS credentials in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)",
-    });
-    const { AWS_REGION: _region, ...noRegion } = aws;
-    expect(await errorOf(open({ ...noRegion, ...eks(endpoint) }))).toMatchObject({
-      outcome: 'misconfigured',
-      detail:
-        "No token for the EKS cluster 'agents' (EKS_CLUSTER_NAME): neither EKS_CLUSTER_ENDPOINT nor AWS_REGION names a region",
-    });
+  const { AWS_REGION: _region, ...noRegion } = aws;
+  it.each<[Record<string, string>, string]>([
+    [{}, 'there are no AWS credentials in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)'],
+    [noRegion, 'neither EKS_CLUSTER_ENDPOINT nor AWS_REGION names a region'],
+  ])('says what is missing for a token: with %j', async (env, problem) => {
+    const detail = `No token for the EKS cluster 'agents' (EKS_CLUSTER_NAME): ${problem}`;
+    await expect(open({ ...env, ...eks('https://10.0.0.1') })).rejects.toMatchObject(misconfigured(detail));
   });
 });
 
 const exec = (command: string, args: string[] = [], rest: object = {}) => ({
   exec: { apiVersion: 'client.authentication.k8s.io/v1beta1', command, args, ...rest },
 });
-const withUser = async (api: ApiServer, user: Record<string, unknown>, env: Record<string, string> = {}) =>
-  open({ KUBECONFIG_PATH: await writeKubeconfig({ server: api.url, user }), ...env });
 
 describe('a kubeconfig of `aws eks update-kubeconfig`', () => {
-  const getToken = (...more: string[]) =>
-    exec('aws', ['--region', 'eu-west-1', 'eks', 'get-token', '--cluster-name', 'agents', ...more]);
+  const args = ['--region', 'eu-west-1', 'eks', 'get-token', '--cluster-name', 'agents'];
+  const getToken = (...more: string[]) => exec('aws', [...args, ...more]);
+  const withVariable = (name: string, value: string) => exec('aws', args, { env: [{ name, value }] });
+  const authenticator = (...more: string[]) => exec('aws-iam-authenticator', ['token', ...more]);
+  const regional = ['AWS_DEFAULT_REGION=eu-west-1', 'AWS_STS_REGIONAL_ENDPOINTS=regional']
+    .map((variable) => variable.split('='))
+    .map(([name, value]) => ({ name, value }));
   // Not even a PATH: what runs is nobody's program.
   beforeEach(() => vi.stubEnv('PATH', '/nonexistent'));
 
   it.each<[string, object, string?]>([
     ['as it is written today', getToken('--output', 'json')],
     ['as it was written once', getToken()],
-    ['with an env that is null', exec('aws', getToken().exec.args, { env: null })],
-    ['with a path to the program', exec('/usr/local/bin/aws', getToken().exec.args)],
-    [
-      'with = between option and value',
-      exec('aws', ['eks', 'get-token', '--region=eu-west-1', '--cluster-name=agents']),
-    ],
-    ['of aws-iam-authenticator', exec('aws-iam-authenticator', ['token', '-i', 'agents', '--region', 'eu-west-1'])],
-    [
-      'of aws-iam-authenticator, without a region',
-      exec('aws-iam-authenticator', ['token', '--cluster-id', 'agents']),
-      'eu-central-1',
-    ],
-    [
-      'with the region in a variable',
-      exec('aws-iam-authenticator', ['token', '-i', 'agents'], {
-        env: [
-          { name: 'AWS_DEFAULT_REGION', value: 'eu-west-1' },
-          { name: 'AWS_STS_REGIONAL_ENDPOINTS', value: 'regional' },
-        ],
-      }),
-    ],
+    ['with an env that is null', exec('aws', args, { env: null })],
+    ['with a path to the program', exec('/usr/local/bin/aws', args)],
+    ['with =', exec('aws', ['eks', 'get-token', '--region=eu-west-1', '--cluster-name=agents'])],
+    ['of aws-iam-authenticator', authenticator('-i', 'agents', '--region', 'eu-west-1')],
+    ['of it, without a region', authenticator('--cluster-id', 'agents'), 'eu-central-1'],
+    ['with the region in a variable', exec('aws-iam-authenticator', ['token', '-i', 'agents'], { env: regional })],
   ])('needs no program, %s', async (_how, user, region = 'eu-west-1') => {
     const api = await startApiServer();
-    const kubernetes = await withUser(api, user as Record<string, unknown>, aws);
-    expect(await show(kubernetes, api)).toBe(`Bearer ${await makeEksToken({ name: 'agents', region }, role, now)}`);
-    later(600);
-    expect(await show(kubernetes, api)).toBe(`Bearer ${await makeEksToken({ name: 'agents', region }, role, now)}`);
+    const kubernetes = await withUser(api, user, aws);
+    for (const seconds of [0, 600]) {
+      later(seconds);
+      expect(await show(kubernetes, api)).toBe(await makeEksToken({ name: 'agents', region }, role, now));
+    }
   });
 
-  it.each<[string, object, Record<string, string>, RegExp]>([
-    [
-      'a role to assume',
-      getToken('--role-arn', 'arn:aws:iam::1:role/r'),
-      aws,
-      /we know nothing of its argument --role-arn$/,
-    ],
-    [
-      'a profile',
-      exec('aws', getToken().exec.args, { env: [{ name: 'AWS_PROFILE', value: 'p' }] }),
-      aws,
-      /asks for a profile$/,
-    ],
-    ['a profile as an argument', getToken('--profile', 'p'), aws, /its argument --profile$/],
-    [
-      'credentials of its own',
-      exec('aws', getToken().exec.args, { env: [{ name: 'AWS_ACCESS_KEY_ID', value: 'x' }] }),
-      aws,
-      /we know nothing of AWS_ACCESS_KEY_ID$/,
-    ],
+  it.each<[string, object, string, Record<string, string>?]>([
+    ['a role to assume', getToken('--role-arn', 'arn:aws:iam::1:role/r'), 'we know nothing of its argument --role-arn'],
+    ['a profile', withVariable('AWS_PROFILE', 'p'), 'the kubeconfig asks for a profile'],
+    ['a profile as an argument', getToken('--profile', 'p'), 'we know nothing of its argument --profile'],
+    ['its own credentials', withVariable('AWS_ACCESS_KEY_ID', 'x'), 'we know nothing of AWS_ACCESS_KEY_ID'],
     [
       'credentials, and there are none',
       getToken(),
+      'there are no AWS credentials in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)',
       {},
-      /no AWS credentials in the environment \(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY\)$/,
     ],
-    [
-      'a region that is none',
-      exec('aws', ['eks', 'get-token', '--region', 'x.example/', '--cluster-name', 'a']),
-      aws,
-      /names a region$/,
-    ],
-    ['a token for no cluster', exec('aws', ['eks', 'get-token', '--region', 'eu-west-1']), aws, /names no cluster$/],
-  ])('needs the program where it asks for %s, and says why if it is not there', async (_what, user, env, why) => {
+    ['a region that is none', getToken('--region', 'x.example/'), 'neither it nor AWS_REGION names a region'],
+    ['a token for no cluster', exec('aws', args.slice(0, 4)), 'the kubeconfig names no cluster'],
+  ])('needs the program where it asks for %s, and says why if it is not there', async (_what, user, why, env = aws) => {
     const api = await startApiServer();
-    const kubernetes = await withUser(api, user as Record<string, unknown>, env);
-    const error = await errorOf(kubernetes.readService('a', never));
-    expect(error.outcome).toBe('misconfigured');
-    expect(error.detail).toMatch(
-      /^the plug-in 'aws' of the kubeconfig is not installed; its token cannot be made without it, because /,
-    );
-    expect(error.detail).toMatch(why);
+    const missing =
+      "the plug-in 'aws' of the kubeconfig is not installed; its token cannot be made without it, because";
+    await expect(read(await withUser(api, user, env))).rejects.toMatchObject(misconfigured(`${missing} ${why}`));
     expect(api.requests).toEqual([]);
   });
 
@@ -437,20 +351,24 @@ describe('a kubeconfig of `aws eks update-kubeconfig`', () => {
     vi.stubEnv('PATH', `${folder}:/bin:/usr/bin`);
     const api = await startApiServer();
     const kubernetes = await withUser(api, getToken('--role-arn', 'arn:aws:iam::1:role/r'), aws);
-    expect(await show(kubernetes, api)).toBe('Bearer of-the-program');
+    expect(await show(kubernetes, api)).toBe('of-the-program');
   });
 
   it('is no other call of the same program', async () => {
-    const api = await startApiServer();
-    const kubernetes = await withUser(api, exec('aws', ['sts', 'get-token', '--cluster-name', 'a']), aws);
-    const error = await errorOf(kubernetes.readService('a', never));
-    expect(error.detail).toBe("the plug-in 'aws' of the kubeconfig is not installed");
+    const kubernetes = await withUser(
+      await startApiServer(),
+      exec('aws', ['sts', 'get-token', '--cluster-name', 'a']),
+      aws,
+    );
+    await expect(read(kubernetes)).rejects.toMatchObject({
+      detail: "the plug-in 'aws' of the kubeconfig is not installed",
+    });
   });
 });
 
 describe('a plug-in of the kubeconfig', () => {
   /** A plug-in that counts its runs in a file, and prints what the code makes of that count and its environment. */
-  async function plugIn(status: string, rest: object = {}) {
+  async function plugIn(status = "{ token: 'run-' + run }", rest: object = {}) {
     const count = join(await temporaryFolder(), 'count');
     const code = `
       const { appendFileSync, readFileSync } = require('node:fs');
@@ -462,35 +380,34 @@ describe('a plug-in of the kubeconfig', () => {
     return exec(process.execPath, ['-e', code, count], rest);
   }
 
-  it('is run once for many calls, where what it gives does not end', async () => {
+  it.each<[string, string, number[], number[]]>([
+    ['once for many calls, where what it gives does not end', '', [0, 86_400], [1, 1, 1, 1]],
+    [
+      'again shortly before what it gave ends',
+      "expirationTimestamp: '2026-11-22T12:05:00Z'",
+      [0, 200, 80, 15],
+      [1, 1, 1, 1, 1, 2],
+    ],
+  ])('is run %s', async (_when, end, times, runs) => {
     const api = await startApiServer();
-    const kubernetes = await withUser(api, await plugIn("{ token: 'run-' + run }"));
-    await Promise.all(['a', 'b', 'c'].map((name) => kubernetes.readService(name, never)));
-    later(86_400);
-    await kubernetes.readService('a', never);
-    expect(shown(api)).toEqual(['run-1', 'run-1', 'run-1', 'run-1']);
-  });
-
-  it('is run again shortly before what it gave ends', async () => {
-    const api = await startApiServer();
-    const status = "{ token: 'run-' + run, expirationTimestamp: '2026-11-22T12:05:00Z' }";
-    const kubernetes = await withUser(api, await plugIn(status));
-    for (const seconds of [0, 200, 80, 15]) {
+    const kubernetes = await withUser(api, await plugIn(`{ token: 'run-' + run, ${end} }`));
+    await Promise.all(['b', 'c'].map((name) => read(kubernetes, name)));
+    for (const seconds of times) {
       later(seconds);
-      await kubernetes.readService('a', never);
+      await read(kubernetes);
     }
-    expect(shown(api)).toEqual(['run-1', 'run-1', 'run-1', 'run-2']);
+    expect(shown(api)).toEqual(runs.map((run) => `run-${run}`));
   });
 
   it('is run again, once, when the API server refuses what it gave', async () => {
     const api = await startStrictServer();
-    const kubernetes = await withUser(api, await plugIn("{ token: 'run-' + run }"));
-    api.good = 'run-1';
-    await kubernetes.readService('a', never);
-    api.good = 'run-2';
-    await kubernetes.readService('a', never);
+    const kubernetes = await withUser(api, await plugIn());
+    for (const good of ['run-1', 'run-2']) {
+      api.good = good;
+      await read(kubernetes);
+    }
     api.good = 'none';
-    expect(await errorOf(kubernetes.readService('a', never))).toMatchObject({ outcome: 'refused' });
+    await expect(read(kubernetes)).rejects.toMatchObject({ outcome: 'refused' });
     expect(shown(api)).toEqual(['run-1', 'run-1', 'run-2', 'run-2', 'run-3']);
   });
 
@@ -502,218 +419,151 @@ describe('a plug-in of the kubeconfig', () => {
       if (request.url.endsWith('/late')) refuseLate = refuse;
       else refuse();
     });
-    const kubernetes = await withUser(api, await plugIn("{ token: 'run-' + run }"));
-    const late = kubernetes.readService('late', never);
+    const kubernetes = await withUser(api, await plugIn());
+    const late = read(kubernetes, 'late');
     await eventually(
       'made: the late call',
       () => api.requests.length,
       (count) => count === 1,
     );
-    await kubernetes.readService('early', never);
+    await read(kubernetes, 'early');
     refuseLate();
     await late;
     expect(shown(api)).toEqual(['run-1', 'run-1', 'run-2', 'run-2']);
   });
 
-  /** A plug-in whose token is what it was told, and one of its variables. */
-  const tellTale = (rest: object) =>
-    plugIn("{ token: Buffer.from(JSON.stringify([info, process.env.GIVEN])).toString('hex') }", {
-      env: [{ name: 'GIVEN', value: 'yes' }],
-      ...rest,
+  describe('is told', () => {
+    /** A plug-in whose token is what it was told, and one of its variables. */
+    const tellTale = (rest: object) =>
+      plugIn("{ token: Buffer.from(JSON.stringify([info, process.env.GIVEN])).toString('hex') }", {
+        env: [{ name: 'GIVEN', value: 'yes' }],
+        ...rest,
+      });
+    const readTold = (token = '') => JSON.parse(Buffer.from(token, 'hex').toString());
+    const apiVersion = 'client.authentication.k8s.io/v1beta1';
+
+    it('nothing of the cluster unless it asks for it', async () => {
+      const api = await startApiServer();
+      const told = readTold(await show(await withUser(api, await tellTale({})), api));
+      expect(told).toEqual([{ apiVersion, kind: 'ExecCredential', spec: { interactive: false } }, 'yes']);
     });
-  const readTold = (shown: string | undefined) =>
-    JSON.parse(Buffer.from(shown?.replace('Bearer ', '') ?? '', 'hex').toString());
 
-  it('is told nothing of the cluster unless it asks for it', async () => {
-    const api = await startApiServer();
-    const kubernetes = await withUser(api, await tellTale({}));
-    const info = {
-      apiVersion: 'client.authentication.k8s.io/v1beta1',
-      kind: 'ExecCredential',
-      spec: { interactive: false },
-    };
-    expect(readTold(await show(kubernetes, api))).toEqual([info, 'yes']);
-  });
-
-  // Of the CA in a file, the proxy and its own extension it was told nothing.
-  it.each(['in a file', 'in itself'])('is told all of the cluster that it may know: the CA is %s', async (where) => {
-    const identity = makeCertificate('kube.example');
-    const api = await startApiServer(undefined, identity);
-    const proxy = await startConnectProxy(api.port);
-    onTestFinished(() => proxy.close());
-    const ca = join(await temporaryFolder(), 'ca.crt');
-    await writeFile(ca, identity.certificate);
-    const config = { audience: ['agents'], deep: { er: 1 } };
-    const cluster = {
-      'tls-server-name': 'kube.example',
-      'proxy-url': proxy.url,
-      extensions: [
-        { name: 'another.example/exec', extension: { audience: 'other' } },
-        { name: 'client.authentication.k8s.io/exec', extension: config },
-      ],
-      ...(where === 'in a file'
-        ? { 'certificate-authority': ca }
-        : { 'certificate-authority-data': base64(identity.certificate) }),
-    };
-    const user = await tellTale({ provideClusterInfo: true });
-    const kubernetes = await open({ KUBECONFIG_PATH: await writeKubeconfig({ server: api.url, cluster, user }) });
-    const [{ spec }] = readTold(await show(kubernetes, api));
-    expect(spec).toEqual({
-      interactive: false,
-      cluster: {
+    // Of the CA in a file, the proxy and its own extension it was told nothing.
+    it.each(['in a file', 'in itself'])('all of the cluster that it may know: the CA is %s', async (where) => {
+      const identity = makeCertificate('kube.example');
+      const api = await startApiServer(undefined, identity);
+      const proxy = await startConnectProxy(api.port);
+      onTestFinished(() => proxy.close());
+      const ca = join(await temporaryFolder(), 'ca.crt');
+      await writeFile(ca, identity.certificate);
+      const config = { audience: ['agents'], deep: { er: 1 } };
+      const data = base64(identity.certificate);
+      const cluster = {
+        'tls-server-name': 'kube.example',
+        'proxy-url': proxy.url,
+        extensions: [
+          { name: 'another.example/exec', extension: { audience: 'other' } },
+          { name: 'client.authentication.k8s.io/exec', extension: config },
+        ],
+        ...(where === 'in a file' ? { 'certificate-authority': ca } : { 'certificate-authority-data': data }),
+      };
+      const user = await tellTale({ provideClusterInfo: true });
+      const kubernetes = await open({ KUBECONFIG_PATH: await writeKubeconfig({ server: api.url, cluster, user }) });
+      const [{ spec }] = readTold(await show(kubernetes, api));
+      expect(spec.cluster).toEqual({
         server: api.url,
         'tls-server-name': 'kube.example',
         'insecure-skip-tls-verify': false,
-        'certificate-authority-data': base64(identity.certificate),
+        'certificate-authority-data': data,
         'proxy-url': proxy.url,
         config,
-      },
+      });
+    });
+
+    it('of the cluster as we reach it, where K8S_API_SERVER says how', async () => {
+      const api = await startApiServer(undefined, makeCertificate('kube.example'));
+      const user = await tellTale({ provideClusterInfo: true });
+      const path = await writeKubeconfig({ server: 'https://kube.example:6443', user });
+      const kubernetes = await open({ KUBECONFIG_PATH: path, K8S_API_SERVER: api.url, K8S_TLS_SKIP_VERIFY: 'true' });
+      const [{ spec }] = readTold(await show(kubernetes, api));
+      const known = { 'tls-server-name': 'kube.example', 'insecure-skip-tls-verify': true };
+      expect(spec.cluster).toEqual({ server: api.url, ...known });
     });
   });
 
-  it('is told of the cluster as we reach it, where K8S_API_SERVER says how', async () => {
-    const api = await startApiServer(undefined, makeCertificate('kube.example'));
-    const user = await tellTale({ provideClusterInfo: true });
-    const path = await writeKubeconfig({ server: 'https://kube.example:6443', user });
-    const kubernetes = await open({ KUBECONFIG_PATH: path, K8S_API_SERVER: api.url, K8S_TLS_SKIP_VERIFY: 'true' });
-    const [{ spec }] = readTold(await show(kubernetes, api));
-    expect(spec.cluster).toEqual({
-      server: api.url,
-      'tls-server-name': 'kube.example',
-      'insecure-skip-tls-verify': true,
-    });
-  });
-
-  it('may give a client certificate', async () => {
-    const authority = { name: 'authority', ...makeCertificate('authority') };
+  it('may give a client certificate, and is not run, as by kubectl, for who has one', async () => {
+    const { api, authority, names, cluster } = await startCertificateServer();
     const client = makeCertificate('me', { signedBy: authority });
-    const { certificate, key } = makeCertificate('127.0.0.1');
-    const seen: unknown[] = [];
-    const api = await startApiServer(
-      (request, response) => {
-        seen.push((response.req.socket as TLSSocket).getPeerCertificate().subject?.CN);
-        answerNotFound(request, response);
-      },
-      { certificate, key },
-      { requestCert: true, rejectUnauthorized: false, ca: authority.certificate },
-    );
-    const { exec: plug } = await plugIn(
-      `{ clientCertificateData: ${JSON.stringify(client.certificate)}, clientKeyData: ${JSON.stringify(client.key)} }`,
-    );
-    const cluster = { 'insecure-skip-tls-verify': true };
-    const kubernetes = await open({
-      KUBECONFIG_PATH: await writeKubeconfig({ server: api.url, cluster, user: { exec: plug } }),
-    });
-    await kubernetes.readService('a', never);
-    expect(seen).toEqual(['me']);
+    const asText = JSON.stringify({ clientCertificateData: client.certificate, clientKeyData: client.key });
+    const own = { 'client-certificate-data': base64(client.certificate), 'client-key-data': base64(client.key) };
+    for (const user of [await plugIn(asText), { ...own, ...exec('no-such-plug-in') }]) {
+      const path = await writeKubeconfig({ server: api.url, cluster, user });
+      await read(await open({ KUBECONFIG_PATH: path }));
+    }
+    expect(names).toEqual(['me', 'me']);
+    expect(shown(api)).toEqual([undefined, undefined]);
   });
 
-  it.each<[string, string, RegExp]>([
-    ['fails', 'console.error("it hurts"); process.exit(7)', /failed \(exit code 7\)$/],
-    ['is killed', 'process.kill(process.pid, "SIGTERM")', /failed \(SIGTERM\)$/],
-    ['prints nothing', '', /printed no credential$/],
-    ['prints no JSON', 'console.log("top-secret")', /printed no credential$/],
-    [
-      'prints something else',
-      'console.log(JSON.stringify({ kind: "Token", status: { token: "top-secret" } }))',
-      /printed no credential$/,
-    ],
-    [
-      'prints a credential with nothing in it',
-      'console.log(JSON.stringify({ kind: "ExecCredential", status: {} }))',
-      /printed no credential$/,
-    ],
+  const print = (credential: object) => `console.log(${JSON.stringify(JSON.stringify(credential))})`;
+  it.each<[string, string, string]>([
+    ['fails', 'console.error("it hurts"); process.exit(7)', 'failed (exit code 7)'],
+    ['is killed', 'process.kill(process.pid, "SIGTERM")', 'failed (SIGTERM)'],
+    ['prints nothing', '', 'printed no credential'],
+    ['prints no JSON', 'console.log("top-secret")', 'printed no credential'],
+    ['prints something else', print({ kind: 'Token', status: { token: 'top-secret' } }), 'printed no credential'],
+    ['prints a credential with nothing in it', print({ kind: 'ExecCredential', status: {} }), 'printed no credential'],
     [
       'prints a certificate without a key',
-      'console.log(JSON.stringify({ kind: "ExecCredential", status: { clientCertificateData: "top-secret" } }))',
-      /printed no credential$/,
+      print({ kind: 'ExecCredential', status: { clientCertificateData: 'top-secret' } }),
+      'printed no credential',
     ],
     [
       'prints without end',
       'const more = () => process.stdout.write("top-secret".repeat(10_000), more); more()',
-      /failed \(ERR_CHILD_PROCESS_STDIO_MAXBUFFER\)$/,
+      'failed (ERR_CHILD_PROCESS_STDIO_MAXBUFFER)',
     ],
   ])('that %s is named, without what it printed', async (_what, code, problem) => {
     const api = await startApiServer();
-    const kubernetes = await withUser(api, exec(process.execPath, ['-e', code]));
-    const error = await errorOf(kubernetes.readService('a', never));
-    expect(error.outcome).toBe('misconfigured');
-    expect(error.detail).toMatch(/^the plug-in '.*node' of the kubeconfig /);
-    expect(error.detail).toMatch(problem);
+    const error = await thrownBy(read(await withUser(api, exec(process.execPath, ['-e', code]))));
+    expect(error).toMatchObject(misconfigured(`the plug-in '${process.execPath}' of the kubeconfig ${problem}`));
     expect(inspect(error, { depth: null, maxStringLength: null })).not.toContain('top-secret');
     expect(api.requests).toEqual([]);
   });
 
-  it('that is not there, or may not be run, is named', async () => {
-    const api = await startApiServer();
-    const folder = await temporaryFolder();
-    await writeFile(join(folder, 'plug'), '');
-    for (const [command, problem] of [
-      [join(folder, 'missing'), 'is not installed'],
-      [join(folder, 'plug'), 'may not be run'],
-    ] as const) {
-      const kubernetes = await withUser(api, exec(command));
-      expect(await errorOf(kubernetes.readService('a', never))).toMatchObject({
-        outcome: 'misconfigured',
-        detail: `the plug-in '${command}' of the kubeconfig ${problem}`,
-      });
-    }
+  it.each<[string, object, string, string?]>([
+    ['is not there', {}, 'is not installed'],
+    ['is not there, with how it is installed for the log', { installHint: 'Ask us' }, 'is not installed', 'Ask us'],
+    [
+      'cannot do without somebody to ask',
+      { interactiveMode: 'Always' },
+      'wants to ask somebody (interactiveMode), and nobody is there',
+    ],
+  ])('that %s is named', async (_what, rest, problem, cause) => {
+    const kubernetes = await withUser(await startApiServer(), exec('no-such-plug-in', [], rest));
+    const detail = `the plug-in 'no-such-plug-in' of the kubeconfig ${problem}`;
+    await expect(read(kubernetes)).rejects.toMatchObject({ ...misconfigured(detail), cause });
   });
 
-  it('that cannot do without somebody to ask is refused, and not run', async () => {
-    const api = await startApiServer();
-    const kubernetes = await withUser(api, exec('no-such-plug-in', [], { interactiveMode: 'Always' }));
-    expect(await errorOf(kubernetes.readService('a', never))).toMatchObject({
-      outcome: 'misconfigured',
-      detail:
-        "the plug-in 'no-such-plug-in' of the kubeconfig wants to ask somebody (interactiveMode), and nobody is there",
-    });
+  it('that may not be run is named', async () => {
+    const file = join(await temporaryFolder(), 'plug');
+    await writeFile(file, '');
+    const detail = `the plug-in '${file}' of the kubeconfig may not be run`;
+    await expect(read(await withUser(await startApiServer(), exec(file)))).rejects.toMatchObject(misconfigured(detail));
   });
 
   it.each(['Never', 'IfAvailable'])('that can do without somebody to ask is run: %s', async (interactiveMode) => {
     const api = await startApiServer();
-    const kubernetes = await withUser(api, await plugIn("{ token: 'run-' + run }", { interactiveMode }));
-    expect(await show(kubernetes, api)).toBe('Bearer run-1');
-  });
-
-  it('that is not there says in the log how it is installed', async () => {
-    const api = await startApiServer();
-    const installHint = 'Install it from https://plug.example';
-    const kubernetes = await withUser(api, exec('no-such-plug-in', [], { installHint }));
-    const error = await errorOf(kubernetes.readService('a', never));
-    expect([error.detail, error.cause]).toEqual([
-      "the plug-in 'no-such-plug-in' of the kubeconfig is not installed",
-      installHint,
-    ]);
-  });
-
-  it('is not run, as by kubectl, for who has a client certificate', async () => {
-    const { certificate, key } = makeCertificate('me');
-    const api = await startApiServer(undefined, makeCertificate('kube.example'));
-    const user = {
-      'client-certificate-data': base64(certificate),
-      'client-key-data': base64(key),
-      ...exec('no-such-plug-in'),
-    };
-    const cluster = { 'insecure-skip-tls-verify': true };
-    const kubernetes = await open({ KUBECONFIG_PATH: await writeKubeconfig({ server: api.url, cluster, user }) });
-    expect(await show(kubernetes, api)).toBeUndefined();
+    expect(await show(await withUser(api, await plugIn(undefined, { interactiveMode })), api)).toBe('run-1');
   });
 
   it('that hangs is ended with the last call that waits for it, and each waits for its own time', async () => {
-    const api = await startApiServer();
-    const folder = await temporaryFolder();
-    const code = `require('node:fs').writeFileSync(${JSON.stringify(join(folder, 'pid'))}, String(process.pid)); setInterval(() => {}, 1000)`;
-    const kubernetes = await withUser(api, exec(process.execPath, ['-e', code]));
+    const pidFile = join(await temporaryFolder(), 'pid');
+    const code = `require('node:fs').writeFileSync(${JSON.stringify(pidFile)}, String(process.pid)); setInterval(() => {}, 1000)`;
+    const kubernetes = await withUser(await startApiServer(), exec(process.execPath, ['-e', code]));
     const [short, long] = [new AbortController(), new AbortController()];
-    const calls = [short, long].map(({ signal }) => errorOf(kubernetes.readService('a', signal)));
-    const pid = Number(
-      await eventually(
-        'running: the plug-in',
-        () => readFile(join(folder, 'pid'), 'utf8').catch(() => ''),
-        (text) => text !== '',
-      ),
-    );
+    const [shortCall, longCall] = [short, long].map(({ signal }) => thrownBy(read(kubernetes, 'a', signal)));
+    const readPid = () => readFile(pidFile, 'utf8').catch(() => '');
+    const pid = Number(await eventually('running: the plug-in', readPid, (text) => text !== ''));
     const isRunning = () => {
       try {
         return process.kill(pid, 0);
@@ -721,103 +571,68 @@ describe('a plug-in of the kubeconfig', () => {
         return false;
       }
     };
-    short.abort();
     // It was Kubernetes that was blamed.
     const blamed = {
       outcome: 'deadline-exceeded',
       detail: `the plug-in '${process.execPath}' of the kubeconfig did not end in time: it may wait for somebody to log in`,
     };
-    expect(await calls[0]).toMatchObject(blamed);
+    short.abort();
+    expect(await shortCall).toMatchObject(blamed);
     expect(isRunning()).toBe(true);
     long.abort();
-    expect(await calls[1]).toMatchObject(blamed);
+    expect(await longCall).toMatchObject(blamed);
     await eventually('gone: the plug-in', isRunning, (running) => !running);
   });
 });
 
 // Others than the user alone were dropped, and with them the rights that the kubeconfig asks for, or gives up.
 describe('a user who acts as another one', () => {
-  const headersOf = async (as: Record<string, unknown>) => {
+  const extra = { Scopes: ['a', 'b'], scopes: ['c'], 'acme.example/project (ü)': ['ü'], none: [] };
+  it.each<[Record<string, unknown>, string[]]>([
+    [{ as: null, 'as-groups': null }, []],
+    [{ as: 'Jürgen Ж 漢' }, ['User: Jürgen Ж 漢']],
+    [{ as: 'me', 'as-groups': ['one', 'two, three'] }, ['User: me', 'Group: one', 'Group: two, three']],
+    [{ as: 'me', 'as-uid': '06f6ce97' }, ['User: me', 'Uid: 06f6ce97']],
+    [
+      { as: 'me', 'as-user-extra': extra },
+      [
+        'User: me',
+        ...['a', 'b', 'c'].map((scope) => `Extra-scopes: ${scope}`),
+        'Extra-acme.example%2fproject%20%28%c3%bc%29: ü',
+      ],
+    ],
+  ])('says so, whole: %j', async (as, expected) => {
     let seen: string[] = [];
     const api = await startApiServer((request, response) => {
       seen = response.req.rawHeaders.map((text) => Buffer.from(text, 'latin1').toString());
       answerNotFound(request, response);
     });
-    const kubernetes = await withUser(api, { token: 'test-token', ...as });
-    expect(await show(kubernetes, api)).toBe('Bearer test-token');
-    const headers = seen.flatMap((name, index) => (index % 2 === 0 ? [[name, seen[index + 1]]] : []));
-    return headers.filter(([name]) => name?.startsWith('Impersonate'));
-  };
-
-  it.each<[string, Record<string, unknown>, string[][]]>([
-    ['nobody', { as: null, 'as-groups': null }, []],
-    ['a user', { as: 'me' }, [['Impersonate-User', 'me']]],
-    ['a user of another alphabet', { as: 'Jürgen Ж 漢' }, [['Impersonate-User', 'Jürgen Ж 漢']]],
-    [
-      'a user of groups',
-      { as: 'me', 'as-groups': ['one', 'two, three'] },
-      [
-        ['Impersonate-User', 'me'],
-        ['Impersonate-Group', 'one'],
-        ['Impersonate-Group', 'two, three'],
-      ],
-    ],
-    [
-      'a user with a UID',
-      { as: 'me', 'as-uid': '06f6ce97' },
-      [
-        ['Impersonate-User', 'me'],
-        ['Impersonate-Uid', '06f6ce97'],
-      ],
-    ],
-    [
-      'a user with more',
-      { as: 'me', 'as-user-extra': { Scopes: ['a', 'b'], scopes: ['c'], 'acme.example/project (ü)': ['ü'], none: [] } },
-      [
-        ['Impersonate-User', 'me'],
-        ['Impersonate-Extra-scopes', 'a'],
-        ['Impersonate-Extra-scopes', 'b'],
-        ['Impersonate-Extra-scopes', 'c'],
-        ['Impersonate-Extra-acme.example%2fproject%20%28%c3%bc%29', 'ü'],
-      ],
-    ],
-  ])('says so, whole: %s', async (_who, as, expected) => {
-    expect(await headersOf(as)).toEqual(expected);
-  });
-
-  it('is refused where it cannot be said', async () => {
-    const api = await startApiServer();
-    const kubernetes = await withUser(api, { token: 't', as: 'two\nlines' });
-    expect(await errorOf(kubernetes.readService('a', never))).toMatchObject({
-      outcome: 'misconfigured',
-      detail: 'the credentials of the kubeconfig cannot be had (ERR_INVALID_CHAR)',
-    });
+    expect(await show(await withUser(api, { token: 'test-token', ...as }), api)).toBe('test-token');
+    const headers = seen.flatMap((name, index) => (index % 2 === 0 ? [`${name}: ${seen[index + 1]}`] : []));
+    expect(headers.filter((header) => header.startsWith('Impersonate-'))).toEqual(
+      expected.map((header) => `Impersonate-${header}`),
+    );
   });
 });
 
-// Where they had none that was good, nobody was shown, and Kubernetes permitted nothing.
-describe('the token of an auth-provider', () => {
+// kubectl takes no other auth-provider than oidc.
+describe('the id-token of the auth-provider oidc', () => {
   const jwt = (exp: unknown) =>
     ['{}', JSON.stringify({ exp }), 'signature'].map((part) => Buffer.from(part).toString('base64url')).join('.');
-  const seconds = () => now.getTime() / 1000;
-
-  it.each<[string, (end: number) => { name: string; config: Record<string, unknown> }]>([
-    ['oidc', (end) => ({ name: 'oidc', config: { 'id-token': jwt(end), 'refresh-token': 'top-secret' } })],
-    ['gcp', (end) => ({ name: 'gcp', config: { 'access-token': 'a', expiry: new Date(end * 1000).toISOString() } })],
-    ['azure', (end) => ({ name: 'azure', config: { 'access-token': 'a', 'expires-on': String(end) } })],
-    ['azure, of which nothing is said beside it', (end) => ({ name: 'azure', config: { 'access-token': jwt(end) } })],
-  ])('is shown until it ends, and then refused: %s', async (_which, make) => {
+  const start = async (token: string) => {
     const api = await startApiServer();
-    const provider = make(seconds() + 60);
-    const kubernetes = await withUser(api, { 'auth-provider': provider });
-    const token = provider.config['id-token'] ?? provider.config['access-token'];
-    expect(await show(kubernetes, api)).toBe(`Bearer ${token}`);
+    const config = { 'id-token': token, 'refresh-token': 'top-secret' };
+    return { api, kubernetes: await withUser(api, { 'auth-provider': { name: 'oidc', config } }) };
+  };
+
+  it('is shown until it ends, and then refused', async () => {
+    const token = jwt(now.getTime() / 1000 + 60);
+    const { api, kubernetes } = await start(token);
+    expect(await show(kubernetes, api)).toBe(token);
     later(61);
-    const error = await errorOf(kubernetes.readService('a', never));
-    expect(error).toMatchObject({
-      outcome: 'misconfigured',
-      detail: `the token of the auth-provider '${provider.name}' of the kubeconfig has ended, and only a plug-in (exec) can get a new one here`,
-    });
+    const error = await thrownBy(read(kubernetes));
+    const ended = "the token of the auth-provider 'oidc' of the kubeconfig has ended";
+    expect(error).toMatchObject(misconfigured(`${ended}, and only a plug-in (exec) can get a new one here`));
     expect(inspect(error, { depth: null })).not.toContain('top-secret');
     expect(api.requests).toHaveLength(1);
   });
@@ -826,78 +641,74 @@ describe('the token of an auth-provider', () => {
     ['says nothing', jwt(undefined)],
     ['is no JWT', 'opaque'],
   ])('is shown for ever where it %s of an end', async (_what, token) => {
-    const api = await startApiServer();
-    const kubernetes = await withUser(api, { 'auth-provider': { name: 'oidc', config: { 'id-token': token } } });
+    const { api, kubernetes } = await start(token);
     later(86_400);
-    expect(await show(kubernetes, api)).toBe(`Bearer ${token}`);
+    expect(await show(kubernetes, api)).toBe(token);
   });
+});
 
-  it('may come of a plug-in', async () => {
+describe('credentials that cannot be had', () => {
+  const missing = join(tmpdir(), 'sandbox-provisioner-test-that-is-not-there');
+  // ENOENT of a file once read as if Kubernetes could not be reached, with the advice to come again in a second.
+  it.each<[string, { cluster?: Record<string, unknown>; user?: Record<string, unknown> }, string]>([
+    ['the CA', { cluster: { 'certificate-authority': missing } }, `ENOENT: ${missing}`],
+    ['the certificate', { user: { 'client-certificate': missing, 'client-key': missing } }, `ENOENT: ${missing}`],
+    ["the token's file", { user: { tokenFile: missing } }, `ENOENT: ${missing}`],
+    ['a token that no header may have', { user: { token: 'two\nlines' } }, 'ERR_INVALID_CHAR'],
+    ['a user to act as that no header may have', { user: { token: 't', as: 'two\nlines' } }, 'ERR_INVALID_CHAR'],
+  ])('are our failure, not that Kubernetes is unreachable: %s', async (_what, access, why) => {
     const api = await startApiServer();
-    const code = 'console.log(JSON.stringify({ kind: "ExecCredential", status: { token: "of-a-plug-in" } }))';
-    const provider = { name: 'exec', config: exec(process.execPath, ['-e', code]) };
-    expect(await show(await withUser(api, { 'auth-provider': provider }), api)).toBe('Bearer of-a-plug-in');
+    const kubernetes = await open({ KUBECONFIG_PATH: await writeKubeconfig({ server: api.url, ...access }) });
+    const detail = `the credentials of the kubeconfig cannot be had (${why})`;
+    await expect(read(kubernetes)).rejects.toMatchObject(misconfigured(detail));
+    expect(api.requests).toEqual([]);
   });
 });
 
 describe('what is rotated', () => {
-  const fileWith = async (path: string, api: ApiServer, token: string) =>
-    writeFile(path, kubeconfigText({ server: api.url, user: { token } }));
-
-  it("is read again: the kubeconfig's file, at most once a second", async () => {
-    const api = await startApiServer();
+  /** A client of a kubeconfig's file, and how to write another token, server or cluster into it. */
+  async function startWithFile(api: ApiServer) {
     const path = join(await temporaryFolder(), 'kubeconfig');
-    await fileWith(path, api, 'first');
-    const kubernetes = await open({ KUBECONFIG_PATH: path });
-    expect(await show(kubernetes, api)).toBe('Bearer first');
-    await fileWith(path, api, 'second');
+    const write = (token: string, { url } = api, cluster: Record<string, unknown> = {}) =>
+      writeFile(path, kubeconfigText({ server: url, cluster, user: { token } }));
+    await write('first');
+    return { path, write, kubernetes: await open({ KUBECONFIG_PATH: path }) };
+  }
+
+  it("is read again: the kubeconfig's file, at most once a second, and by calls side by side", async () => {
+    const api = await startApiServer();
+    const { write, kubernetes } = await startWithFile(api);
+    expect(await show(kubernetes, api)).toBe('first');
+    await write('second');
     later(0.9);
-    expect(await show(kubernetes, api)).toBe('Bearer first');
+    expect(await show(kubernetes, api)).toBe('first');
     later(0.2);
-    expect(await show(kubernetes, api)).toBe('Bearer second');
-    expect(api.connections()).toBeLessThanOrEqual(2);
-  });
-
-  // All but the first showed what they had: after a plug-in that hung was gone from the kubeconfig, it was waited for again.
-  it('is shown by all calls that begin side by side', async () => {
-    const api = await startApiServer();
-    const path = join(await temporaryFolder(), 'kubeconfig');
-    await fileWith(path, api, 'first');
-    const kubernetes = await open({ KUBECONFIG_PATH: path });
-    await kubernetes.readService('a', never);
-    await fileWith(path, api, 'second');
-    later(2);
-    await Promise.all(['a', 'b', 'c'].map((name) => kubernetes.readService(name, never)));
-    expect(shown(api)).toEqual(['first', 'second', 'second', 'second']);
+    // All but the first showed what they had: after a plug-in that hung was gone from the kubeconfig, it was waited for again.
+    await Promise.all(['a', 'b', 'c'].map((name) => read(kubernetes, name)));
+    expect(shown(api).slice(2)).toEqual(['second', 'second', 'second']);
   });
 
   it('is warned of, once, where from now on the certificate of the API server is not to be checked', async () => {
     const api = await startApiServer(undefined, makeCertificate('kube.example'));
-    const path = join(await temporaryFolder(), 'kubeconfig');
-    const write = (cluster: object) => writeFile(path, kubeconfigText({ server: api.url, cluster: { ...cluster } }));
-    await write({});
-    const kubernetes = await open({ KUBECONFIG_PATH: path });
-    expect(await errorOf(kubernetes.readService('a', never))).toMatchObject({ outcome: 'refused' });
-    expect(vi.mocked(log.warn)).not.toHaveBeenCalled();
+    const { path, write, kubernetes } = await startWithFile(api);
+    await expect(read(kubernetes)).rejects.toMatchObject({ outcome: 'refused' });
+    expect(warnings()).toEqual([]);
     for (const more of [{}, { 'tls-server-name': 'kube.example' }]) {
-      await write({ 'insecure-skip-tls-verify': true, ...more });
+      await write('first', api, { 'insecure-skip-tls-verify': true, ...more });
       later(2);
-      await kubernetes.readService('a', never);
+      await read(kubernetes);
     }
-    expect(vi.mocked(log.warn).mock.calls).toEqual([
-      [expect.stringContaining('is not checked'), { setting: `insecure-skip-tls-verify of the kubeconfig ${path}` }],
-    ]);
+    const setting = `insecure-skip-tls-verify of the kubeconfig ${path}`;
+    expect(warnings()).toEqual([[expect.stringContaining('is not checked'), { setting }]]);
   });
 
   it("leads to another API server, if the kubeconfig's file says so", async () => {
     const [one, other] = [await startApiServer(), await startApiServer()];
-    const path = join(await temporaryFolder(), 'kubeconfig');
-    await fileWith(path, one, 'first');
-    const kubernetes = await open({ KUBECONFIG_PATH: path });
-    await kubernetes.readService('a', never);
-    await fileWith(path, other, 'second');
+    const { write, kubernetes } = await startWithFile(one);
+    await read(kubernetes);
+    await write('second', other);
     later(2);
-    await kubernetes.readService('a', never);
+    await read(kubernetes);
     expect([shown(one), shown(other)]).toEqual([['first'], ['second']]);
   });
 
@@ -907,48 +718,38 @@ describe('what is rotated', () => {
     ['is empty', (path) => writeFile(path, '')],
   ])('stays as it was while its file %s, which is logged once', async (_what, spoil) => {
     const api = await startApiServer();
-    const path = join(await temporaryFolder(), 'kubeconfig');
-    await fileWith(path, api, 'first');
-    const kubernetes = await open({ KUBECONFIG_PATH: path });
+    const { path, write, kubernetes } = await startWithFile(api);
     await spoil(path);
     for (let second = 0; second < 3; second += 1) {
       later(2);
-      expect(await show(kubernetes, api)).toBe('Bearer first');
+      expect(await show(kubernetes, api)).toBe('first');
     }
-    expect(vi.mocked(log.warn).mock.calls).toEqual([
-      [expect.any(String), { reason: expect.stringContaining(`Failed to load kubeconfig from ${path}`) }],
-    ]);
-    expect(JSON.stringify(vi.mocked(log.warn).mock.calls)).not.toContain('top-secret');
-    await fileWith(path, api, 'second');
+    const reason = expect.stringContaining(`Failed to load kubeconfig from ${path}`);
+    expect(warnings()).toEqual([[expect.any(String), { reason }]]);
+    expect(JSON.stringify(warnings())).not.toContain('top-secret');
+    await write('second');
     later(2);
-    expect(await show(kubernetes, api)).toBe('Bearer second');
+    expect(await show(kubernetes, api)).toBe('second');
   });
 
-  it('is read again when the API server refuses it, however young, and the call is made once more', async () => {
+  it('is read again when the API server refuses it, however young, and not shown twice where it has not changed', async () => {
     const api = await startStrictServer();
-    const path = join(await temporaryFolder(), 'kubeconfig');
-    await fileWith(path, api, 'first');
+    const { write, kubernetes } = await startWithFile(api);
     api.good = 'first';
-    const kubernetes = await open({ KUBECONFIG_PATH: path });
-    await kubernetes.readService('a', never);
-    await fileWith(path, api, 'second');
+    await read(kubernetes);
+    await write('second');
     api.good = 'second';
-    await kubernetes.readService('a', never);
-    expect(shown(api)).toEqual(['first', 'first', 'second']);
-  });
-
-  it('is not shown twice where it has not changed', async () => {
-    const api = await startStrictServer();
-    const kubernetes = await open({ KUBECONFIG_PATH: await writeKubeconfig({ server: api.url }) });
-    expect(await errorOf(kubernetes.readService('a', never))).toMatchObject({ outcome: 'refused' });
-    expect(api.requests).toHaveLength(1);
+    await read(kubernetes);
+    api.good = 'third';
+    await expect(read(kubernetes)).rejects.toMatchObject({ outcome: 'refused' });
+    expect(shown(api)).toEqual(['first', 'first', 'second', 'second']);
   });
 
   it('is not asked for where the API server says that we may not', async () => {
     const api = await startApiServer((_request, response) => answerStatus(response, 403, 'Forbidden'));
     const { env, extension } = await startExtension(kubeconfigText({ server: api.url }));
     const kubernetes = await open({ ...env, KUBECONFIG_SECRET_ID: 'agents' });
-    expect(await errorOf(kubernetes.readService('a', never))).toMatchObject({ outcome: 'refused' });
+    await expect(read(kubernetes)).rejects.toMatchObject({ outcome: 'refused' });
     expect([api.requests.length, extension.requests.length]).toEqual([1, 1]);
   });
 
@@ -958,109 +759,79 @@ describe('what is rotated', () => {
     const { env, secret, extension } = await startExtension(content('first'));
     const kubernetes = await open({ ...env, KUBECONFIG_SECRET_ID: 'agents' });
     api.good = 'first';
-    for (const seconds of [0, 100, 199]) {
+    for (const [seconds, readings] of [
+      [0, 1],
+      [299, 1],
+      [2, 2],
+    ] as const) {
       later(seconds);
-      await kubernetes.readService('a', never);
+      await read(kubernetes);
+      expect(extension.requests).toHaveLength(readings);
     }
-    expect(extension.requests).toHaveLength(1);
-    later(2);
-    await kubernetes.readService('a', never);
-    expect(extension.requests).toHaveLength(2);
     secret.value = content('second');
     api.good = 'second';
-    await Promise.all(['a', 'b', 'c'].map((name) => kubernetes.readService(name, never)));
+    await Promise.all(['a', 'b', 'c'].map((name) => read(kubernetes, name)));
     expect(new Set(shown(api).slice(-3))).toEqual(new Set(['second']));
     secret.isGone = true;
     later(3600);
-    await kubernetes.readService('a', never);
-    expect(shown(api).at(-1)).toBe('second');
-    expect(vi.mocked(log.warn)).toHaveBeenCalledTimes(1);
+    expect(await show(kubernetes, api)).toBe('second');
+    expect(warnings()).toHaveLength(1);
   });
 
-  it.each<[string, (file: string) => object]>([
-    [
-      'of an auth-provider, as a Pod has it',
-      (file) => ({ 'auth-provider': { name: 'tokenFile', config: { tokenFile: file } } }),
-    ],
-    ['as kubectl names it, with precedence over a token', (file) => ({ tokenFile: file, token: 'old' })],
-  ])("is read again: a token's file, %s", async (_how, user) => {
+  it("is read again: a token's file beside the kubeconfig, which goes before a token", async () => {
     const api = await startStrictServer();
-    const file = join(await temporaryFolder(), 'token');
-    await writeFile(file, 'first\n');
-    api.good = 'first';
-    const kubernetes = await withUser(api, user(file) as Record<string, unknown>);
-    await kubernetes.readService('a', never);
-    await writeFile(file, 'second!\n');
-    later(2);
-    api.good = 'second!';
-    await kubernetes.readService('a', never);
-    await writeFile(file, 'third!!!\n');
-    api.good = 'third!!!';
-    await kubernetes.readService('a', never);
-    await rm(file);
-    for (let look = 0; look < 2; look += 1) {
-      later(2);
-      await kubernetes.readService('a', never);
-    }
-    expect(shown(api)).toEqual(['first', 'second!', 'second!', 'third!!!', 'third!!!', 'third!!!']);
-    expect(vi.mocked(log.warn).mock.calls).toEqual([[expect.any(String), { path: file, code: 'ENOENT' }]]);
-  });
-
-  it('is not an empty file of a token: the last one stays, and where there was none, it is told', async () => {
-    const api = await startApiServer();
-    const file = join(await temporaryFolder(), 'token');
+    const path = await writeKubeconfig({ server: api.url, user: { tokenFile: 'token', token: 'old' } });
+    const file = join(path, '..', 'token');
     await writeFile(file, '\n');
-    const kubernetes = await withUser(api, { tokenFile: file });
-    expect(await errorOf(kubernetes.readService('a', never))).toMatchObject({
-      outcome: 'misconfigured',
-      detail: `the credentials of the kubeconfig cannot be had (EMPTY: ${file})`,
-    });
-    for (const text of ['first', '', 'second']) {
-      await writeFile(file, text);
+    const kubernetes = await open({ KUBECONFIG_PATH: path });
+    const empty = `the credentials of the kubeconfig cannot be had (EMPTY: ${file})`;
+    await expect(read(kubernetes)).rejects.toMatchObject(misconfigured(empty));
+    const showNext = async (token: string, text: string | undefined, seconds: number) => {
+      if (text === undefined) await rm(file);
+      else await writeFile(file, text);
+      api.good = token;
+      later(seconds);
+      await read(kubernetes);
+    };
+    await showNext('first', 'first\n', 2);
+    await showNext('second!', 'second!\n', 2);
+    // It is refused, and read again at once.
+    await showNext('third!!!', 'third!!!\n', 0);
+    for (const text of ['', '\n']) await showNext('third!!!', text, 2);
+    await showNext('fourth', 'fourth', 2);
+    for (let look = 0; look < 2; look += 1) {
+      if (look === 0) await showNext('fourth', undefined, 2);
       later(2);
-      await kubernetes.readService('a', never);
+      await read(kubernetes);
     }
-    expect(shown(api)).toEqual(['first', 'first', 'second']);
-    expect(vi.mocked(log.warn).mock.calls).toEqual([[expect.any(String), { path: file, code: 'EMPTY' }]]);
+    expect(shown(api).join(' ')).toBe('first second! second! third!!! third!!! third!!! fourth fourth fourth fourth');
+    expect(warnings().map(([, details]) => details)).toEqual([
+      { path: file, code: 'EMPTY' },
+      { path: file, code: 'ENOENT' },
+    ]);
   });
 
-  it('is a file beside the kubeconfig, where its path is relative', async () => {
-    const api = await startApiServer();
-    const path = await writeKubeconfig({ server: api.url, user: { tokenFile: 'token' } });
-    await writeFile(join(path, '..', 'token'), 'from-beside');
-    expect(await show(await open({ KUBECONFIG_PATH: path }), api)).toBe('Bearer from-beside');
-  });
-
-  it('is shown over a new connection where it is a client certificate', async () => {
-    const authority = { name: 'authority', ...makeCertificate('authority') };
-    const folder = await temporaryFolder();
-    const seen: string[] = [];
+  it('is used from the next call on, and the calls under way go on with what they have', async () => {
+    const { certificate, key } = makeCertificate('kube.example');
     const api = await startApiServer(
       (request, response) => {
-        seen.push((response.req.socket as TLSSocket).getPeerCertificate().subject?.CN as string);
-        answerNotFound(request, response);
+        setTimeout(() => answerNotFound(request, response), request.url.endsWith('/slow') ? 500 : 0);
       },
-      makeCertificate('kube.example'),
-      { requestCert: true, ca: authority.certificate },
+      { certificate, key },
     );
-    const write = async (name: string) => {
-      const { certificate, key } = makeCertificate(name, { signedBy: authority });
-      await writeFile(join(folder, 'cert'), certificate);
-      await writeFile(join(folder, 'key'), key);
-    };
-    await write('first');
-    const kubernetes = await open({
-      KUBECONFIG_PATH: await writeKubeconfig({
-        server: api.url,
-        cluster: { 'insecure-skip-tls-verify': true },
-        user: { 'client-certificate': join(folder, 'cert'), 'client-key': join(folder, 'key') },
-      }),
-    });
-    await kubernetes.readService('a', never);
-    await kubernetes.readService('a', never);
-    await write('second');
+    const ca = join(await temporaryFolder(), 'ca.crt');
+    await writeFile(ca, certificate);
+    const cluster = { 'certificate-authority': ca, 'tls-server-name': 'kube.example' };
+    const kubernetes = await open({ KUBECONFIG_PATH: await writeKubeconfig({ server: api.url, cluster }) });
+    const slow = read(kubernetes, 'slow');
+    await eventually(
+      'seen: the slow call',
+      () => api.requests.length,
+      (count) => count === 1,
+    );
+    await writeFile(ca, certificate + makeCertificate('new.example').certificate);
     later(2);
-    await kubernetes.readService('a', never);
-    expect([seen, api.connections()]).toEqual([['first', 'first', 'second'], 2]);
+    expect([await read(kubernetes, 'fast'), await slow]).toEqual([undefined, undefined]);
+    expect(api.connections()).toBe(2);
   });
 });

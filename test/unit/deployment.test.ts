@@ -1,44 +1,25 @@
-import { createServer, type IncomingMessage } from 'node:http';
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Need } from '../../lib/config/setting.ts';
+import { allSettings, isForFunctions } from '../../lib/config/themes.ts';
 import { checkEnvironment, findOverLimits } from '../../lib/deploy/checks.ts';
 import { fillInEksCluster } from '../../lib/deploy/eks-cluster.ts';
-import { type DeployedFunction, planDeployment } from '../../lib/deploy/plan.ts';
+import { type DeployedFunction, type Event, planDeployment } from '../../lib/deploy/plan.ts';
 import { type DeploymentSettings, readDeploymentSettings } from '../../lib/deploy/settings.ts';
 import { loadTemplateCheck } from '../support/cloudformation.ts';
 
 type Environment = Record<string, string>;
 
+const define = (id: string, needs: Need[], event: Event): DeployedFunction => ({
+  ...{ id, lambdaName: `service-stage-${id}`, roleName: `service-stage-${id}-region`, needs, events: [event] },
+});
 const functions = {
-  'get-sandbox': {
-    id: 'Get',
-    lambdaName: 'service-stage-get-sandbox',
-    roleName: 'service-stage-get-sandbox-region',
-    needs: ['callers', 'kubernetes'],
-    events: [{ httpApi: 'GET /api/sandboxes/{sandbox_id}' }],
-  },
-  health: {
-    id: 'Health',
-    lambdaName: 'service-stage-health',
-    roleName: 'service-stage-health-region',
-    needs: [],
-    events: [{ httpApi: 'GET /health' }],
-  },
-  fallback: {
-    id: 'Fallback',
-    lambdaName: 'service-stage-fallback',
-    roleName: 'service-stage-fallback-region',
-    needs: ['callers'],
-    events: [{ httpApi: '*' }],
-  },
-  'cleanup-sandboxes': {
-    id: 'Cleanup',
-    lambdaName: 'service-stage-cleanup-sandboxes',
-    roleName: 'service-stage-cleanup-sandboxes-region',
-    needs: ['kubernetes'],
-    events: [{ schedule: 'rate(5 minutes)' }],
-  },
-} satisfies Record<string, DeployedFunction>;
+  get: define('Get', ['callers', 'kubernetes'], { httpApi: 'GET /api/sandboxes/{sandbox_id}' }),
+  health: define('Health', [], { httpApi: 'GET /health' }),
+  fallback: define('Fallback', ['callers'], { httpApi: '*' }),
+  cleanup: define('Cleanup', ['kubernetes', 'cleanup'], { schedule: 'rate(5 minutes)' }),
+};
 type Name = keyof typeof functions;
 const names = Object.keys(functions) as Name[];
 
@@ -46,24 +27,29 @@ const complete = {
   PROVISIONER_API_KEY: 'a-key-of-enough-characters',
   NODE_HOST: '192.0.2.7',
   KUBECONFIG_PATH: '/opt/x',
+  SANDBOX_NETWORK_POLICY: 'isolated',
 };
+const without = (...left: (keyof typeof complete)[]): Environment =>
+  Object.fromEntries(Object.entries(complete).filter(([name]) => !left.includes(name as keyof typeof complete)));
 
-const settingsOf = (values: Environment = {}): DeploymentSettings => {
-  const { settings, problems } = readDeploymentSettings(values, { EKS_CLUSTER_NAME: 'cluster' });
-  expect(problems).toEqual([]);
-  return settings as DeploymentSettings;
-};
 const findFaults = await loadTemplateCheck();
-const plan = (environment: Environment, values?: Environment) => {
-  const planned = planDeployment(functions, environment, settingsOf(values));
+const plan = (environment: Environment, values: Environment = {}, of: Record<string, DeployedFunction> = functions) => {
+  const { settings, problems } = readDeploymentSettings({ EKS_CLUSTER_NAME: 'cluster', ...values });
+  expect(problems).toEqual([]);
+  const planned = planDeployment(of, environment, settings as DeploymentSettings);
   expect(findFaults(planned.resources)).toEqual([]);
   return planned;
 };
+type Planned = ReturnType<typeof plan>;
+const perFunction = <T>(read: (name: Name) => T) => Object.fromEntries(names.map((name) => [name, read(name)]));
 
 type Role = { Policies: { PolicyDocument: { Statement: unknown[] } }[] };
-const statementsOf = (deployment: ReturnType<typeof plan>, name: Name) => {
-  const { Properties } = deployment.resources.Resources[`${functions[name].id}Role`] ?? { Properties: {} };
-  return (Properties as Role).Policies.flatMap(({ PolicyDocument }) => PolicyDocument.Statement);
+/** What a function may do beside writing its log. */
+const rightsOf = ({ resources }: Planned, name: Name): unknown[] => {
+  const { Properties } = resources.Resources[`${functions[name].id}Role`] ?? {};
+  const [first, ...rest] = (Properties as Role).Policies.flatMap(({ PolicyDocument }) => PolicyDocument.Statement);
+  expect(first).toEqual(writesLog(name));
+  return rest;
 };
 const writesLog = (name: Name) => ({
   Effect: 'Allow',
@@ -75,140 +61,110 @@ const arnOf = (service: string, rest: string) => ({
 });
 
 describe('the environment of a deployed function', () => {
-  const shared = { NODE_HOST: 'node', AUTH: 'required', EKS_CLUSTER_NAME: 'cluster' };
-  const callers = { PROVISIONER_API_KEY: 'k', PROVISIONER_API_KEY_SECRET_ID: 's', PROVISIONER_API_KEY_PARAMETER: 'p' };
-  const kubernetes = { KUBECONFIG_CONTENT: 'k', KUBECONFIG_SECRET_ID: 's', KUBECONFIG_PARAMETER: 'p' };
-
-  it.each<[Name, Environment]>([
-    ['get-sandbox', { ...shared, ...callers, ...kubernetes }],
-    ['fallback', { ...shared, ...callers }],
-    ['cleanup-sandboxes', { ...shared, ...kubernetes }],
-    ['health', shared],
-  ])('has all settings, but no secret that it does not need: %s', (name, expected) => {
-    const deployment = plan({ ...shared, ...callers, ...kubernetes });
-    expect(deployment.functions[name]?.environment).toEqual(expected);
+  it('has the settings that the function needs, and no others', () => {
+    const shared = { LOG_LEVEL: 'DEBUG', CORS_ALLOWED_ORIGINS: 'https://app.example' };
+    const callers = { AUTH: 'required', PROVISIONER_API_KEY: 'k', PROVISIONER_API_KEY_SECRET_ID: 's' };
+    const kubernetes = { NODE_HOST: 'node', KUBECONFIG_CONTENT: 'k', KUBECONFIG_PARAMETER: 'p' };
+    const cleanup = { CLEANUP_DRY_RUN: 'true', SANDBOX_ORPHAN_GRACE_SECONDS: '60' };
+    const planned = plan({ ...shared, ...callers, ...kubernetes, ...cleanup });
+    expect(perFunction((name) => planned.functions[name]?.environment)).toEqual({
+      get: { ...shared, ...callers, ...kubernetes },
+      health: shared,
+      fallback: { ...shared, ...callers },
+      cleanup: { ...shared, ...kubernetes, ...cleanup },
+    });
   });
-});
 
-describe('the extension', () => {
-  it('is told how long to remember, in the functions that read what is kept in that store', () => {
-    const secrets = { PROVISIONER_API_KEY_SECRET_ID: 's', KUBECONFIG_PARAMETER: 'p' };
-    const deployment = plan(secrets, { SECRETS_MANAGER_TTL: '0', SSM_PARAMETER_STORE_TTL: '60' });
-    expect(Object.fromEntries(names.map((name) => [name, deployment.functions[name]?.environment]))).toEqual({
-      'get-sandbox': { ...secrets, SECRETS_MANAGER_TTL: '0', SSM_PARAMETER_STORE_TTL: '60' },
-      fallback: { PROVISIONER_API_KEY_SECRET_ID: 's', SECRETS_MANAGER_TTL: '0' },
-      'cleanup-sandboxes': { KUBECONFIG_PARAMETER: 'p', SSM_PARAMETER_STORE_TTL: '60' },
-      health: {},
+  it('never has a secret for every function, and knows where AWS keeps one', () => {
+    const secret = Object.entries(allSettings).filter(
+      ([name, setting]) => isForFunctions(setting) && /KEY|SECRET_|TOKEN|PASSWORD|CONTENT|PARAMETER$/.test(name),
+    );
+    expect(Object.fromEntries(secret.map(([name, { neededBy, keptIn }]) => [name, [neededBy, keptIn]]))).toEqual({
+      KUBECONFIG_CONTENT: ['kubernetes', undefined],
+      KUBECONFIG_SECRET_ID: ['kubernetes', 'secretsmanager'],
+      KUBECONFIG_PARAMETER: ['kubernetes', 'ssm'],
+      PROVISIONER_API_KEY: ['callers', undefined],
+      PROVISIONER_API_KEY_SECRET_ID: ['callers', 'secretsmanager'],
+      PROVISIONER_API_KEY_PARAMETER: ['callers', 'ssm'],
     });
   });
 });
 
 describe('the role of a function', () => {
   it('is its own, with nothing but the right to write its own log', () => {
-    const { resources, functions: defined } = plan(complete);
-    expect(resources.Resources).toEqual(
-      Object.fromEntries(
-        names.map((name) => [
-          `${functions[name].id}Role`,
-          {
-            Type: 'AWS::IAM::Role',
-            Properties: {
-              RoleName: functions[name].roleName,
-              AssumeRolePolicyDocument: {
-                Version: '2012-10-17',
-                Statement: [
-                  { Effect: 'Allow', Principal: { Service: 'lambda.amazonaws.com' }, Action: 'sts:AssumeRole' },
-                ],
-              },
-              Policies: [
-                {
-                  PolicyName: 'function',
-                  PolicyDocument: { Version: '2012-10-17', Statement: [writesLog(name)] },
-                },
-              ],
-            },
-          },
-        ]),
-      ),
-    );
-    expect(names.map((name) => defined[name]?.role)).toEqual(['GetRole', 'HealthRole', 'FallbackRole', 'CleanupRole']);
+    const planned = plan(complete);
+    expect(planned.resources.Resources.GetRole).toEqual({
+      Type: 'AWS::IAM::Role',
+      Properties: {
+        RoleName: 'service-stage-Get-region',
+        AssumeRolePolicyDocument: {
+          Version: '2012-10-17',
+          Statement: [{ Effect: 'Allow', Principal: { Service: 'lambda.amazonaws.com' }, Action: 'sts:AssumeRole' }],
+        },
+        Policies: [
+          { PolicyName: 'function', PolicyDocument: { Version: '2012-10-17', Statement: [writesLog('get')] } },
+        ],
+      },
+    });
+    expect(names.map((name) => planned.functions[name]?.role)).toEqual(Object.keys(planned.resources.Resources));
+    expect(names.flatMap((name) => rightsOf(planned, name))).toEqual([]);
   });
 
   const secret = (Resource: unknown) => ({ Effect: 'Allow', Action: 'secretsmanager:GetSecretValue', Resource });
   const parameter = (Resource: unknown) => ({ Effect: 'Allow', Action: 'ssm:GetParameter', Resource });
-  const apiKey = secret(arnOf('secretsmanager', 'secret:keys/api-??????'));
-  const kubeconfig = parameter(arnOf('ssm', 'parameter/kubeconfig'));
+  const SECRETS_KMS_KEY_ARN = 'arn:aws:kms:eu-west-1:123456789012:key/0123-abcd';
+  const layer = 'arn:aws:lambda:eu-west-1:015030872274:layer:AWS-Parameters-and-Secrets-Lambda-Extension-Arm64:11';
 
-  it.each<[Name, unknown[]]>([
-    ['get-sandbox', [apiKey, kubeconfig]],
-    ['fallback', [apiKey]],
-    ['cleanup-sandboxes', [kubeconfig]],
-    ['health', []],
-  ])('may read exactly the secrets that the function needs, with the extension beside it: %s', (name, reads) => {
-    const deployment = plan({ PROVISIONER_API_KEY_SECRET_ID: 'keys/api', KUBECONFIG_PARAMETER: '/kubeconfig' });
-    expect(statementsOf(deployment, name)).toEqual([writesLog(name), ...reads]);
-    expect(deployment.functions[name]?.layers).toEqual(
-      reads.length > 0
-        ? ['{{resolve:ssm:/aws/service/aws-parameters-and-secrets-lambda-extension/arm64/latest}}']
-        : undefined,
-    );
-  });
-
-  const secretArn = 'arn:aws:secretsmanager:eu-west-1:123456789012:secret:key-AbCdEf';
-  const parameterArn = 'arn:aws:ssm:eu-west-1:123456789012:parameter/a/b';
-  it.each<[string, Environment, unknown]>([
-    ['the ARN of a secret', { PROVISIONER_API_KEY_SECRET_ID: secretArn }, secret(secretArn)],
-    ['the ARN of a parameter', { PROVISIONER_API_KEY_PARAMETER: parameterArn }, parameter(parameterArn)],
-    [
-      'the name of a parameter without a slash',
-      { PROVISIONER_API_KEY_PARAMETER: 'a' },
-      parameter(arnOf('ssm', 'parameter/a')),
-    ],
-  ])('names the secret exactly, given %s', (_what, environment, expected) => {
-    expect(statementsOf(plan(environment), 'fallback')).toEqual([writesLog('fallback'), expected]);
-  });
-
-  it("may decrypt with the customer's key, for the stores that it reads alone", () => {
-    const SECRETS_KMS_KEY_ARN = 'arn:aws:kms:eu-west-1:123456789012:key/0123-abcd';
-    const deployment = plan({ PROVISIONER_API_KEY_SECRET_ID: 's', KUBECONFIG_PARAMETER: 'p' }, { SECRETS_KMS_KEY_ARN });
+  it.each<[string, string, Environment]>([
+    ['the newest', '{{resolve:ssm:/aws/service/aws-parameters-and-secrets-lambda-extension/arm64/latest}}', {}],
+    ['a certain one', layer, { SECRETS_EXTENSION_LAYER_ARN: layer, SECRETS_KMS_KEY_ARN }],
+  ])('may read and decrypt the secrets that the function needs, by the extension: %s', (_which, extension, values) => {
+    const apiKey = secret(arnOf('secretsmanager', 'secret:keys/api-??????'));
+    const kubeconfig = parameter(arnOf('ssm', 'parameter/kubeconfig'));
     const decrypts = (...services: string[]) => ({
       Effect: 'Allow',
       Action: 'kms:Decrypt',
       Resource: SECRETS_KMS_KEY_ARN,
       Condition: { StringLike: { 'kms:ViaService': services.map((service) => `${service}.*.amazonaws.com*`) } },
     });
-    expect(statementsOf(deployment, 'get-sandbox').at(-1)).toEqual(decrypts('secretsmanager', 'ssm'));
-    expect(statementsOf(deployment, 'fallback').at(-1)).toEqual(decrypts('secretsmanager'));
-    expect(statementsOf(deployment, 'cleanup-sandboxes').at(-1)).toEqual(decrypts('ssm'));
-    expect(statementsOf(deployment, 'health')).toEqual([writesLog('health')]);
+    const withKey = (key: object) => (values.SECRETS_KMS_KEY_ARN ? [key] : []);
+    const planned = plan({ PROVISIONER_API_KEY_SECRET_ID: 'keys/api', KUBECONFIG_PARAMETER: '/kubeconfig' }, values);
+    expect(perFunction((name) => rightsOf(planned, name))).toEqual({
+      get: [apiKey, kubeconfig, ...withKey(decrypts('secretsmanager', 'ssm'))],
+      health: [],
+      fallback: [apiKey, ...withKey(decrypts('secretsmanager'))],
+      cleanup: [kubeconfig, ...withKey(decrypts('ssm'))],
+    });
+    expect(perFunction((name) => planned.functions[name]?.layers)).toEqual({
+      ...{ get: [extension], health: undefined, fallback: [extension], cleanup: [extension] },
+    });
+  });
+
+  const secretArn = 'arn:aws:secretsmanager:eu-west-1:123456789012:secret:key-AbCdEf';
+  const parameterArn = 'arn:aws:ssm:eu-west-1:123456789012:parameter/a/b';
+  it.each<[Environment, unknown]>([
+    [{ PROVISIONER_API_KEY_SECRET_ID: secretArn }, secret(secretArn)],
+    [{ PROVISIONER_API_KEY_PARAMETER: parameterArn }, parameter(parameterArn)],
+    [{ PROVISIONER_API_KEY_PARAMETER: 'a' }, parameter(arnOf('ssm', 'parameter/a'))],
+  ])('names the secret exactly, given %o', (environment, expected) => {
+    expect(rightsOf(plan(environment), 'fallback')).toEqual([expected]);
   });
 
   it('lets Lambda join the VPC, and not the code of the function', () => {
-    const vpc = { VPC_SUBNET_IDS: 'subnet-0a, subnet-0b', VPC_SECURITY_GROUP_IDS: 'sg-0c' };
-    const deployment = plan(complete, vpc);
-    const Action = [
-      'ec2:CreateNetworkInterface',
-      'ec2:DescribeNetworkInterfaces',
-      'ec2:DescribeSubnets',
-      'ec2:DeleteNetworkInterface',
-      'ec2:AssignPrivateIpAddresses',
-      'ec2:UnassignPrivateIpAddresses',
-    ];
-    for (const name of ['get-sandbox', 'cleanup-sandboxes'] as const) {
-      expect(deployment.functions[name]?.vpc).toEqual({
-        subnetIds: ['subnet-0a', 'subnet-0b'],
-        securityGroupIds: ['sg-0c'],
-      });
+    const planned = plan(complete, { VPC_SUBNET_IDS: 'subnet-0a, subnet-0b', VPC_SECURITY_GROUP_IDS: 'sg-0c' });
+    const actions = 'CreateNetworkInterface DescribeNetworkInterfaces DescribeSubnets DeleteNetworkInterface';
+    const all = `${actions} AssignPrivateIpAddresses UnassignPrivateIpAddresses`.split(' ').map((one) => `ec2:${one}`);
+    const vpc = { subnetIds: ['subnet-0a', 'subnet-0b'], securityGroupIds: ['sg-0c'] };
+    for (const name of names) {
+      const isInside = functions[name].needs.includes('kubernetes');
       const arn = arnOf('lambda', `function:${functions[name].lambdaName}`);
-      expect(statementsOf(deployment, name)).toEqual([
-        writesLog(name),
-        { Effect: 'Allow', Action, Resource: '*' },
-        { Effect: 'Deny', Action, Resource: '*', Condition: { ArnEquals: { 'lambda:SourceFunctionArn': arn } } },
-      ]);
-    }
-    for (const name of ['health', 'fallback'] as const) {
-      expect(deployment.functions[name]).not.toHaveProperty('vpc');
-      expect(statementsOf(deployment, name)).toEqual([writesLog(name)]);
+      const Condition = { ArnEquals: { 'lambda:SourceFunctionArn': arn } };
+      const rights = [
+        { Effect: 'Allow', Action: all, Resource: '*' },
+        { Effect: 'Deny', Action: all, Resource: '*', Condition },
+      ];
+      expect(planned.functions[name]?.vpc).toEqual(isInside ? vpc : undefined);
+      expect(rightsOf(planned, name)).toEqual(isInside ? rights : []);
     }
   });
 });
@@ -218,24 +174,24 @@ describe('what is deployed beside the functions', () => {
     Object.fromEntries(
       Object.entries(plan(environment, values).resources.Resources).filter(([id]) => !id.endsWith('Role')),
     );
-  const entry = (role: string, group: string) => ({
-    Type: 'AWS::EKS::AccessEntry',
-    Properties: {
-      ClusterName: 'cluster',
-      PrincipalArn: { 'Fn::GetAtt': [role, 'Arn'] },
-      Type: 'STANDARD',
-      KubernetesGroups: [group],
-    },
-  });
 
-  it.each([
+  it.each<[string, Environment]>([
     ['sandbox-provisioner', {}],
     ['agents', { EKS_ACCESS_GROUP: 'agents' }],
   ])('is an access entry for each function that talks to Kubernetes, in one group: %s', (group, values) => {
+    const entry = (role: string) => ({
+      Type: 'AWS::EKS::AccessEntry',
+      Properties: {
+        ClusterName: 'cluster',
+        PrincipalArn: { 'Fn::GetAtt': [role, 'Arn'] },
+        Type: 'STANDARD',
+        KubernetesGroups: [group],
+      },
+    });
     const environment = { ...complete, EKS_CLUSTER_NAME: 'cluster' };
     expect(beside(environment, { EKS_ACCESS_ENTRIES: 'true', ...values })).toEqual({
-      GetEksAccessEntry: entry('GetRole', group),
-      CleanupEksAccessEntry: entry('CleanupRole', group),
+      GetEksAccessEntry: entry('GetRole'),
+      CleanupEksAccessEntry: entry('CleanupRole'),
     });
     expect(beside(environment, values)).toEqual({});
   });
@@ -246,247 +202,173 @@ describe('what is deployed beside the functions', () => {
       CleanupErrorsAlarm: {
         Type: 'AWS::CloudWatch::Alarm',
         Properties: {
-          AlarmDescription: expect.any(String),
-          Namespace: 'AWS/Lambda',
-          MetricName: 'Errors',
+          ...{ AlarmDescription: expect.any(String), Namespace: 'AWS/Lambda', MetricName: 'Errors' },
           Dimensions: [{ Name: 'FunctionName', Value: { Ref: 'CleanupLambdaFunction' } }],
-          Statistic: 'Sum',
-          Period: 300,
-          EvaluationPeriods: 1,
+          ...{ Statistic: 'Sum', Period: 300, EvaluationPeriods: 1, Threshold: 1 },
           ComparisonOperator: 'GreaterThanOrEqualToThreshold',
-          Threshold: 1,
           TreatMissingData: 'notBreaching',
-          AlarmActions: [ALARM_TOPIC_ARN],
-          OKActions: [ALARM_TOPIC_ARN],
+          ...{ AlarmActions: [ALARM_TOPIC_ARN], OKActions: [ALARM_TOPIC_ARN] },
         },
       },
     });
   });
 
   it('is a limit for all callers together, if one is set', () => {
+    const DefaultRouteSettings = { ThrottlingRateLimit: 20, ThrottlingBurstLimit: 40 };
     expect(plan(complete).resources.extensions).toEqual({});
     expect(plan(complete, { API_THROTTLE_RATE: '20', API_THROTTLE_BURST: '40' }).resources.extensions).toEqual({
-      HttpApiStage: {
-        Properties: { DefaultRouteSettings: { ThrottlingRateLimit: 20, ThrottlingBurstLimit: 40 } },
-      },
+      HttpApiStage: { Properties: { DefaultRouteSettings } },
     });
   });
 });
 
 describe('the JWT authorizer', () => {
   const jwt = { JWT_ISSUER: 'https://issuer.example/', JWT_AUDIENCE: 'one, two' };
-  const eventsOf = (environment: Environment) => {
-    const { functions: defined } = plan(environment);
-    return Object.fromEntries(names.map((name) => [name, defined[name]?.events]));
+  const authorizers = {
+    callers: {
+      type: 'jwt',
+      identitySource: '$request.header.Authorization',
+      issuerUrl: 'https://issuer.example/',
+      audience: ['one', 'two'],
+    },
   };
-  const open = Object.fromEntries(names.map((name) => [name, functions[name].events]));
+  const open = perFunction((name) => functions[name].events);
   const guarded = {
     ...open,
-    'get-sandbox': [{ httpApi: { method: 'GET', path: '/api/sandboxes/{sandbox_id}', authorizer: 'callers' } }],
+    get: [{ httpApi: { method: 'GET', path: '/api/sandboxes/{sandbox_id}', authorizer: 'callers' } }],
     fallback: [{ httpApi: { path: '*', authorizer: 'callers' } }],
   };
+  const forPages = { ...guarded, fallback: [...guarded.fallback, { httpApi: 'OPTIONS /{proxy+}' }] };
 
-  it('stands before every path but that of health, unknown ones too', () => {
-    expect(plan(jwt).authorizers).toEqual({
-      callers: {
-        type: 'jwt',
-        identitySource: '$request.header.Authorization',
-        issuerUrl: 'https://issuer.example/',
-        audience: ['one', 'two'],
-      },
-    });
-    expect(eventsOf(jwt)).toEqual(guarded);
-  });
-
-  it("lets browsers ask without a token whether one of the settings' pages may call", () => {
-    expect(eventsOf({ ...jwt, CORS_ALLOWED_ORIGINS: 'https://app.example' })).toEqual({
-      ...guarded,
-      fallback: [{ httpApi: { path: '*', authorizer: 'callers' } }, { httpApi: 'OPTIONS /{proxy+}' }],
-    });
-  });
-
-  it.each<[string, Environment]>([
-    ['no issuer is set', {}],
-    ['AUTH=off', { ...jwt, AUTH: 'off' }],
-  ])('is not there if %s', (_when, environment) => {
-    expect(plan(environment).authorizers).toEqual({});
-    expect(eventsOf(environment)).toEqual(open);
+  it.each<[string, Environment, object, object]>([
+    ['stands before every path but that of health, unknown ones too', jwt, authorizers, guarded],
+    [
+      "lets browsers ask without a token whether one of the settings' pages may call",
+      { ...jwt, CORS_ALLOWED_ORIGINS: 'https://app.example' },
+      authorizers,
+      forPages,
+    ],
+    ['is not there if no issuer is set', {}, {}, open],
+    ['is not there if AUTH=off', { ...jwt, AUTH: 'off' }, {}, open],
+  ])('%s', (_what, environment, expected, events) => {
+    const planned = plan(environment);
+    expect(planned.authorizers).toEqual(expected);
+    expect(perFunction((name) => planned.functions[name]?.events)).toEqual(events);
   });
 });
 
 describe('a deployment is refused', () => {
   const none = { wrong: [], missing: [], doubtful: [] };
-
-  it('for nothing, if it has a key and a place', () => {
-    expect(checkEnvironment(complete)).toEqual(none);
-  });
-
+  const missing = (text: string) => ({ ...none, missing: [text] });
   const noKey =
     'there is no key to know callers by: set one of PROVISIONER_API_KEY, PROVISIONER_API_KEY_SECRET_ID, ' +
     'PROVISIONER_API_KEY_PARAMETER, JWT_ISSUER (that one with JWT_AUDIENCE); AUTH=off if anybody may call';
-  it.each<[string, Environment, string[]]>([
-    ['nothing is said of callers', {}, [noKey]],
-    ['they are to be told apart, but not how', { AUTH: 'required' }, [noKey]],
-    ['they need not be told apart', { AUTH: 'off' }, []],
-    ['there is a secret', { PROVISIONER_API_KEY_SECRET_ID: 's' }, []],
-    [
-      'there is the ARN of a secret',
-      { PROVISIONER_API_KEY_SECRET_ID: 'arn:aws:secretsmanager:eu-west-1:123456789012:secret:a/b-AbCd12' },
-      [],
-    ],
-    ['there is a parameter', { PROVISIONER_API_KEY_PARAMETER: 'p' }, []],
-    ['there is an issuer', { JWT_ISSUER: 'https://i.example', JWT_AUDIENCE: 'a' }, []],
-  ])('without a key: %s', (_what, environment, missing) => {
-    const { NODE_HOST, KUBECONFIG_PATH } = complete;
-    expect(checkEnvironment({ NODE_HOST, KUBECONFIG_PATH, ...environment })).toMatchObject({ wrong: [], missing });
-  });
+  const noPlace =
+    "NODE_HOST is 'host.docker.internal', which only a container on the same machine knows: " +
+    "set the address where your backend reaches the cluster's NodePorts";
+  const noPolicy =
+    'SANDBOX_NETWORK_POLICY is not set: without a policy any sandbox can run commands in any other (port 8080 asks for no key), ' +
+    "and reach its node's cloud credentials. Choose isolated, offline, or none if that is meant";
+  const isOpen = 'AUTH=off: anybody who knows the address of the API can use it';
+  const noCluster =
+    'nothing says where the cluster is: set one of KUBECONFIG_CONTENT, KUBECONFIG_SECRET_ID, KUBECONFIG_PARAMETER, ' +
+    'EKS_CLUSTER_NAME, or KUBECONFIG_PATH for a file in a layer';
+  const noKeyYet = without('PROVISIONER_API_KEY');
+  const noPlaceYet = without('NODE_HOST');
+  const localIssuer = { JWT_ISSUER: 'http://localhost:8080', JWT_AUDIENCE: 'a' };
 
-  it.each([undefined, 'host.docker.internal', 'Host.Docker.Internal.'])('with NODE_HOST left at %s', (nodeHost) => {
-    const { NODE_HOST: _, ...rest } = complete;
-    expect(checkEnvironment({ ...rest, ...(nodeHost && { NODE_HOST: nodeHost }) })).toEqual({
-      ...none,
-      missing: [
-        "NODE_HOST is 'host.docker.internal', which only a container on the same machine knows: " +
-          "set the address where your backend reaches the cluster's NodePorts",
-      ],
-    });
-  });
-
-  it.each<[string, Environment, string]>([
+  it.each<[string, Environment, object]>([
+    ['not if it has all', complete, none],
+    ['not if sandboxes may reach each other, in so many words', { ...complete, SANDBOX_NETWORK_POLICY: 'none' }, none],
+    ['without a policy', without('SANDBOX_NETWORK_POLICY'), missing(noPolicy)],
+    ['without a key', noKeyYet, missing(noKey)],
+    ['if callers are to be told apart, but not how', { ...noKeyYet, AUTH: 'required' }, missing(noKey)],
+    ['not if there is a secret', { ...noKeyYet, PROVISIONER_API_KEY_SECRET_ID: 's' }, none],
+    ['not if there is a parameter', { ...noKeyYet, PROVISIONER_API_KEY_PARAMETER: 'p' }, none],
+    ['not if there is an issuer', { ...noKeyYet, ...localIssuer, JWT_ISSUER: 'HTTPS://i.example' }, none],
     [
-      'a setting that the functions would refuse',
-      { SANDBOX_TTL_SECONDS: 'a day' },
-      'SANDBOX_TTL_SECONDS must be a whole',
+      'if that is one of this machine',
+      { ...noKeyYet, ...localIssuer },
+      { ...none, wrong: ['JWT_ISSUER must be an https:// URL, as API Gateway asks'] },
+    ],
+    ['without a place', noPlaceYet, missing(noPlace)],
+    ['with one of this machine', { ...noPlaceYet, NODE_HOST: 'host.docker.internal' }, missing(noPlace)],
+    ['with the same in capitals', { ...noPlaceYet, NODE_HOST: 'Host.Docker.Internal.' }, missing(noPlace)],
+    ['not, but doubted, with AUTH=off', { ...noKeyYet, AUTH: 'off' }, { ...none, doubtful: [isOpen] }],
+    ['not, but doubted, without a cluster', without('KUBECONFIG_PATH'), { ...none, doubtful: [noCluster] }],
+    [
+      'with all that the functions would refuse',
+      { ...complete, SANDBOX_TTL_SECONDS: 'a day', PROVISIONER_API_KEY: 'hunter2', LOG_LEVEL: 'loud' },
+      {
+        ...none,
+        wrong: [
+          expect.toSatisfy((text: string) => /_TTL_SECONDS must.*_API_KEY must/.test(text) && !/hunter2/.test(text)),
+          expect.stringContaining('LOG_LEVEL must be'),
+        ],
+      },
     ],
     [
-      'a key that could be guessed',
-      { PROVISIONER_API_KEY: 'hunter2' },
-      'PROVISIONER_API_KEY must be keys of 16 or more',
+      'for more than one key',
+      { ...complete, PROVISIONER_API_KEY_PARAMETER: 'p' },
+      { ...none, wrong: [expect.stringMatching(/PROVISIONER_API_KEY, PROVISIONER_API_KEY_PARAMETER only one/)] },
     ],
-    ['one that is empty', { LOG_LEVEL: 'INFO', K8S_NAMESPACE: '' }, 'K8S_NAMESPACE must not be empty'],
-    [
-      'a pattern of secrets',
-      { KUBECONFIG_SECRET_ID: 'prod/*' },
-      'KUBECONFIG_SECRET_ID must be the name or the whole ARN',
-    ],
-    [
-      'a pattern of parameters',
-      { KUBECONFIG_PARAMETER: '/prod/?' },
-      'KUBECONFIG_PARAMETER must be the name or the ARN',
-    ],
-    [
-      "another service's ARN",
-      { KUBECONFIG_SECRET_ID: 'arn:aws:ssm:eu-west-1:123456789012:parameter/a' },
-      'KUBECONFIG_SECRET_ID must be the name or the whole ARN',
-    ],
-    [
-      'an ARN that is not whole',
-      { KUBECONFIG_SECRET_ID: 'arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/kubeconfig' },
-      'KUBECONFIG_SECRET_ID must be the name or the whole ARN',
-    ],
-    ['a variable of CloudFormation', { KUBECONFIG_SECRET_ID: `\${AWS::StackName}` }, 'KUBECONFIG_SECRET_ID must be'],
-  ])('for %s', (_what, environment, problem) => {
-    const { wrong, ...others } = checkEnvironment({ ...complete, ...environment });
-    expect(others).toEqual({ missing: [], doubtful: [] });
-    expect(wrong).toEqual([expect.stringContaining(problem)]);
-    expect(wrong[0]).not.toContain('hunter2');
-  });
-
-  it('for an issuer of this machine, which API Gateway would refuse', () => {
-    const { PROVISIONER_API_KEY: _, ...rest } = complete;
-    const jwt = { JWT_ISSUER: 'http://localhost:8080', JWT_AUDIENCE: 'a' };
-    expect(checkEnvironment({ ...rest, ...jwt })).toEqual({
-      ...none,
-      wrong: ['JWT_ISSUER must be an https:// URL, as API Gateway asks'],
-    });
-    expect(checkEnvironment({ ...rest, ...jwt, JWT_ISSUER: 'HTTPS://i.example' })).toEqual(none);
-  });
-
-  it('for more than one key, and for a token without an issuer', () => {
-    const { wrong } = checkEnvironment({ ...complete, PROVISIONER_API_KEY_PARAMETER: 'p', JWT_AUDIENCE: 'a' });
-    expect(wrong.join('\n')).toMatch(/PROVISIONER_API_KEY\b.*PROVISIONER_API_KEY_PARAMETER/);
-    expect(wrong.join('\n')).toMatch(/JWT_ISSUER/);
+  ])('%s', (_what, environment, findings) => {
+    expect(checkEnvironment(environment)).toEqual(findings);
   });
 
   it("for an environment over Lambda's 4 KB, in bytes of its names and values", () => {
-    // What get-sandbox has of its own beside the kubeconfig, in bytes.
+    // What `get` has of its own beside the kubeconfig, in bytes.
     const rest = Object.entries(complete).reduce((sum, [name, value]) => sum + name.length + value.length, 0);
     const room = 4096 - rest - 'KUBECONFIG_CONTENT'.length;
     // Two bytes each.
     const text = 'é'.repeat(Math.floor(room / 2)) + 'e'.repeat(room % 2);
     expect(findOverLimits(plan({ ...complete, KUBECONFIG_CONTENT: text }))).toEqual([]);
     expect(findOverLimits(plan({ ...complete, KUBECONFIG_CONTENT: `${text}e` }))).toEqual([
-      `KUBECONFIG_CONTENT is ${room + 1 + 'KUBECONFIG_CONTENT'.length} of the 4097 bytes in the environment of get-sandbox, ` +
+      `KUBECONFIG_CONTENT is ${room + 1 + 'KUBECONFIG_CONTENT'.length} of the 4097 bytes in the environment of get, ` +
         'where Lambda takes 4096: keep it in Secrets Manager (KUBECONFIG_SECRET_ID) or in Parameter Store ' +
         '(KUBECONFIG_PARAMETER) instead',
     ]);
   });
 
   it('for a stage whose roles would have names that are too long', () => {
-    const roleName = `service-${'s'.repeat(49)}-health`;
-    const deployment = planDeployment({ health: { ...functions.health, roleName } }, complete, settingsOf());
-    expect(findOverLimits(deployment)).toEqual([]);
-    const longer = planDeployment(
-      { health: { ...functions.health, roleName: `${roleName}y` } },
-      complete,
-      settingsOf(),
-    );
-    expect(findOverLimits(longer)).toEqual([expect.stringContaining('choose a shorter --stage')]);
-  });
-
-  it('for none of these, but with a warning: an open API, and no cluster that a function could know', () => {
-    const { PROVISIONER_API_KEY: _, ...rest } = complete;
-    expect(checkEnvironment({ ...rest, AUTH: 'off', KUBECONFIG_PATH: '/root/.kube/config' })).toEqual({
-      ...none,
-      doubtful: [
-        'AUTH=off: anybody who knows the address of the API can use it',
-        'nothing says where the cluster is: set one of KUBECONFIG_CONTENT, KUBECONFIG_SECRET_ID, KUBECONFIG_PARAMETER, ' +
-          'EKS_CLUSTER_NAME, or KUBECONFIG_PATH for a file in a layer',
-      ],
-    });
+    const withRole = (roleName: string) => plan(complete, {}, { health: { ...functions.health, roleName } });
+    expect(findOverLimits(withRole('r'.repeat(64)))).toEqual([]);
+    expect(findOverLimits(withRole('r'.repeat(65)))).toEqual([expect.stringContaining('choose a shorter --stage')]);
   });
 });
 
 describe('the settings of a deployment', () => {
+  const ids = { VPC_SUBNET_IDS: 'subnet-0a', VPC_SECURITY_GROUP_IDS: 'sg-0a' };
   it.each<[Environment, string]>([
     [{ EKS_ACCESS_ENTRIES: 'yes' }, "EKS_ACCESS_ENTRIES must be 'true' or 'false'"],
+    [{ EKS_ACCESS_ENTRIES: 'true' }, 'EKS_ACCESS_ENTRIES needs EKS_CLUSTER_NAME beside it'],
     [{ EKS_ACCESS_GROUP: 'system:masters' }, 'EKS_ACCESS_GROUP must be a Kubernetes group of your own'],
     [{ EKS_ACCESS_GROUP: 'eks:admin' }, 'EKS_ACCESS_GROUP must be a Kubernetes group of your own'],
-    [
-      { SECRETS_EXTENSION_LAYER_ARN: 'arn:aws:lambda:eu-west-1:123456789012:layer:x' },
-      'SECRETS_EXTENSION_LAYER_ARN must',
-    ],
+    [{ SECRETS_EXTENSION_LAYER_ARN: 'arn:aws:lambda:eu-west-1:123456789012:layer:x' }, "must be the ARN of a layer's"],
+    [{ SECRETS_EXTENSION_LAYER_ARN: '{{resolve:ssm:/x}}' }, 'SECRETS_EXTENSION_LAYER_ARN must'],
     [{ SECRETS_KMS_KEY_ARN: 'arn:aws:kms:eu-west-1:123456789012:alias/x' }, 'SECRETS_KMS_KEY_ARN must be'],
     [{ SECRETS_KMS_KEY_ARN: '*' }, 'SECRETS_KMS_KEY_ARN must be'],
-    [{ SECRETS_EXTENSION_LAYER_ARN: '{{resolve:ssm:/x}}' }, 'SECRETS_EXTENSION_LAYER_ARN must'],
-    [{ SECRETS_MANAGER_TTL: '301' }, 'SECRETS_MANAGER_TTL must be a whole number of seconds from 0 to 300'],
-    [{ SSM_PARAMETER_STORE_TTL: '05' }, 'SSM_PARAMETER_STORE_TTL must be a whole number of seconds'],
     [{ ALARM_TOPIC_ARN: 'operators' }, 'ALARM_TOPIC_ARN must be'],
+    [{ ALARM_TOPIC_ARN: '' }, 'ALARM_TOPIC_ARN must not be empty'],
     [{ VPC_SUBNET_IDS: 'subnet-0a' }, 'VPC_SUBNET_IDS needs VPC_SECURITY_GROUP_IDS beside it'],
     [{ VPC_SECURITY_GROUP_IDS: 'sg-0a' }, 'VPC_SECURITY_GROUP_IDS needs VPC_SUBNET_IDS beside it'],
-    [{ VPC_SUBNET_IDS: 'subnet-0a,vpc-0b', VPC_SECURITY_GROUP_IDS: 'sg-0a' }, "VPC_SUBNET_IDS must be subnets' ids"],
-    [{ VPC_SUBNET_IDS: ',', VPC_SECURITY_GROUP_IDS: 'sg-0a' }, "VPC_SUBNET_IDS must be subnets' ids"],
+    [{ ...ids, VPC_SUBNET_IDS: 'subnet-0a,vpc-0b' }, "VPC_SUBNET_IDS must be subnets' ids"],
+    [{ ...ids, VPC_SUBNET_IDS: ',' }, "VPC_SUBNET_IDS must be subnets' ids"],
     [{ API_THROTTLE_RATE: '5' }, 'API_THROTTLE_RATE needs API_THROTTLE_BURST beside it'],
     [{ API_THROTTLE_RATE: '0', API_THROTTLE_BURST: '1' }, 'API_THROTTLE_RATE must be a whole number from 1'],
-    [{ ALARM_TOPIC_ARN: '' }, 'ALARM_TOPIC_ARN must not be empty'],
-    [{ EKS_ACCESS_ENTRIES: 'true' }, 'EKS_ACCESS_ENTRIES needs EKS_CLUSTER_NAME beside it'],
+    [{ CLEANUP_SCHEDULE: '5 minutes' }, "CLEANUP_SCHEDULE must be 'rate(…)' or 'cron(…)'"],
+    [{ LOG_RETENTION_DAYS: 'forever' }, 'LOG_RETENTION_DAYS must be a whole number of days'],
   ])('are refused by name: %o', (values, problem) => {
-    const read = readDeploymentSettings(values, {});
+    const read = readDeploymentSettings(values);
     expect(read).toEqual({ settings: undefined, problems: [expect.stringContaining(problem)] });
-  });
-
-  it('are what was set', () => {
-    const layer = 'arn:aws:lambda:eu-west-1:015030872274:layer:AWS-Parameters-and-Secrets-Lambda-Extension-Arm64:11';
-    const environment = { PROVISIONER_API_KEY_SECRET_ID: 's' };
-    expect(plan(environment, { SECRETS_EXTENSION_LAYER_ARN: layer }).functions.fallback?.layers).toEqual([layer]);
   });
 });
 
 describe('the address of an EKS cluster', () => {
   let answer: { status: number; body: object; headers?: Record<string, string> };
-  let asked: IncomingMessage[];
+  let asked: string[];
   const server = createServer((request, response) => {
-    asked.push(request);
+    asked.push(`${request.method} ${request.url}`);
     response.writeHead(answer.status, { 'content-type': 'application/json', ...answer.headers });
     response.end(JSON.stringify(answer.body));
   });
@@ -496,57 +378,43 @@ describe('the address of an EKS cluster', () => {
     credentials: { accessKeyId: 'id', secretAccessKey: 'secret' },
     maxAttempts: 1,
   });
-  const cluster = (authenticationMode?: string) => ({
-    endpoint: 'https://eks.example',
-    certificateAuthority: { data: 'Q0E=' },
-    status: 'ACTIVE',
-    ...(authenticationMode && { accessConfig: { authenticationMode } }),
+  const cluster = (more = {}) => ({
+    status: 200,
+    body: { cluster: { endpoint: 'https://eks', certificateAuthority: { data: 'Q0E=' }, status: 'ACTIVE', ...more } },
   });
+  const noEntries = cluster({ accessConfig: { authenticationMode: 'CONFIG_MAP' } });
+  const found = { EKS_CLUSTER_ENDPOINT: 'https://eks', EKS_CLUSTER_CA: 'Q0E=' };
   beforeAll(() => new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve)));
   beforeEach(() => {
     asked = [];
-    answer = { status: 200, body: { cluster: cluster() } };
+    answer = cluster();
   });
   afterAll(() => {
     server.close();
   });
 
-  it('is asked of EKS where it is not set', async () => {
-    expect(await fillInEksCluster({ EKS_CLUSTER_NAME: 'cluster', X: 'y' }, false, client)).toEqual({
-      environment: {
-        EKS_CLUSTER_NAME: 'cluster',
-        EKS_CLUSTER_ENDPOINT: 'https://eks.example',
-        EKS_CLUSTER_CA: 'Q0E=',
-        X: 'y',
-      },
-      problems: [],
-    });
-    expect(asked.map(({ method, url }) => `${method} ${url}`)).toEqual(['GET /clusters/cluster']);
+  it.each<[string, Environment, Environment]>([
+    ['all', {}, found],
+    ['the rest', { EKS_CLUSTER_ENDPOINT: 'https://mine' }, { EKS_CLUSTER_CA: 'Q0E=' }],
+    ['nothing', { EKS_CLUSTER_ENDPOINT: 'https://mine', EKS_CLUSTER_CA: 'TQ==' }, {}],
+  ])('is what was set, and EKS is asked for %s', async (_what, given, added) => {
+    const environment = { EKS_CLUSTER_NAME: 'cluster', X: 'y', ...given };
+    const filled = { environment: { ...environment, ...added }, problems: [] };
+    expect(await fillInEksCluster(environment, false, client)).toEqual(filled);
+    expect(asked).toEqual(Object.keys(added).length > 0 ? ['GET /clusters/cluster'] : []);
   });
 
-  it.each([
-    ['nothing', { EKS_CLUSTER_NAME: 'cluster', EKS_CLUSTER_ENDPOINT: 'https://mine', EKS_CLUSTER_CA: 'TQ==' }, 0, {}],
-    ['the rest', { EKS_CLUSTER_NAME: 'cluster', EKS_CLUSTER_ENDPOINT: 'https://mine' }, 1, { EKS_CLUSTER_CA: 'Q0E=' }],
-    ['nothing, without a cluster', { NODE_HOST: 'node' }, 0, {}],
-  ] as [string, Environment, number, Environment][])(
-    'is what was set, and EKS is asked for %s',
-    async (_what, environment, calls, added) => {
-      expect(await fillInEksCluster(environment, false, client)).toEqual({
-        environment: { ...environment, ...added },
-        problems: [],
-      });
-      expect(asked).toHaveLength(calls);
-    },
-  );
+  it('is nothing to ask for without a cluster', async () => {
+    const environment = { NODE_HOST: 'node' };
+    expect(await fillInEksCluster(environment, false, client)).toEqual({ environment, problems: [] });
+    expect(asked).toEqual([]);
+  });
 
-  it.each([
+  const notFound = { 'x-amzn-errortype': 'ResourceNotFoundException' };
+  it.each<[string, typeof answer, RegExp]>([
     [
       'is not there',
-      {
-        status: 404,
-        body: { message: 'No cluster found' },
-        headers: { 'x-amzn-errortype': 'ResourceNotFoundException' },
-      },
+      { status: 404, body: { message: 'No cluster found' }, headers: notFound },
       /^EKS_CLUSTER_NAME: 'cluster' could not be looked up \(ResourceNotFoundException: No cluster found\)\. Deploy with/,
     ],
     [
@@ -554,11 +422,7 @@ describe('the address of an EKS cluster', () => {
       { status: 200, body: { cluster: { status: 'CREATING' } } },
       /^EKS_CLUSTER_NAME: 'cluster' has no endpoint yet \(CREATING\)\.$/,
     ],
-    [
-      'takes no access entries',
-      { status: 200, body: { cluster: cluster('CONFIG_MAP') } },
-      /^EKS_ACCESS_ENTRIES: 'cluster' takes no access entries\./,
-    ],
+    ['takes no access entries', noEntries, /^EKS_ACCESS_ENTRIES: 'cluster' takes no access entries\./],
   ])('is a problem that names the setting if the cluster %s', async (_what, given, message) => {
     answer = given;
     expect(await fillInEksCluster({ EKS_CLUSTER_NAME: 'cluster', X: 'y' }, true, client)).toEqual({
@@ -568,7 +432,7 @@ describe('the address of an EKS cluster', () => {
   });
 
   it('is had from a cluster that takes no access entries, if none are wanted', async () => {
-    answer = { status: 200, body: { cluster: cluster('CONFIG_MAP') } };
+    answer = noEntries;
     expect(await fillInEksCluster({ EKS_CLUSTER_NAME: 'cluster' }, false, client)).toMatchObject({ problems: [] });
   });
 });

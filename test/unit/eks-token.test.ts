@@ -26,47 +26,27 @@ const urlOf = (token: string): URL => {
 /** The same token, made by the signer of the AWS SDK. */
 async function signWithSdk(
   { name, region }: EksCluster,
-  credentials: AwsCredentials,
-  now: Date,
-  hostname: string,
+  { sessionToken, ...keys }: AwsCredentials,
+  signingDate: Date,
+  hostname = `sts.${region}.amazonaws.com`,
 ): Promise<string> {
-  const { accessKeyId, secretAccessKey, sessionToken } = credentials;
-  const signer = new SignatureV4({
-    credentials: { accessKeyId, secretAccessKey, ...(sessionToken !== undefined && { sessionToken }) },
-    region,
-    service: 'sts',
-    sha256: Sha256,
-  });
-  const request = {
-    method: 'GET',
-    protocol: 'https:',
-    hostname,
-    path: '/',
-    query: { Action: 'GetCallerIdentity', Version: '2011-06-15' },
-    headers: { host: hostname, 'x-k8s-aws-id': name },
-  };
-  const presigned = await signer.presign(request, {
-    expiresIn: 60,
-    signingDate: now,
-    unhoistableHeaders: new Set(['x-k8s-aws-id']),
-  });
-  const query = Object.entries(presigned.query ?? {})
+  const credentials = { ...keys, ...(sessionToken !== undefined && { sessionToken }) };
+  const signer = new SignatureV4({ credentials, region, service: 'sts', sha256: Sha256 });
+  const query = { Action: 'GetCallerIdentity', Version: '2011-06-15' };
+  const headers = { host: hostname, 'x-k8s-aws-id': name };
+  const presigned = await signer.presign(
+    { method: 'GET', protocol: 'https:', hostname, path: '/', query, headers },
+    { expiresIn: 60, signingDate, unhoistableHeaders: new Set(['x-k8s-aws-id']) },
+  );
+  const signed = Object.entries(presigned.query ?? {})
     .toSorted(([one], [other]) => (one < other ? -1 : 1))
     .map(([key, value]) => `${encodeURIComponent(key)}=${encodeURIComponent(String(value))}`)
     .join('&');
-  return `k8s-aws-v1.${Buffer.from(`https://${hostname}/?${query}`).toString('base64url')}`;
+  return `k8s-aws-v1.${Buffer.from(`https://${hostname}/?${signed}`).toString('base64url')}`;
 }
 
 describe('the token for EKS', () => {
-  it.each<[string, AwsCredentials]>([
-    ['of a role, with its session token', role],
-    ['of a user', user],
-  ])("is, byte for byte, what the AWS SDK's signer makes: %s", async (_whose, credentials) => {
-    const token = await makeEksToken(cluster, credentials, at);
-    expect(token).toBe(await signWithSdk(cluster, credentials, at, 'sts.eu-central-1.amazonaws.com'));
-  });
-
-  it("is what the AWS SDK's signer makes for any credentials, region, name and time", async () => {
+  it("is, byte for byte, what the AWS SDK's signer makes for any credentials, of a role or a user, region, name and time", async () => {
     const base64 = fc.stringMatching(/^[A-Za-z0-9+/]{1,120}={0,2}$/);
     const credentials = fc.record({
       accessKeyId: fc.stringMatching(/^[A-Z0-9]{16,32}$/),
@@ -80,9 +60,7 @@ describe('the token for EKS', () => {
     const times = fc.date({ min: new Date('2020-01-01'), max: new Date('2099-12-31'), noInvalidDate: true });
     await fc.assert(
       fc.asyncProperty(clusters, credentials, times, async (anyCluster, anyone, time) => {
-        expect(await makeEksToken(anyCluster, anyone, time)).toBe(
-          await signWithSdk(anyCluster, anyone, time, `sts.${anyCluster.region}.amazonaws.com`),
-        );
+        expect(await makeEksToken(anyCluster, anyone, time)).toBe(await signWithSdk(anyCluster, anyone, time));
       }),
       { numRuns: 300 },
     );
@@ -134,14 +112,8 @@ describe('the token for EKS', () => {
   });
 
   it.each([
-    '',
-    'eu',
-    'eu-central',
-    'eu-central-1.evil.example/',
-    'EU-CENTRAL-1',
-    'eu-central-1\n',
-    'a@b-c-1',
-    '../x-y-1',
+    ...['', 'eu', 'eu-central', 'EU-CENTRAL-1', 'eu-central-1\n'],
+    ...['eu-central-1.evil.example/', 'a@b-c-1', '../x-y-1'],
   ])('is not asked for in what is no region: %j', (text) => {
     expect(isRegion(text)).toBe(false);
   });

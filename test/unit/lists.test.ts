@@ -73,10 +73,7 @@ describe('a list of Pods', () => {
             creationTimestamp: new Date(1_790_000_000_000),
             deletionTimestamp: new Date(-1000),
             labels: { app: 'deer-flow-sandbox', 'sandbox-id': 'a' },
-            annotations: {
-              'sandbox-provisioner/thread-id': 'é😀 and more',
-              'sandbox-provisioner/ttl-seconds': '',
-            },
+            annotations: { 'sandbox-provisioner/thread-id': 'é😀 and more', 'sandbox-provisioner/ttl-seconds': '' },
           },
           spec: { volumes: [{ name: 'skills', hostPath: { path: '/skills' } }, { name: 'scratch' }] },
           status: {

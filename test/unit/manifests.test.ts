@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../lib/config/index.ts';
-import type { CreateSandboxRequest } from '../../lib/http/request.ts';
 import { buildNamespace, buildPod, buildService, isMadeOtherwise, useAnnotations } from '../../lib/model/manifests.ts';
+import type { CreateSandboxRequest } from '../../lib/model/request.ts';
 
 const config = loadConfig({
   K8S_NAMESPACE: 'agents',
@@ -20,18 +20,13 @@ const labels = {
 
 describe('the manifest', () => {
   it('of the namespace', () => {
-    expect(buildNamespace(config)).toStrictEqual({
-      apiVersion: 'v1',
-      kind: 'Namespace',
-      metadata: {
-        name: 'agents',
-        labels: { 'app.kubernetes.io/name': 'deer-flow', 'app.kubernetes.io/component': 'sandbox' },
-      },
-    });
+    const labels = { 'app.kubernetes.io/name': 'deer-flow', 'app.kubernetes.io/component': 'sandbox' };
+    const metadata = { name: 'agents', labels };
+    expect(buildNamespace('agents')).toStrictEqual({ apiVersion: 'v1', kind: 'Namespace', metadata });
   });
 
   it("of a Service: the original's, and whose sandbox it is, and who used it last", () => {
-    expect(buildService(request, use, config)).toStrictEqual({
+    expect(buildService(request, use, 'agents')).toStrictEqual({
       apiVersion: 'v1',
       kind: 'Service',
       metadata: {
@@ -54,9 +49,9 @@ describe('the manifest', () => {
   });
 
   it("of a Pod: the original's, owned by its Service, without a token and without the other Services' addresses", () => {
-    const owner = { metadata: { name: 'sandbox-a1b2c3d4-svc', uid: '5f2b1c1e-0000-4000-8000-000000000000' } };
+    const owner = { name: 'sandbox-a1b2c3d4-svc', uid: '5f2b1c1e-0000-4000-8000-000000000000' };
     const probe = { httpGet: { path: '/v1/sandbox', port: 8080 }, timeoutSeconds: 3, failureThreshold: 3 };
-    expect(buildPod(request, owner, config)).toStrictEqual({
+    expect(buildPod(request, { metadata: { ...owner, namespace: 'agents' } }, config)).toStrictEqual({
       apiVersion: 'v1',
       kind: 'Pod',
       metadata: {
@@ -64,14 +59,7 @@ describe('the manifest', () => {
         namespace: 'agents',
         labels,
         annotations: { 'sandbox-provisioner/spec-hash': expect.stringMatching(/^[0-9a-f]{16}$/) },
-        ownerReferences: [
-          {
-            apiVersion: 'v1',
-            kind: 'Service',
-            name: 'sandbox-a1b2c3d4-svc',
-            uid: '5f2b1c1e-0000-4000-8000-000000000000',
-          },
-        ],
+        ownerReferences: [{ apiVersion: 'v1', kind: 'Service', ...owner }],
       },
       spec: {
         automountServiceAccountToken: false,
@@ -105,47 +93,24 @@ describe('the manifest', () => {
     });
   });
 
-  const securityOf = (settings: Record<string, string>) =>
+  const securityOf = (settings: Record<string, string | undefined>) =>
     buildPod(request, {}, loadConfig(settings)).spec?.containers[0]?.securityContext;
 
-  it.each<[string, Record<string, string>, object]>([
-    ['as the original has it', {}, { privileged: false, allowPrivilegeEscalation: true }],
-    [
-      'baseline',
-      { SANDBOX_POD_SECURITY: 'baseline' },
-      { privileged: false, allowPrivilegeEscalation: true, seccompProfile: { type: 'RuntimeDefault' } },
-    ],
-    [
-      'restricted',
-      { SANDBOX_POD_SECURITY: 'restricted' },
-      {
-        privileged: false,
-        allowPrivilegeEscalation: false,
-        runAsNonRoot: true,
-        capabilities: { drop: ['ALL'] },
-        seccompProfile: { type: 'RuntimeDefault' },
-      },
-    ],
-    [
-      "the original's, as another user",
-      { SANDBOX_RUN_AS_USER: '1000' },
-      { privileged: false, allowPrivilegeEscalation: true, runAsUser: 1000, runAsGroup: 1000 },
-    ],
-    [
-      'restricted, as another user',
-      { SANDBOX_POD_SECURITY: 'restricted', SANDBOX_RUN_AS_USER: '1000' },
-      {
-        privileged: false,
-        allowPrivilegeEscalation: false,
-        runAsNonRoot: true,
-        capabilities: { drop: ['ALL'] },
-        seccompProfile: { type: 'RuntimeDefault' },
-        runAsUser: 1000,
-        runAsGroup: 1000,
-      },
-    ],
-  ])("of a Pod's security: %s", (_which, settings, context) => {
-    expect(securityOf(settings)).toStrictEqual(context);
+  const privileges = { privileged: false, allowPrivilegeEscalation: true };
+  const profile = { seccompProfile: { type: 'RuntimeDefault' } };
+  const restricted = {
+    ...{ privileged: false, allowPrivilegeEscalation: false, runAsNonRoot: true },
+    ...{ capabilities: { drop: ['ALL'] }, ...profile },
+  };
+  const user = { runAsUser: 1000, runAsGroup: 1000 };
+  it.each<[string, string | undefined, string | undefined, object]>([
+    ['as the original has it', undefined, undefined, privileges],
+    ['baseline', 'baseline', undefined, { ...privileges, ...profile }],
+    ['restricted', 'restricted', undefined, restricted],
+    ["the original's, as another user", undefined, '1000', { ...privileges, ...user }],
+    ['restricted, as another user', 'restricted', '1000', { ...restricted, ...user }],
+  ])("of a Pod's security: %s", (_which, SANDBOX_POD_SECURITY, SANDBOX_RUN_AS_USER, context) => {
+    expect(securityOf({ SANDBOX_POD_SECURITY, SANDBOX_RUN_AS_USER })).toStrictEqual(context);
   });
 
   it('of a Pod: nothing else of it changes with its security', () => {
@@ -204,13 +169,13 @@ describe('the manifest', () => {
   });
 
   it('shares nothing with the next one', () => {
-    const service = buildService(request, use, config);
+    const service = buildService(request, use, 'agents');
     const one = buildPod(request, service, config);
     const another = structuredClone(buildPod(request, service, config));
     delete one.spec?.containers[0]?.readinessProbe;
     one.metadata = {};
     expect(buildPod(request, service, config)).toEqual(another);
-    buildNamespace(config).metadata = {};
-    expect(buildNamespace(config).metadata?.name).toBe('agents');
+    buildNamespace('agents').metadata = {};
+    expect(buildNamespace('agents').metadata?.name).toBe('agents');
   });
 });

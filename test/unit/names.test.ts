@@ -1,70 +1,31 @@
-import { posix } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { loadConfig } from '../../lib/config/index.ts';
-import { buildPod, buildService } from '../../lib/model/manifests.ts';
-import { podName, sandboxIdPattern, sandboxLabels, serviceName, threadIdPattern } from '../../lib/model/names.ts';
+import { podName, sandboxIdPattern, serviceName, threadIdPattern } from '../../lib/model/names.ts';
 
 // What Kubernetes itself checks (k8s.io/apimachinery/pkg/util/validation).
 const rfc1035Label = /^[a-z]([-a-z0-9]*[a-z0-9])?$/;
-const rfc1123Subdomain = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 const labelValue = /^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$/;
 
 /** Strings near the border: of the characters that matter, up to one more than is allowed. */
-const nearId = (maxLength: number) =>
-  fc.oneof(
-    fc.string({ maxLength: maxLength + 1 }),
-    fc.string({ unit: fc.constantFrom(...'az09AZ-_./\\ \n\0é'), maxLength: maxLength + 1 }),
-    fc.string({ unit: fc.constantFrom(...'az09-'), minLength: 1, maxLength: maxLength + 1 }),
-  );
+const nearId = fc.oneof(
+  fc.string({ maxLength: 52 }),
+  fc.string({ unit: fc.constantFrom(...'az09AZ-_./\\ \n\0é'), maxLength: 52 }),
+  fc.string({ unit: fc.constantFrom(...'az09-'), minLength: 1, maxLength: 52 }),
+);
 
 describe('a sandbox_id', () => {
-  it.each(['a', '0', 'a1b2c3d4', '0123456789abcdef', 'with-dash', 'a--b', 'x'.repeat(51)])('may be %j', (sandboxId) => {
-    expect(sandboxIdPattern.test(sandboxId)).toBe(true);
-  });
+  it.each(['a', '0', 'a1b2c3d4', '0123456789abcdef', 'with-dash', 'a--b', 'x'.repeat(51)])('may be %j', (sandboxId) =>
+    expect(sandboxIdPattern.test(sandboxId)).toBe(true),
+  );
 
-  it.each([
-    '',
-    '-',
-    '-a',
-    'a-',
-    'A',
-    'a_b',
-    'a.b',
-    'a/b',
-    '../a',
-    'a b',
-    ' a',
-    'a\n',
-    '\na',
-    'a\0',
-    'é',
-    '٣',
-    'x'.repeat(52),
-  ])('may not be %j', (sandboxId) => {
-    expect(sandboxIdPattern.test(sandboxId)).toBe(false);
-  });
-
-  it('that is accepted makes names and labels that Kubernetes accepts', () => {
-    fc.assert(
-      fc.property(fc.oneof(nearId(51), fc.stringMatching(sandboxIdPattern)), (sandboxId) => {
-        fc.pre(sandboxIdPattern.test(sandboxId));
-        expect(serviceName(sandboxId)).toMatch(rfc1035Label);
-        expect(serviceName(sandboxId).length).toBeLessThanOrEqual(63);
-        expect(podName(sandboxId)).toMatch(rfc1123Subdomain);
-        // The Pod's name is its host name too, and that is a label.
-        expect(podName(sandboxId).length).toBeLessThanOrEqual(63);
-        for (const value of Object.values(sandboxLabels(sandboxId))) {
-          expect(value).toMatch(labelValue);
-          expect(value.length).toBeLessThanOrEqual(63);
-        }
-      }),
-    );
-  });
+  it.each([...' - -a a- A a_b a.b a/b ../a'.split(' '), 'a b', ' a', 'a\n', '\na', 'a\0', 'é', '٣', 'x'.repeat(52)])(
+    'may not be %j',
+    (sandboxId) => expect(sandboxIdPattern.test(sandboxId)).toBe(false),
+  );
 
   it('that is refused would not have made a legal Service name, or is longer than one can be', () => {
     fc.assert(
-      fc.property(nearId(51), (sandboxId) => {
+      fc.property(nearId, (sandboxId) => {
         fc.pre(!sandboxIdPattern.test(sandboxId));
         const name = serviceName(sandboxId);
         const isLegal = rfc1035Label.test(name) && name.length <= 63 && labelValue.test(sandboxId) && sandboxId !== '';
@@ -87,32 +48,11 @@ describe('a sandbox_id', () => {
 describe('a thread_id', () => {
   it.each(['a', 'A', '_', '-', '3fa85f64-5717-4562-b3fc-2c963f66afa6', 'Thread_1-b', 'x'.repeat(64)])(
     'may be %j',
-    (threadId) => {
-      expect(threadIdPattern.test(threadId)).toBe(true);
-    },
+    (threadId) => expect(threadIdPattern.test(threadId)).toBe(true),
   );
 
   it.each(['', '.', '..', '../etc', 'a/b', '/a', 'a\\b', 'a.b', 'a b', 'a\n', 'a\0', 'é', '%2e%2e', 'x'.repeat(65)])(
     'may not be %j',
-    (threadId) => {
-      expect(threadIdPattern.test(threadId)).toBe(false);
-    },
-  );
-
-  it.each(['/.deer-flow/threads', '/srv/threads/', '/'])(
-    'that is accepted is one folder, exactly one level below THREADS_HOST_PATH %s',
-    (THREADS_HOST_PATH) => {
-      const config = loadConfig({ THREADS_HOST_PATH });
-      fc.assert(
-        fc.property(fc.oneof(nearId(64), fc.stringMatching(threadIdPattern)), (threadId) => {
-          fc.pre(threadIdPattern.test(threadId));
-          const request = { sandboxId: 'a', threadId };
-          const use = { at: new Date(0), requestId: 'r' };
-          const pod = buildPod(request, buildService(request, use, config), config);
-          const path = pod.spec?.volumes?.find(({ name }) => name === 'user-data')?.hostPath?.path ?? '';
-          expect(posix.relative(THREADS_HOST_PATH, path).split('/')).toEqual([threadId, 'user-data']);
-        }),
-      );
-    },
+    (threadId) => expect(threadIdPattern.test(threadId)).toBe(false),
   );
 });

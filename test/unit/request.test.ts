@@ -1,20 +1,28 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ProvisionerError, type RequestIssue } from '../../lib/errors.ts';
-import {
-  type CreateSandboxRequest,
-  malformedBody,
-  parseCreateRequest,
-  parsePage,
-  parseSandboxId,
-} from '../../lib/http/request.ts';
+import { malformedBody, parseCreateRequest, parsePage, parseSandboxId } from '../../lib/http/request.ts';
 import { sandboxIdPattern, threadIdPattern } from '../../lib/model/names.ts';
+import type { CreateSandboxRequest } from '../../lib/model/request.ts';
 
 /** The most seconds that the default settings let a caller ask for. */
 const week = 604_800;
 
 const sandboxIdText = '^[a-z0-9](?:[a-z0-9-]{0,49}[a-z0-9])?$';
 const threadIdText = '^[A-Za-z0-9_-]{1,64}$';
+const userIdText = '^[A-Za-z0-9_-]{1,255}$';
+
+/** What a request has that says no more than its ids. */
+const unsaid: Partial<CreateSandboxRequest> = {
+  userId: 'default',
+  ttlSeconds: undefined,
+  maxShellSessions: undefined,
+  extraMounts: [],
+  skillsPath: '/mnt/skills',
+  includeLegacySkills: false,
+  larkRuntime: false,
+  larkBroker: false,
+};
 
 const mismatch = (place: (string | number)[], input: unknown, pattern: string): RequestIssue => ({
   type: 'string_pattern_mismatch',
@@ -23,24 +31,23 @@ const mismatch = (place: (string | number)[], input: unknown, pattern: string): 
   input,
   ctx: { pattern },
 });
-const missing = (place: string[], input: unknown): RequestIssue => ({
+const missing = (place: (string | number)[], input: unknown): RequestIssue => ({
   type: 'missing',
   loc: place,
   msg: 'Field required',
   input,
 });
-const noString = (place: string[], input: unknown): RequestIssue => ({
-  type: 'string_type',
-  loc: place,
-  msg: 'Input should be a valid string',
-  input,
-});
-const noObject = (input: unknown): RequestIssue => ({
-  type: 'model_attributes_type',
-  loc: ['body'],
-  msg: 'Input should be a valid dictionary or object to extract fields from',
-  input,
-});
+const wrongType =
+  (type: string, msg: string) =>
+  (place: (string | number)[], input: unknown): RequestIssue => ({ type, loc: place, msg, input });
+const noString = wrongType('string_type', 'Input should be a valid string');
+const noBoolean = wrongType('bool_type', 'Input should be a valid boolean');
+const noInteger = wrongType('int_type', 'Input should be a valid integer');
+const noList = wrongType('list_type', 'Input should be a valid list');
+const noObject = wrongType(
+  'model_attributes_type',
+  'Input should be a valid dictionary or object to extract fields from',
+);
 
 /** What is wrong, as the caller is told; fails where nothing is, or where the error is not ours. */
 function issuesOf(parse: () => unknown): RequestIssue[] {
@@ -63,14 +70,47 @@ describe('the body of POST /api/sandboxes', () => {
     // Today's client sends null for a sandbox without a thread, older ones leave it out.
     ['a thread_id that is null', { sandbox_id: 'a1', thread_id: null }, { sandboxId: 'a1', threadId: 'a1' }],
     ['no thread_id', { sandbox_id: 'a1' }, { sandboxId: 'a1', threadId: 'a1' }],
-    ['unknown fields', { sandbox_id: 'a1', user_id: 7, threadId: '..' }, { sandboxId: 'a1', threadId: 'a1' }],
+    ['unknown fields', { sandbox_id: 'a1', userId: 7, threadId: '..' }, { sandboxId: 'a1', threadId: 'a1' }],
     [
       'the longest ids',
-      { sandbox_id: 'x'.repeat(51), thread_id: 'y'.repeat(64) },
-      { sandboxId: 'x'.repeat(51), threadId: 'y'.repeat(64) },
+      { sandbox_id: 'x'.repeat(51), thread_id: 'y'.repeat(64), user_id: 'Z'.repeat(255) },
+      { sandboxId: 'x'.repeat(51), threadId: 'y'.repeat(64), userId: 'Z'.repeat(255) },
     ],
+    [
+      "what today's client sends",
+      {
+        sandbox_id: '0123456789abcdef',
+        thread_id: 'T_1',
+        user_id: 'alice',
+        include_legacy_skills: true,
+        skills_container_path: '/srv/skills',
+        provision_lark_cli_runtime: true,
+        provision_lark_cli_broker: true,
+        max_shell_sessions: 13,
+        // Whether paths may be mounted is not for the form to say.
+        extra_mounts: [
+          { host_path: 'a', container_path: '', read_only: true, more: 1 },
+          { host_path: '', container_path: '/' },
+        ],
+      },
+      {
+        sandboxId: '0123456789abcdef',
+        threadId: 'T_1',
+        userId: 'alice',
+        includeLegacySkills: true,
+        skillsPath: '/srv/skills',
+        larkRuntime: true,
+        larkBroker: true,
+        maxShellSessions: 13,
+        extraMounts: [
+          { hostPath: 'a', containerPath: '', readOnly: true },
+          { hostPath: '', containerPath: '/', readOnly: false },
+        ],
+      },
+    ],
+    ['no wish for shells', { sandbox_id: 'a', max_shell_sessions: null }, { sandboxId: 'a', threadId: 'a' }],
   ])('may have %s', (_what, body, request) => {
-    expect(parseCreateRequest(body, week)).toStrictEqual({ ttlSeconds: undefined, ...request });
+    expect(parseCreateRequest(body, week)).toStrictEqual({ ...unsaid, ...request });
   });
 
   it.each<[string, unknown, RequestIssue[]]>([
@@ -91,10 +131,67 @@ describe('the body of POST /api/sandboxes', () => {
       { sandbox_id: '-', thread_id: {} },
       [mismatch(['body', 'sandbox_id'], '-', sandboxIdText), noString(['body', 'thread_id'], {})],
     ],
-    ['a list for a body', [], [noObject([])]],
-    ['a text for a body', 'abc', [noObject('abc')]],
-    ['a number for a body', 7, [noObject(7)]],
-    ['null for a body', null, [noObject(null)]],
+    ['a list for a body', [], [noObject(['body'], [])]],
+    ['a text for a body', 'abc', [noObject(['body'], 'abc')]],
+    ['a number for a body', 7, [noObject(['body'], 7)]],
+    ['null for a body', null, [noObject(['body'], null)]],
+    ...[null, 7].map((user_id): [string, unknown, RequestIssue[]] => [
+      `the user_id ${user_id}`,
+      { sandbox_id: 'a', user_id },
+      [noString(['body', 'user_id'], user_id)],
+    ]),
+    ...['', 'a.b', '../b'].map((user_id): [string, unknown, RequestIssue[]] => [
+      `the user_id '${user_id}'`,
+      { sandbox_id: 'a', user_id },
+      [mismatch(['body', 'user_id'], user_id, userIdText)],
+    ]),
+    [
+      'a user_id that no folder can be named by',
+      { sandbox_id: 'a', user_id: 'x'.repeat(256) },
+      [mismatch(['body', 'user_id'], `"${'x'.repeat(255)}…`, userIdText)],
+    ],
+    ...[0, -1].map((max_shell_sessions): [string, unknown, RequestIssue[]] => [
+      `${max_shell_sessions} shells`,
+      { sandbox_id: 'a', max_shell_sessions },
+      [
+        {
+          type: 'greater_than',
+          loc: ['body', 'max_shell_sessions'],
+          msg: 'Input should be greater than 0',
+          input: max_shell_sessions,
+          ctx: { gt: 0 },
+        },
+      ],
+    ]),
+    [
+      'values of other types',
+      {
+        sandbox_id: 'a',
+        max_shell_sessions: '13',
+        extra_mounts: null,
+        skills_container_path: null,
+        include_legacy_skills: 'true',
+        provision_lark_cli_runtime: 1,
+        provision_lark_cli_broker: null,
+      },
+      [
+        noInteger(['body', 'max_shell_sessions'], '13'),
+        noList(['body', 'extra_mounts'], null),
+        noString(['body', 'skills_container_path'], null),
+        noBoolean(['body', 'include_legacy_skills'], 'true'),
+        noBoolean(['body', 'provision_lark_cli_runtime'], 1),
+        noBoolean(['body', 'provision_lark_cli_broker'], null),
+      ],
+    ],
+    [
+      'extra mounts that are none',
+      { sandbox_id: 'a', extra_mounts: [7, { host_path: '/a', read_only: 'no' }] },
+      [
+        noObject(['body', 'extra_mounts', 0], 7),
+        missing(['body', 'extra_mounts', 1, 'container_path'], { host_path: '/a', read_only: 'no' }),
+        noBoolean(['body', 'extra_mounts', 1, 'read_only'], 'no'),
+      ],
+    ],
   ])('may not have %s', (_what, body, issues) => {
     expect(issuesOf(() => parseCreateRequest(body, week))).toStrictEqual(issues);
   });
@@ -121,6 +218,14 @@ describe('the body of POST /api/sandboxes', () => {
     expect(others).toEqual([]);
     expect(issue?.input).toMatch(/^.{256}…$/);
     expect(JSON.stringify(issue).length).toBeLessThan(1000);
+  });
+
+  it('is told of twenty things at most, of however many', () => {
+    const extra_mounts = Array.from({ length: 20_000 }, () => 0);
+    const issues = issuesOf(() => parseCreateRequest({ sandbox_id: 'a', extra_mounts }, week));
+    expect(issues).toStrictEqual(
+      Array.from({ length: 20 }, (_, index) => noObject(['body', 'extra_mounts', index], 0)),
+    );
   });
 
   // Showing the sender its body is recursive. The parser before it gives up at some 2,300 levels, long before this does.

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { shareNext } from '../../lib/kubernetes/single-flight.ts';
+import { shareNext } from '../../lib/single-flight.ts';
 
 const never = new AbortController().signal;
 const settled = () => new Promise((resolve) => setImmediate(resolve));

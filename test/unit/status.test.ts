@@ -2,7 +2,7 @@ import type { V1ObjectMeta, V1Pod, V1PodStatus, V1Service } from '@kubernetes/cl
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../lib/config/index.ts';
 import { belongsTo } from '../../lib/model/ownership.ts';
-import { cannotStart, findNodePort, findThreadId, isServing, viewSandbox } from '../../lib/model/status.ts';
+import { cannotStart, findNodePort, isServing, viewSandbox } from '../../lib/model/status.ts';
 
 const config = loadConfig({ NODE_HOST: 'node.example' });
 
@@ -21,6 +21,7 @@ const service = {
 
 const owner = (uid: string) => ({ apiVersion: 'v1', kind: 'Service', name: 'sandbox-a-svc', uid });
 const owned = [owner('this-service')];
+const phased = (phase?: string) => pod({ ownerReferences: owned }, phase);
 const terminating = { deletionTimestamp: new Date('2026-11-22T12:00:00Z') };
 const pod = (metadata: V1Pod['metadata'], phase?: string): V1Pod => ({
   metadata: { name: 'sandbox-a', ...metadata },
@@ -30,21 +31,17 @@ const pod = (metadata: V1Pod['metadata'], phase?: string): V1Pod => ({
 describe('what a caller sees of a sandbox', () => {
   it.each<[string, V1Pod | undefined, string]>([
     ['no Pod', undefined, 'NotFound'],
-    ['its own Pod that is pending', pod({ ownerReferences: owned }, 'Pending'), 'Pending'],
-    ['its own Pod that runs', pod({ ownerReferences: owned }, 'Running'), 'Running'],
-    ['its own Pod that has succeeded', pod({ ownerReferences: owned }, 'Succeeded'), 'Succeeded'],
-    ['its own Pod that has failed', pod({ ownerReferences: owned }, 'Failed'), 'Failed'],
-    ['its own Pod of which the node says nothing', pod({ ownerReferences: owned }, 'Unknown'), 'Unknown'],
-    ['its own Pod in a phase that is none', pod({ ownerReferences: owned }, 'Terminating'), 'Unknown'],
-    ['its own Pod without a phase', pod({ ownerReferences: owned }), 'Unknown'],
+    ['its own Pod that is pending', phased('Pending'), 'Pending'],
+    ['its own Pod that runs', phased('Running'), 'Running'],
+    ['its own Pod that has succeeded', phased('Succeeded'), 'Succeeded'],
+    ['its own Pod that has failed', phased('Failed'), 'Failed'],
+    ['its own Pod of which the node says nothing', phased('Unknown'), 'Unknown'],
+    ['its own Pod in a phase that is none', phased('Terminating'), 'Unknown'],
+    ['its own Pod without a phase', phased(), 'Unknown'],
     ["the original's Pod, which has no owner", pod({}, 'Running'), 'Running'],
     ["the original's Pod with an empty list of owners", pod({ ownerReferences: [] }, 'Running'), 'Running'],
     ["another Service's Pod", pod({ ownerReferences: [owner('gone')] }, 'Running'), 'NotFound'],
-    [
-      'a Pod of two Services, this one among them',
-      pod({ ownerReferences: [owner('gone'), ...owned] }, 'Running'),
-      'Running',
-    ],
+    ['a Pod of two Services', pod({ ownerReferences: [owner('gone'), ...owned] }, 'Running'), 'Running'],
     ['its own Pod that terminates', pod({ ...terminating, ownerReferences: owned }, 'Running'), 'NotFound'],
     ["the original's Pod that terminates", pod(terminating, 'Running'), 'NotFound'],
   ])('with %s', (_which, itsPod, status) => {
@@ -59,39 +56,23 @@ describe('what a caller sees of a sandbox', () => {
 
   it('is NotFound while its Service is being removed, though its Pod runs', () => {
     const going = { ...service, metadata: { ...service.metadata, ...terminating } };
-    expect(viewSandbox('a', going, pod({ ownerReferences: owned }, 'Running'), config)?.status).toBe('NotFound');
+    expect(viewSandbox('a', going, phased('Running'), config)?.status).toBe('NotFound');
   });
 
   it('has the address of an IPv6 node in brackets, as the configuration gives it', () => {
-    expect(viewSandbox('a', service, undefined, loadConfig({ NODE_HOST: '::1' }))?.sandbox_url).toBe(
-      'http://[::1]:30123',
-    );
+    const view = viewSandbox('a', service, undefined, loadConfig({ NODE_HOST: '::1' }));
+    expect(view?.sandbox_url).toBe('http://[::1]:30123');
   });
 
-  it.each<[string, V1ObjectMeta, { created_at: string | null; expires_at: string | null }]>([
-    ['nothing is noted', {}, { created_at: null, expires_at: null }],
-    [
-      'no use is noted',
-      { creationTimestamp: new Date(0) },
-      { created_at: '1970-01-01T00:00:00.000Z', expires_at: null },
-    ],
-    [
-      'no time is noted: the settings have it',
-      { annotations: { 'sandbox-provisioner/last-used-at': '2026-11-22T13:00:00.5Z' } },
-      { created_at: null, expires_at: '2026-11-23T13:00:00.500Z' },
-    ],
-    [
-      'it is to live for ever',
-      {
-        annotations: {
-          'sandbox-provisioner/last-used-at': '2026-11-22T13:00:00Z',
-          'sandbox-provisioner/ttl-seconds': '0',
-        },
-      },
-      { created_at: null, expires_at: null },
-    ],
-  ])('has its times, or null, where %s', (_what, metadata, times) => {
-    expect(viewSandbox('a', { ...service, metadata }, undefined, config)).toMatchObject(times);
+  const used = (time: string, rest = {}) => ({ annotations: { 'sandbox-provisioner/last-used-at': time, ...rest } });
+  it.each<[string, V1ObjectMeta, created_at: string | null, expires_at: string | null]>([
+    ['nothing is noted', {}, null, null],
+    ['no use is noted', { creationTimestamp: new Date(0) }, '1970-01-01T00:00:00.000Z', null],
+    ['no time is noted: the settings have it', used('2026-11-22T13:00:00.5Z'), null, '2026-11-23T13:00:00.500Z'],
+    ['it is for ever', used('2026-11-22T13:00:00Z', { 'sandbox-provisioner/ttl-seconds': '0' }), null, null],
+  ])('has its times, or null, where %s', (_what, metadata, created_at, expires_at) => {
+    const view = viewSandbox('a', { ...service, metadata }, undefined, config);
+    expect(view).toMatchObject({ created_at, expires_at });
   });
 
   it.each<[string, V1Service]>([
@@ -112,100 +93,51 @@ describe('what a caller sees of a sandbox', () => {
 });
 
 describe('a Pod', () => {
-  it.each<[string, V1Pod, { belongs: boolean; serves: boolean }]>([
-    ['pending', pod({ ownerReferences: owned }, 'Pending'), { belongs: true, serves: true }],
-    ['running', pod({ ownerReferences: owned }, 'Running'), { belongs: true, serves: true }],
-    ['lost from sight', pod({ ownerReferences: owned }, 'Unknown'), { belongs: true, serves: true }],
-    ['without a phase', pod({ ownerReferences: owned }), { belongs: true, serves: true }],
-    ['succeeded', pod({ ownerReferences: owned }, 'Succeeded'), { belongs: true, serves: false }],
-    ['failed', pod({ ownerReferences: owned }, 'Failed'), { belongs: true, serves: false }],
-    ["the original's", pod({}, 'Running'), { belongs: true, serves: true }],
-    ["another Service's", pod({ ownerReferences: [owner('gone')] }, 'Running'), { belongs: false, serves: false }],
-    ['terminating', pod({ ...terminating, ownerReferences: owned }, 'Running'), { belongs: false, serves: false }],
-    ['nameless', {}, { belongs: true, serves: true }],
-  ])('that is %s', (_which, itsPod, { belongs, serves }) => {
-    expect({ belongs: belongsTo(itsPod, service), serves: isServing(itsPod, service) }).toEqual({ belongs, serves });
-  });
-});
-
-describe('the thread of a sandbox', () => {
-  const noted: V1Service = { metadata: { annotations: { 'sandbox-provisioner/thread-id': 'noted' } } };
-  const mounting = (path: string): V1Pod => ({
-    spec: {
-      containers: [],
-      volumes: [
-        { name: 'skills', hostPath: { path: '/x/user-data' } },
-        { name: 'user-data', hostPath: { path } },
-      ],
-    },
-  });
-
-  it.each<[string, V1Service | undefined, V1Pod | undefined, string | undefined]>([
-    ['what its Service has noted', noted, undefined, 'noted'],
-    ['what its Service has noted, whatever its Pod mounts', noted, mounting('/threads/mounted/user-data'), 'noted'],
-    ['what its Pod mounts, where nothing is noted', service, mounting('/threads/mounted/user-data'), 'mounted'],
-    ['what its Pod mounts, where the Service is gone', undefined, mounting('/a/b/c/mounted/user-data'), 'mounted'],
-    ['below the root folder', undefined, mounting('/mounted/user-data'), 'mounted'],
-    ['unknown where the folder has another form', service, mounting('/threads/mounted/data'), undefined],
-    ['unknown where the folder has no thread in it', service, mounting('/threads//user-data'), undefined],
-    [
-      'unknown where the volume is no folder of the node',
-      service,
-      { spec: { containers: [], volumes: [{ name: 'user-data', emptyDir: {} }] } },
-      undefined,
-    ],
-    ['unknown without a volume', service, { spec: { containers: [] } }, undefined],
-    ['unknown without a Pod', service, undefined, undefined],
-    ['unknown without anything', undefined, undefined, undefined],
-  ])('is %s', (_what, itsService, itsPod, threadId) => {
-    expect(findThreadId(itsService, itsPod)).toBe(threadId);
+  it.each<[string, V1Pod, belongs: boolean, serves: boolean]>([
+    ['pending', phased('Pending'), true, true],
+    ['running', phased('Running'), true, true],
+    ['lost from sight', phased('Unknown'), true, true],
+    ['without a phase', phased(), true, true],
+    ['succeeded', phased('Succeeded'), true, false],
+    ['failed', phased('Failed'), true, false],
+    ["the original's", pod({}, 'Running'), true, true],
+    ["another Service's", pod({ ownerReferences: [owner('gone')] }, 'Running'), false, false],
+    ['terminating', pod({ ...terminating, ownerReferences: owned }, 'Running'), false, false],
+    ['nameless', {}, true, true],
+  ])('that is %s', (_which, itsPod, belongs, serves) => {
+    expect([belongsTo(itsPod, service), isServing(itsPod, service)]).toEqual([belongs, serves]);
   });
 });
 
 describe('a Pod that never ran', () => {
   const now = new Date('2026-11-22T12:00:00Z');
   const ago = (seconds: number) => new Date(now.getTime() - seconds * 1000);
-  const waiting = (reason?: string, rest: object = {}) => ({
-    name: 'sandbox',
-    image: '',
-    imageID: '',
-    ready: false,
-    restartCount: 0,
-    state: { waiting: { ...(reason !== undefined && { reason }) } },
-    ...rest,
-  });
+  const container = (state: object, restartCount = 0) => {
+    return { name: 'sandbox', image: '', imageID: '', ready: false, restartCount, state };
+  };
+  const waiting = (reason?: string, restartCount = 0) =>
+    container({ waiting: { ...(reason !== undefined && { reason }) } }, restartCount);
+  const runs = container({ running: {} });
   const unschedulable = { type: 'PodScheduled', status: 'False', reason: 'Unschedulable' };
   const scheduled = { type: 'PodScheduled', status: 'True' };
 
-  it.each<[string, V1PodStatus, boolean]>([
-    ['is not looked at yet', { phase: 'Pending' }, false],
-    ['fits no node', { phase: 'Pending', conditions: [unschedulable] }, true],
-    [
-      'waits for the scheduler',
-      { phase: 'Pending', conditions: [{ ...unschedulable, reason: 'SchedulerError' }] },
-      false,
-    ],
-    ['has no image', { phase: 'Pending', conditions: [scheduled], containerStatuses: [waiting('ErrImagePull')] }, true],
-    ['has had none for long', { phase: 'Pending', containerStatuses: [waiting('ImagePullBackOff')] }, true],
-    ['has one of no legal name', { phase: 'Pending', containerStatuses: [waiting('InvalidImageName')] }, true],
-    ['lacks a ConfigMap', { phase: 'Pending', containerStatuses: [waiting('CreateContainerConfigError')] }, true],
-    ['cannot be made', { phase: 'Pending', containerStatuses: [waiting('CreateContainerError')] }, true],
-    ['is being made', { phase: 'Pending', containerStatuses: [waiting('ContainerCreating')] }, false],
-    ['waits for its init containers', { phase: 'Pending', containerStatuses: [waiting('PodInitializing')] }, false],
-    [
-      'has started before',
-      { phase: 'Pending', containerStatuses: [waiting('ErrImagePull', { restartCount: 1 })] },
-      false,
-    ],
-    [
-      'has a container beside it that runs',
-      { phase: 'Pending', containerStatuses: [waiting('ErrImagePull'), waiting('', { state: { running: {} } })] },
-      false,
-    ],
-    ['runs', { phase: 'Running', containerStatuses: [waiting('', { state: { running: {} } })] }, false],
-    ['has crashed', { phase: 'Running', containerStatuses: [waiting('CrashLoopBackOff', { restartCount: 3 })] }, false],
+  it.each<[string, V1PodStatus, cannot: boolean]>([
+    ['is not looked at yet', {}, false],
+    ['fits no node', { conditions: [unschedulable] }, true],
+    ['waits for the scheduler', { conditions: [{ ...unschedulable, reason: 'SchedulerError' }] }, false],
+    ['has no image', { conditions: [scheduled], containerStatuses: [waiting('ErrImagePull')] }, true],
+    ['has had none for long', { containerStatuses: [waiting('ImagePullBackOff')] }, true],
+    ['has one of no legal name', { containerStatuses: [waiting('InvalidImageName')] }, true],
+    ['lacks a ConfigMap', { containerStatuses: [waiting('CreateContainerConfigError')] }, true],
+    ['cannot be made', { containerStatuses: [waiting('CreateContainerError')] }, true],
+    ['is being made', { containerStatuses: [waiting('ContainerCreating')] }, false],
+    ['waits for its init containers', { containerStatuses: [waiting('PodInitializing')] }, false],
+    ['has started before', { containerStatuses: [waiting('ErrImagePull', 1)] }, false],
+    ['has a container beside it that runs', { containerStatuses: [waiting('ErrImagePull'), runs] }, false],
+    ['runs', { phase: 'Running', containerStatuses: [runs] }, false],
+    ['has crashed', { phase: 'Running', containerStatuses: [waiting('CrashLoopBackOff', 3)] }, false],
   ])('cannot, or may still: one that %s', (_what, status, cannot) => {
-    const seen = { metadata: { creationTimestamp: ago(10) }, status };
+    const seen = { metadata: { creationTimestamp: ago(10) }, status: { phase: 'Pending', ...status } };
     expect(cannotStart(seen, now)).toBe(cannot);
   });
 

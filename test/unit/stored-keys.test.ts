@@ -1,21 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { isOneOf, rememberKeys } from '../../lib/http/stored-keys.ts';
+import { cacheKeys, isOneOf } from '../../lib/http/stored-keys.ts';
 
 const [first, second, wrong] = ['the-first-key-of-all', 'the-second-key-of-all', 'a-wrong-key-of-nobody'];
-
-/** Keys that are kept elsewhere, under a clock of the test's own. `keys` may be changed, or be an error. */
-function remembered(kept: string[] | Error) {
-  const elsewhere = { kept, readings: 0, atMs: 1_000_000 };
-  const isKnown = rememberKeys(
-    async () => {
-      elsewhere.readings += 1;
-      if (elsewhere.kept instanceof Error) throw elsewhere.kept;
-      return elsewhere.kept;
-    },
-    () => elsewhere.atMs,
-  );
-  return { elsewhere, isKnown };
-}
 
 describe('a key', () => {
   it.each<[string, string[], string, boolean]>([
@@ -33,37 +19,28 @@ describe('a key', () => {
   });
 });
 
+// How they are cached in general is seen in cached-value.test.ts.
 describe('keys that are kept elsewhere', () => {
-  it('are read at the first use, and not again for a minute', async () => {
-    const { elsewhere, isKnown } = remembered([first]);
-    expect(elsewhere.readings).toBe(0);
-    for (const seconds of [0, 1, 30, 59]) {
-      elsewhere.atMs = 1_000_000 + seconds * 1000;
-      expect(await isKnown(first)).toBe(true);
-    }
-    expect(elsewhere.readings).toBe(1);
-    elsewhere.atMs = 1_060_000;
-    expect(await isKnown(first)).toBe(true);
-    expect(elsewhere.readings).toBe(2);
-  });
+  function remembered(kept: string[] | Error) {
+    const elsewhere = { kept, readings: 0, atMs: 1_000_000 };
+    const read = async () => {
+      elsewhere.readings += 1;
+      if (elsewhere.kept instanceof Error) throw elsewhere.kept;
+      return elsewhere.kept;
+    };
+    return { elsewhere, isKnown: cacheKeys(read, () => new Date(elsewhere.atMs)) };
+  }
 
-  it('are read again for one that they do not hold: a new one is known at once', async () => {
-    const { elsewhere, isKnown } = remembered([first]);
-    expect(await isKnown(first)).toBe(true);
-    elsewhere.kept = [first, second];
-    elsewhere.atMs += 5_000;
-    expect(await isKnown(second)).toBe(true);
-    expect(await isKnown(first)).toBe(true);
-    expect(elsewhere.readings).toBe(2);
-  });
-
-  it('do not hold one any more that was taken away, a minute later', async () => {
-    const { elsewhere, isKnown } = remembered([first, second]);
-    expect(await isKnown(first)).toBe(true);
-    elsewhere.kept = [second];
-    elsewhere.atMs += 60_000;
-    expect(await isKnown(first)).toBe(false);
-    expect(await isKnown(second)).toBe(true);
+  it.each<[string, string[], string[], number, [string, boolean][]]>([
+    ['hold a new one at once', [first], [first, second], 5_000, [[second, true]]],
+    ['hold one that was taken away for a minute', [first, second], [second], 59_999, [[first, true]]],
+    ['do not hold it longer', [first, second], [second], 60_000, [[first, false]]],
+  ])('%s', async (_what, before, after, laterMs, expected) => {
+    const { elsewhere, isKnown } = remembered(before);
+    expect([elsewhere.readings, await isKnown(first)]).toEqual([0, true]);
+    elsewhere.kept = after;
+    elsewhere.atMs += laterMs;
+    for (const [key, is] of expected) expect(await isKnown(key)).toBe(is);
   });
 
   it('are not read more than once in five seconds, however many wrong ones come', async () => {
@@ -76,35 +53,15 @@ describe('keys that are kept elsewhere', () => {
     expect(elsewhere.readings).toBe(2);
   });
 
-  it('are read once for many who come at the same time', async () => {
-    const { elsewhere, isKnown } = remembered([first]);
-    expect(await Promise.all([isKnown(first), isKnown(wrong), isKnown(first)])).toEqual([true, false, true]);
-    expect(elsewhere.readings).toBe(1);
-  });
-
-  it('stay what they were while they cannot be read, and are what they have become afterwards', async () => {
-    const { elsewhere, isKnown } = remembered([first]);
-    expect(await isKnown(first)).toBe(true);
-    elsewhere.kept = new Error('gone');
-    elsewhere.atMs += 3_600_000;
-    expect(await isKnown(first)).toBe(true);
-    expect(await isKnown(wrong)).toBe(false);
-    expect(elsewhere.readings).toBe(2);
-    elsewhere.kept = [second];
-    elsewhere.atMs += 5_000;
-    expect(await isKnown(first)).toBe(false);
-    expect(await isKnown(second)).toBe(true);
-  });
-
-  it('that never were there cannot be compared: why is thrown, and asked again five seconds later', async () => {
+  it('stay what they were while they cannot be read; that never were there cannot be compared: why is thrown', async () => {
     const gone = new Error('gone');
     const { elsewhere, isKnown } = remembered(gone);
     await expect(isKnown(first)).rejects.toBe(gone);
     elsewhere.kept = [first];
-    elsewhere.atMs += 4_999;
-    await expect(isKnown(first)).rejects.toBe(gone);
-    expect(elsewhere.readings).toBe(1);
-    elsewhere.atMs += 1;
+    elsewhere.atMs += 5_000;
     expect(await isKnown(first)).toBe(true);
+    elsewhere.kept = gone;
+    elsewhere.atMs += 3_600_000;
+    expect([await isKnown(first), await isKnown(wrong)]).toEqual([true, false]);
   });
 });

@@ -49,19 +49,19 @@ export async function runExecPlugIn(
     });
   };
   if (plugIn.interactiveMode === 'Always') return fail('wants to ask somebody (interactiveMode), and nobody is there');
-  const { error, output, complaint } = await run(plugIn, cluster, signal);
+  const { error, stdout, stderr } = await run(plugIn, cluster, signal);
   signal.throwIfAborted();
   if (error?.code === 'ENOENT') return fail('is not installed', plugIn.installHint);
   if (error?.code === 'EACCES') return fail('may not be run');
   if (error !== null) {
     const why = typeof error.code === 'number' ? `exit code ${error.code}` : (error.code ?? error.signal ?? 'killed');
-    return fail(`failed (${why})`, { complaint: complaint.slice(0, 500) });
+    return fail(`failed (${why})`, { stderr: stderr.slice(0, 500) });
   }
-  return readCredential(output) ?? fail('printed no credential');
+  return readCredential(stdout) ?? fail('printed no credential');
 }
 
 type Failure = { code?: string | number | null; signal?: string | null };
-type Outcome = { error: Failure | null; output: string; complaint: string };
+type Outcome = { error: Failure | null; stdout: string; stderr: string };
 
 function run(plugIn: ExecPlugIn, cluster: object | undefined, signal: AbortSignal): Promise<Outcome> {
   const info = {
@@ -72,8 +72,8 @@ function run(plugIn: ExecPlugIn, cluster: object | undefined, signal: AbortSigna
   const env = programEnvironment({ ...plugIn.env, KUBERNETES_EXEC_INFO: JSON.stringify(info) });
   const options = { env, signal, killSignal: 'SIGKILL', maxBuffer: maxOutputBytes, encoding: 'utf8' } as const;
   return new Promise((resolve) => {
-    const child = execFile(plugIn.command, plugIn.args, options, (error, output, complaint) =>
-      resolve({ error, output, complaint }),
+    const child = execFile(plugIn.command, plugIn.args, options, (error, stdout, stderr) =>
+      resolve({ error, stdout, stderr }),
     );
     // It is told that nobody is there to be asked; one that asks all the same reads the end.
     child.stdin?.on('error', () => {}).end();
@@ -93,9 +93,9 @@ export const describeCluster = (
   config: cluster.execConfig,
 });
 
-function readCredential(output: string): ExecCredential | undefined {
+function readCredential(stdout: string): ExecCredential | undefined {
   try {
-    const { kind, status } = JSON.parse(output);
+    const { kind, status } = JSON.parse(stdout);
     const { token, clientCertificateData: cert, clientKeyData: key, expirationTimestamp } = status;
     const parts = [token, cert, key];
     if (kind !== 'ExecCredential' || parts.some((part) => part !== undefined && typeof part !== 'string'))

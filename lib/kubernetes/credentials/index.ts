@@ -1,14 +1,13 @@
+import { type CachedValue, cacheValue } from '../../cached-value.ts';
 import type { Config } from '../../config/index.ts';
 import { KubernetesError } from '../../errors.ts';
 import { log } from '../../log.ts';
 import { credentialsError, deadlineError } from '../errors.ts';
-import { share } from '../single-flight.ts';
 import { readAwsPlugIn } from './aws-plug-in.ts';
 import { eksTokenLifetimeMs, makeEksToken } from './eks-token.ts';
 import { describeCluster, type ExecCredential, type ExecPlugIn, runExecPlugIn } from './exec-plug-in.ts';
-import type { AuthProvider, ClusterAccess } from './kubeconfig.ts';
+import type { ClusterAccess, IdToken } from './kubeconfig.ts';
 import { makeSecureContext, type Tls } from './secure-context.ts';
-import type { AccessKeeper } from './sources.ts';
 import { watchFile } from './watched-file.ts';
 
 /** What a call shows to the API server, and by what it knows the API server. All of it is text. */
@@ -27,14 +26,18 @@ export type CredentialsKeeper = {
 };
 
 /** Keeps the credentials of what `access` gives. */
-export function keepCredentials(access: AccessKeeper, config: Config, now: () => Date): CredentialsKeeper {
+export function keepCredentials(
+  access: CachedValue<ClusterAccess>,
+  config: Config,
+  now: () => Date,
+): CredentialsKeeper {
   let reader: Reader | undefined;
   const current = async (signal: AbortSignal): Promise<Credentials> => {
     try {
       signal.throwIfAborted();
-      const latest = await access.current(signal);
+      const latest = await access.get(signal);
       if (reader?.access !== latest) reader = openReader(latest, config, now);
-      return await reader.read(signal);
+      return await reader.get(signal);
     } catch (error) {
       throw signal.aborted && !(error instanceof KubernetesError) ? deadlineError(signal) : credentialsError(error);
     }
@@ -45,8 +48,8 @@ export function keepCredentials(access: AccessKeeper, config: Config, now: () =>
       // Another call may have been refused, and have renewed them, since this one was made.
       const known = await current(signal);
       if (!areEqual(known, refused)) return known;
-      access.lookAgain();
-      reader?.renew();
+      access.expire();
+      reader?.expire();
       const renewed = await current(signal);
       return areEqual(renewed, refused) ? undefined : renewed;
     },
@@ -60,10 +63,7 @@ function areEqual(one: Credentials, other: Credentials): boolean {
   return one === other || describe(one) === describe(other);
 }
 
-/** Something that is kept, and read or made anew after `renew`. */
-type Renewable<T> = { read(signal: AbortSignal): Promise<T>; renew(): void };
-
-type Reader = Renewable<Credentials> & { access: ClusterAccess };
+type Reader = CachedValue<Credentials> & { access: ClusterAccess };
 
 function openReader(access: ClusterAccess, config: Config, now: () => Date): Reader {
   const { cluster, user } = access;
@@ -72,21 +72,21 @@ function openReader(access: ClusterAccess, config: Config, now: () => Date): Rea
     cert: openText(user.certFile, user.certData, now),
     key: openText(user.keyFile, user.keyData, now),
   });
-  const shown = openShown(access, config, now, authority);
+  const login = openUserCredentials(access, config, now, authority);
   return {
     access,
-    async read(signal) {
-      const { ca } = await authority.read(signal);
-      const { cert, key } = await pair.read(signal);
-      const { authorization, ...own } = await shown.read(signal);
+    async get(signal) {
+      const { ca } = await authority.get(signal);
+      const { cert, key } = await pair.get(signal);
+      const { authorization, ...own } = await login.get(signal);
       return {
         access,
         headers: { ...user.impersonation, ...(authorization !== undefined && { Authorization: authorization }) },
         tls: { ca, cert: own.cert ?? cert, key: own.key ?? key },
       };
     },
-    renew() {
-      for (const part of [authority, pair, shown]) part.renew();
+    expire() {
+      for (const part of [authority, pair, login]) part.expire();
     },
   };
 }
@@ -95,15 +95,15 @@ function openReader(access: ClusterAccess, config: Config, now: () => Date): Rea
  * What these say together, or said when it could last be used: what is half written, or one of a pair of which the other is still
  * to come, is logged once and left alone. What they say first is given as it is; whoever connects with it says what is wrong.
  */
-function keepUsable(texts: { [part in keyof Tls]: Renewable<string | undefined> }): Renewable<Tls> {
+function keepUsable(texts: { [part in keyof Tls]: CachedValue<string | undefined> }): CachedValue<Tls> {
   let known: Tls | undefined;
   let refused: Tls | undefined;
   return {
-    async read(signal) {
+    async get(signal) {
       const [ca, cert, key] = [
-        await texts.ca?.read(signal),
-        await texts.cert?.read(signal),
-        await texts.key?.read(signal),
+        await texts.ca?.get(signal),
+        await texts.cert?.get(signal),
+        await texts.key?.get(signal),
       ];
       const isFound = (tls: Tls | undefined) => tls?.ca === ca && tls?.cert === cert && tls?.key === key;
       known ??= { ca, cert, key };
@@ -117,97 +117,79 @@ function keepUsable(texts: { [part in keyof Tls]: Renewable<string | undefined> 
       }
       return known;
     },
-    renew() {
-      for (const text of Object.values(texts)) text.renew();
+    expire() {
+      for (const text of Object.values(texts)) text.expire();
     },
   };
 }
 
-const fixed = <T>(value: T): Renewable<T> => ({ read: async () => value, renew() {} });
+const fixed = <T>(value: T): CachedValue<T> => ({ get: async () => value, expire() {} });
 
 /** What a kubeconfig has in a file or, in base64, in itself. */
-function openText(file: string | undefined, data: string | undefined, now: () => Date): Renewable<string | undefined> {
-  return file ? openFile(file, now) : fixed(data ? Buffer.from(data, 'base64').toString('utf8') : undefined);
+function openText(
+  file: string | undefined,
+  data: string | undefined,
+  now: () => Date,
+): CachedValue<string | undefined> {
+  return file ? watchFile(file, now) : fixed(data ? Buffer.from(data, 'base64').toString('utf8') : undefined);
 }
 
-function openFile(path: string, now: () => Date): Renewable<string> {
-  const file = watchFile(path, now);
-  return { read: () => file.read(), renew: () => file.lookAgain() };
-}
+type UserCredentials = { authorization?: string | undefined; cert?: string | undefined; key?: string | undefined };
 
-type Shown = { authorization?: string | undefined; cert?: string | undefined; key?: string | undefined };
-
-/** What the user shows beside a certificate in the kubeconfig. The order is kubectl's. */
-function openShown(
+/** What the user logs in with beside a certificate in the kubeconfig. The order is kubectl's. */
+function openUserCredentials(
   access: ClusterAccess,
   config: Config,
   now: () => Date,
-  authority: Renewable<Tls>,
-): Renewable<Shown> {
+  authority: CachedValue<Tls>,
+): CachedValue<UserCredentials> {
   const { user, eks } = access;
   if (eks !== undefined) return openEksToken(eks, now);
   if (user.tokenFile !== undefined) {
-    const file = openFile(user.tokenFile, now);
-    return { ...file, read: async (signal) => ({ authorization: `Bearer ${(await file.read(signal)).trim()}` }) };
+    const file = watchFile(user.tokenFile, now);
+    return { ...file, get: async (signal) => ({ authorization: `Bearer ${(await file.get(signal)).trim()}` }) };
   }
   if (user.token) return fixed({ authorization: `Bearer ${user.token}` });
-  if (user.username) {
-    const pair = Buffer.from(`${user.username}:${user.password ?? ''}`).toString('base64');
-    return fixed({ authorization: `Basic ${pair}` });
-  }
   if (user.plugIn) {
     // Whoever has a certificate need not be asked of.
     return user.certFile || user.certData ? fixed({}) : openPlugIn(user.plugIn, access, config, now, authority);
   }
-  return user.authProvider ? openAuthProvider(user.authProvider, now) : fixed({});
+  return user.idToken ? openIdToken(user.idToken, now) : fixed({});
 }
 
 /** The token is made before the last one ends, in milliseconds that nobody notices. */
-function openEksToken({ cluster, credentials }: NonNullable<ClusterAccess['eks']>, now: () => Date): Renewable<Shown> {
-  let kept: { shown: Promise<Shown>; madeAtMs: number } | undefined;
-  const make = async () => ({ authorization: `Bearer ${await makeEksToken(cluster, credentials, now())}` });
-  return {
-    read() {
-      const nowMs = now().getTime();
-      // A clock that was put back made a token of the future.
-      if (kept === undefined || Math.abs(nowMs - kept.madeAtMs) >= eksTokenLifetimeMs) {
-        kept = { shown: make(), madeAtMs: nowMs };
-      }
-      return kept.shown;
-    },
-    renew() {
-      kept = undefined;
-    },
-  };
-}
+const openEksToken = ({ cluster, credentials }: NonNullable<ClusterAccess['eks']>, now: () => Date) =>
+  cacheValue<UserCredentials>({
+    read: async () => ({ authorization: `Bearer ${await makeEksToken(cluster, credentials, now())}` }),
+    goodForMs: eksTokenLifetimeMs,
+    now,
+  });
 
 function openPlugIn(
   plugIn: ExecPlugIn,
   access: ClusterAccess,
   config: Config,
   now: () => Date,
-  authority: Renewable<Tls>,
-): Renewable<Shown> {
+  authority: CachedValue<Tls>,
+): CachedValue<UserCredentials> {
   const request = readAwsPlugIn(plugIn, config.aws);
-  if (request !== undefined && !('obstacle' in request)) return openEksToken(request, now);
-  let kept: ExecCredential | undefined;
-  const run = share(async (signal) => {
-    const cluster = plugIn.provideClusterInfo ? describeCluster(access, (await authority.read(signal)).ca) : undefined;
-    return runExecPlugIn(plugIn, cluster, request?.obstacle, signal);
+  if (request !== undefined && !('reason' in request)) return openEksToken(request, now);
+  const cached = cacheValue<ExecCredential>({
+    async read(signal) {
+      const cluster = plugIn.provideClusterInfo ? describeCluster(access, (await authority.get(signal)).ca) : undefined;
+      return runExecPlugIn(plugIn, cluster, request?.reason, signal);
+    },
+    goodForMs: ({ endsAtMs }, readAtMs) => endsAtMs - plugInMarginMs - readAtMs,
+    now,
   });
   const overdue = `the plug-in '${plugIn.command}' of the kubeconfig did not end in time: it may wait for somebody to log in`;
   return {
-    async read(signal) {
-      if (kept === undefined || kept.endsAtMs - now().getTime() < plugInMarginMs) {
-        kept = await run(signal).catch((error: unknown) => {
-          throw signal.aborted ? deadlineError(signal, overdue) : error;
-        });
-      }
-      const { token, cert, key } = kept;
+    ...cached,
+    async get(signal) {
+      const { token, cert, key } = await cached.get(signal).catch((error: unknown) => {
+        throw signal.aborted ? deadlineError(signal, overdue) : error;
+      });
       return { authorization: token && `Bearer ${token}`, cert, key };
-    },
-    renew() {
-      kept = undefined;
     },
   };
 }
@@ -216,13 +198,11 @@ function openPlugIn(
 const plugInMarginMs = 10_000;
 
 /** A token that somebody has put into the kubeconfig, until it ends: kubectl alone may get a new one, as it writes that there. */
-function openAuthProvider({ name, token, endsAtMs }: AuthProvider, now: () => Date): Renewable<Shown> {
-  return {
-    async read() {
-      if (endsAtMs > now().getTime()) return { authorization: `Bearer ${token}` };
-      const what = `the token of the auth-provider '${name}' of the kubeconfig has ended`;
-      throw new KubernetesError('misconfigured', `${what}, and only a plug-in (exec) can get a new one here`);
-    },
-    renew() {},
-  };
-}
+const openIdToken = ({ token, endsAtMs }: IdToken, now: () => Date): CachedValue<UserCredentials> => ({
+  async get() {
+    if (endsAtMs > now().getTime()) return { authorization: `Bearer ${token}` };
+    const what = "the token of the auth-provider 'oidc' of the kubeconfig has ended";
+    throw new KubernetesError('misconfigured', `${what}, and only a plug-in (exec) can get a new one here`);
+  },
+  expire() {},
+});

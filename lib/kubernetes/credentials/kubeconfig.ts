@@ -28,21 +28,14 @@ export type User = Readonly<{
   /** The file that a token is in: it has precedence. */
   tokenFile?: string | undefined;
   token?: string | undefined;
-  username?: string | undefined;
-  password?: string | undefined;
   plugIn?: ExecPlugIn | undefined;
-  authProvider?: AuthProvider | undefined;
+  idToken?: IdToken | undefined;
   /** The headers by which this user becomes another one. */
   impersonation?: Readonly<Record<string, string[]>>;
 }>;
 
-/** A way of logging in from before there were plug-ins, with the token that it has got. */
-export type AuthProvider = Readonly<{
-  name: string;
-  token: string;
-  /** When it ends, in milliseconds since 1970. */
-  endsAtMs: number;
-}>;
+/** The token that the auth-provider `oidc` has got, and when it ends, in milliseconds since 1970. */
+export type IdToken = Readonly<{ token: string; endsAtMs: number }>;
 
 /** How to reach the API server and who we are there. */
 export type ClusterAccess = Readonly<{
@@ -244,71 +237,67 @@ function refuseBoth({ text, fail }: Entry, field: string): void {
   if (text(field) && text(`${field}-data`)) fail(`has both ${field} and ${field}-data`);
 }
 
+/** What may be used instead of a way of logging in that Kubernetes has removed. */
+const successors = 'use a token, a client certificate or a plug-in (exec)';
+
 /** What a user says of who it is, is of use or refused: nobody who is somebody goes there as nobody, or with other rights. */
 function readUser(entry: Entry, resolve: Resolve): User {
   const { name, fields, text, fail } = entry;
   for (const field of ['client-certificate', 'client-key']) refuseBoth(entry, field);
-  const provider = readAuthProvider(entry);
-  if (fields.exec && provider) fail('has both exec and an auth-provider');
+  if (text('username') ?? text('password')) {
+    fail(`has a username or a password, which Kubernetes has not taken since 1.19: ${successors}`);
+  }
+  if (fields.exec && fields['auth-provider']) fail('has both exec and an auth-provider');
   const user = {
     name,
     certFile: resolve(text('client-certificate')),
     certData: text('client-certificate-data'),
     keyFile: resolve(text('client-key')),
     keyData: text('client-key-data'),
-    tokenFile: resolve(text('tokenFile') ?? provider?.tokenFile),
+    tokenFile: resolve(text('tokenFile')),
     token: text('token'),
-    username: text('username'),
-    password: text('password'),
-    plugIn: readPlugIn(fields.exec ?? provider?.exec, entry, resolve),
-    authProvider: provider?.authProvider,
+    plugIn: readPlugIn(entry, resolve),
+    idToken: readIdToken(entry),
     impersonation: readImpersonation(entry),
   };
-  const { token = user.tokenFile, username, password, plugIn, authProvider } = user;
+  const { token = user.tokenFile, plugIn, idToken } = user;
   const [certificate, key] = [user.certFile ?? user.certData, user.keyFile ?? user.keyData];
   if (certificate && !key) fail('has a client-certificate without a client-key');
   if (key && !certificate) fail('has a client-key without a client-certificate');
-  if (password && !username) fail('has a password without a username');
-  if (username && token) fail('has both a token and a username');
-  if (!(certificate ?? token ?? username ?? plugIn ?? authProvider)) {
+  if (!(certificate ?? token ?? plugIn ?? idToken)) {
     const said = Object.keys(fields).filter((field) => fields[field] != null && !/^(as(-.*)?|extensions)$/.test(field));
     if (said.length > 0) fail(`has nothing to log in with that we can use: it has ${said.join(', ')}`);
   }
   return user;
 }
 
-type Provider = { tokenFile?: string; exec?: unknown; authProvider?: AuthProvider };
+/** The plug-ins in the place of the auth-providers that client-go has removed. */
+const successorsOf: Record<string, string> = { gcp: 'gke-gcloud-auth-plugin', azure: 'kubelogin' };
 
-function readAuthProvider({ name: user, called, fields }: Entry): Provider | undefined {
+/** Of the auth-providers, kubectl has `oidc` alone (client-go, plugin/pkg/client/auth). */
+function readIdToken({ name: user, called, fields }: Entry): IdToken | undefined {
   if (fields['auth-provider'] == null) return undefined;
   const provider = makeEntry(user, `${called}: its auth-provider`, fields['auth-provider']);
   const name = provider.text('name') ?? provider.fail('has no name');
   const config = makeEntry(user, `${provider.called} '${name}'`, provider.fields.config);
-  // Under any name, the Kubernetes client of JavaScript has one of these for what is elsewhere the user's own.
-  const tokenFile = config.text('tokenFile');
-  if (tokenFile !== undefined) return { tokenFile };
-  if (config.fields.exec != null) return { exec: config.fields.exec };
-  const field = { oidc: 'id-token', gcp: 'access-token', azure: 'access-token' }[name];
-  if (field === undefined) return config.fail('is none that we know');
-  const token = config.text(field) ?? config.fail(`has no ${field}, and only a plug-in (exec) can get one here`);
-  return { authProvider: { name, token, endsAtMs: findEnd(token, config.fields) } };
+  const successor = successorsOf[name];
+  if (successor !== undefined) config.fail(`was removed in Kubernetes 1.26: use the plug-in ${successor} (exec)`);
+  if (name !== 'oidc') config.fail(`is none that we know: ${successors}`);
+  const token = config.text('id-token') ?? config.fail('has no id-token, and only a plug-in (exec) can get one here');
+  return { token, endsAtMs: findEnd(token) };
 }
 
-/** When a token ends, by what is said beside it or in it (RFC 7519), in milliseconds since 1970; never, if nothing is. */
-function findEnd(token: string, { expiry, 'expires-on': expiresOn }: Fields): number {
-  const ms = expiry == null ? Number(expiresOn ?? readExpiry(token)) * 1000 : Date.parse(String(expiry));
-  return Number.isNaN(ms) ? Number.POSITIVE_INFINITY : ms;
-}
-
-function readExpiry(token: string): unknown {
+/** When a token ends, by what is said in it (RFC 7519), in milliseconds since 1970; never, if nothing is. */
+function findEnd(token: string): number {
   try {
-    return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()).exp;
+    const { exp } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
+    return Number.isFinite(exp) ? exp * 1000 : Number.POSITIVE_INFINITY;
   } catch {
-    return undefined;
+    return Number.POSITIVE_INFINITY;
   }
 }
 
-function readPlugIn(exec: unknown, { name, called }: Entry, resolve: Resolve): ExecPlugIn | undefined {
+function readPlugIn({ name, called, fields: { exec } }: Entry, resolve: Resolve): ExecPlugIn | undefined {
   if (exec == null) return undefined;
   const { fields, text, texts, fail } = makeEntry(name, `${called}: its exec`, exec);
   const command = text('command') ?? fail('names no command');

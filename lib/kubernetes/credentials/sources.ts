@@ -1,33 +1,24 @@
 import { delimiter } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { type CachedValue, cacheValue } from '../../cached-value.ts';
 import { apiServerOfPod, type Config } from '../../config/index.ts';
 import { ProvisionerError } from '../../errors.ts';
 import { log } from '../../log.ts';
 import { readSecret } from '../../secrets.ts';
-import { share } from '../single-flight.ts';
 import { isRegion } from './eks-token.ts';
 import { type ClusterAccess, findAccess, parseKubeconfig } from './kubeconfig.ts';
-import { lookAgainAfterMs, readFile, readFileState, stat } from './watched-file.ts';
+import { fileGoodForMs, readFile, stat } from './watched-file.ts';
 
-/** The access to the cluster, kept up to date with where it comes from. */
-export type AccessKeeper = {
-  /** The access as it is now, or was when it could be read last. Never throws: what is wrong with a new one is logged. */
-  current(signal: AbortSignal): Promise<ClusterAccess>;
-  /** The next `current` looks whether it has changed, however short ago that was done. */
-  lookAgain(): void;
-};
-
+/** Where a kubeconfig, or what stands for one, comes from. */
 type Source = {
-  /** How old the access may be before a look, in milliseconds. */
-  lookAgainAfterMs: number;
-  /** Something that is another text once the access is another one. */
-  look(signal: AbortSignal): Promise<string>;
-  /** The access that was seen with this look. */
-  read(seen: string): Promise<ClusterAccess>;
+  /** For how long what was read is good, in milliseconds. */
+  goodForMs: number;
+  read(signal: AbortSignal): Promise<string>;
+  parse(text: string): ClusterAccess;
 };
 
-/** How long a secret is good without a look, and how long a look at it may keep a call, in milliseconds. */
-const [secretAgeMs, secretWaitMs] = [5 * 60_000, 2000];
+/** For how long a secret is good, and how long reading it again may keep a call, in milliseconds. */
+const [secretGoodForMs, secretWaitMs] = [5 * 60_000, 2000];
 
 const fileWaitMs = 250;
 
@@ -36,50 +27,35 @@ const fileWaitMs = 250;
  * parameter; an EKS cluster; the kubeconfig's file, or, where there is none, what Kubernetes gives every Pod. The file is
  * waited for up to `kubeconfigWaitSeconds`, and no longer than `signal` allows. Throws `misconfigured` or `unavailable` (that
  * one may heal), with what was tried. Warns where the API server's certificate is not to be checked, now or from a change on.
+ *
+ * The value is kept up to date with where it comes from. Its `get` never throws: what is wrong with a new one is logged.
  */
-export async function openAccess(config: Config, signal: AbortSignal, now: () => Date): Promise<AccessKeeper> {
-  const source = await findSource(config, signal);
-  let seen = await source.look(signal);
-  let access = await source.read(seen);
-  warnIfUnchecked(access);
-  let lookedAtMs = now().getTime();
-  let complaint: string | undefined;
-  let isLooking = false;
-
-  const look = share(async (signal) => {
-    isLooking = true;
-    try {
-      const found = await source.look(AbortSignal.any([signal, AbortSignal.timeout(secretWaitMs)]));
-      if (found !== seen) {
-        const { uncheckedBy } = access;
-        access = await source.read(found);
-        if (uncheckedBy === undefined) warnIfUnchecked(access);
-        seen = found;
-      }
-      complaint = undefined;
-    } catch (error) {
-      const { message } = error as Error;
-      // Once, not with every call until it is mended.
-      if (message !== complaint) log.warn('The credentials of the cluster cannot be read again', { reason: message });
-      complaint = message;
-    } finally {
-      isLooking = false;
-    }
+export async function openAccess(
+  config: Config,
+  signal: AbortSignal,
+  now: () => Date,
+): Promise<CachedValue<ClusterAccess>> {
+  const { goodForMs, read, parse } = await findSource(config, signal);
+  const text = await read(signal);
+  const first = { text, access: parse(text) };
+  warnIfUnchecked(first.access);
+  const cached = cacheValue({
+    async read(signal, last = first) {
+      const text = await read(AbortSignal.any([signal, AbortSignal.timeout(secretWaitMs)]));
+      if (text === last.text) return last;
+      const access = parse(text);
+      if (last.access.uncheckedBy === undefined) warnIfUnchecked(access);
+      return { text, access };
+    },
+    goodForMs,
+    retryAfterMs: goodForMs,
+    onStale(error) {
+      log.warn('The credentials of the cluster cannot be read again', { reason: (error as Error).message });
+    },
+    now,
+    first,
   });
-
-  return {
-    async current(signal) {
-      const nowMs = now().getTime();
-      // A clock that was put back counts as well.
-      const isDue = Math.abs(nowMs - lookedAtMs) >= source.lookAgainAfterMs;
-      if (isDue) lookedAtMs = nowMs;
-      if (isDue || isLooking) await look(signal).catch(() => {});
-      return access;
-    },
-    lookAgain() {
-      lookedAtMs = Number.NEGATIVE_INFINITY;
-    },
-  };
+  return { ...cached, get: async (signal) => (await cached.get(signal)).access };
 }
 
 function warnIfUnchecked({ uncheckedBy }: ClusterAccess): void {
@@ -108,19 +84,16 @@ async function findSource(config: Config, signal: AbortSignal): Promise<Source> 
   return fixed(() => findAccess(cluster, user, 'in-cluster config', config));
 }
 
-const fixed = (read: () => ClusterAccess): Source => ({
-  lookAgainAfterMs: Number.POSITIVE_INFINITY,
-  look: async () => '',
-  read: async () => read(),
+const fixed = (parse: () => ClusterAccess): Source => ({
+  goodForMs: Number.POSITIVE_INFINITY,
+  read: async () => '',
+  parse,
 });
 
 const file = (path: string, config: Config): Source => ({
-  lookAgainAfterMs,
-  look: () => readFileState(path).catch((error: unknown) => failToLoad(path, error)),
-  read: async () => {
-    const text = await readFile(path, 'utf8').catch((error: unknown) => failToLoad(path, error));
-    return parseKubeconfig(text, path, config, path);
-  },
+  goodForMs: fileGoodForMs,
+  read: () => readFile(path, 'utf8').catch((error: unknown) => failToLoad(path, error)),
+  parse: (text) => parseKubeconfig(text, path, config, path),
 });
 
 function failToLoad(path: string, error: unknown): never {
@@ -131,8 +104,8 @@ function failToLoad(path: string, error: unknown): never {
 function secret(store: 'secrets-manager' | 'parameter-store', id: string, setting: string, config: Config): Source {
   const extension = { port: config.aws.secretsExtensionPort, sessionToken: config.aws.sessionToken };
   return {
-    lookAgainAfterMs: secretAgeMs,
-    look: (signal) =>
+    goodForMs: secretGoodForMs,
+    read: (signal) =>
       readSecret({ store, id }, extension, signal).catch((error: unknown) => {
         if (!(error instanceof ProvisionerError)) throw error;
         throw new ProvisionerError(error.outcome, `No kubeconfig from ${setting}: ${error.message}`, {
@@ -140,7 +113,7 @@ function secret(store: 'secrets-manager' | 'parameter-store', id: string, settin
           headers: error.headers,
         });
       }),
-    read: async (text) => parseKubeconfig(decode(text), `${setting} '${id}'`, config),
+    parse: (text) => parseKubeconfig(decode(text), `${setting} '${id}'`, config),
   };
 }
 

@@ -90,7 +90,7 @@ export function startKubelet(store: Store, timers: Timers, times: PodTimes): voi
   }
 
   function start(pod: Pod): void {
-    const absent = pod.spec.containers.find(({ image }) => /^[^/]+\.invalid(:\d+)?\//.test(image));
+    const absent = pod.spec.containers.find(({ image = '' }) => /^[^/]+\.invalid(:\d+)?\//.test(image));
     if (absent !== undefined) {
       setStatus(
         pod,

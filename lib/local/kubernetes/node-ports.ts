@@ -9,7 +9,7 @@ export type NodePorts = {
    * this machine listens on counts as allocated.
    */
   allocate(): Promise<number | undefined>;
-  /** For one whose Service was not made after all; those of a Service that goes are released by themselves. */
+  /** For one whose Service was not made, or not changed, after all; those of a Service that goes are released by themselves. */
   release(port: number): void;
   close(): Promise<void>;
 };
@@ -80,8 +80,9 @@ export function createNodePorts([first, last]: readonly [number, number], store:
   }
 
   store.onChange((now, before) => {
-    if (now !== undefined || before?.kind !== 'Service') return;
-    for (const { nodePort } of before.spec.ports) if (nodePort !== undefined) release(nodePort);
+    if (before?.kind !== 'Service') return;
+    const kept = new Set(now?.kind === 'Service' ? now.spec.ports.map(({ nodePort }) => nodePort) : []);
+    for (const { nodePort } of before.spec.ports) if (nodePort !== undefined && !kept.has(nodePort)) release(nodePort);
   });
 
   return {

@@ -26,9 +26,21 @@ type Typed<Kind extends string, Spec, Status> = {
 };
 
 type PodCondition = { type: string; status: string; lastTransitionTime: string; [field: string]: unknown };
+export type Container = {
+  name?: string;
+  image?: string;
+  volumeMounts?: { name?: string; mountPath?: string; subPath?: string }[];
+};
+export type Volume = {
+  name?: string;
+  emptyDir?: object;
+  hostPath?: { path?: string; type?: string };
+  persistentVolumeClaim?: { claimName?: string };
+};
 export type PodSpec = Fields & {
-  containers: { name: string; image: string }[];
-  volumes?: { hostPath?: { path: string } }[];
+  containers: Container[];
+  initContainers?: Container[];
+  volumes?: Volume[];
   nodeName?: string;
   nodeSelector?: Record<string, string>;
   runtimeClassName?: string;

@@ -71,8 +71,7 @@ function fill(kind: Kind, spec: object = {}): object {
   const addresses = { clusterIP, clusterIPs: [clusterIP] };
   const filled: Service['spec'] = { type: 'ClusterIP', sessionAffinity: 'None', ports: [], ...spec };
   const ports = filled.ports.map((port) => ({ protocol: 'TCP', targetPort: port.port, ...port }));
-  const policy = filled.type === 'NodePort' && { externalTrafficPolicy: 'Cluster' };
-  return { spec: { ...addresses, ...policy, ...filled, ports }, status: { loadBalancer: {} } };
+  return { spec: { ...addresses, ...filled, ports }, status: { loadBalancer: {} } };
 }
 
 /** Refuses an update that means another object than the stored one, or another version of it. */
@@ -89,10 +88,12 @@ function checkIdentity({ kind, metadata }: KubernetesObject, given: Partial<Meta
   if (given.resourceVersion && given.resourceVersion !== metadata.resourceVersion) throw modified(kind, name);
 }
 
-/** What may not be changed of an object any more; of a Service, its addresses and ports are all that is left. */
+/** What may not be changed of an object any more. */
 function fixedSpecOf({ kind, spec }: KubernetesObject): object | undefined {
   if (kind === 'Pod') return spec;
-  return kind === 'Service' ? { ...spec, publishNotReadyAddresses: undefined } : undefined;
+  if (kind !== 'Service') return undefined;
+  const { publishNotReadyAddresses, type, ports, externalTrafficPolicy, ...fixed } = spec;
+  return fixed;
 }
 
 /** Whether nothing but finalizers keeps an object that was to go. */
@@ -129,18 +130,22 @@ export function createRegistry(
     throw forbidden(kind, name, why, [{ reason: 'NamespaceTerminating', message, field: 'metadata.namespace' }]);
   }
 
-  /** Gives a Service its NodePorts; `taken` collects what has to be given back on a failure. */
-  async function allocate(service: Service, taken: number[]): Promise<Service> {
-    if (service.spec.type !== 'NodePort') return service;
+  /** Gives a Service the NodePorts that its type asks for, beside those it had; `taken` collects what has to be given back on a failure. */
+  async function allocate(service: Service, taken: number[], had: Service['spec']['ports'] = []): Promise<Service> {
+    const { externalTrafficPolicy = 'Cluster', ...spec } = service.spec;
+    if (spec.type !== 'NodePort') {
+      return { ...service, spec: { ...spec, ports: spec.ports.map(({ nodePort, ...port }) => port) } };
+    }
     const ports: Service['spec']['ports'] = [];
-    for (const port of service.spec.ports) {
-      if (port.nodePort) throw unsupported('a nodePort of the caller');
-      const nodePort = await nodePorts.allocate();
+    for (const port of spec.ports) {
+      const isKept = port.nodePort !== undefined && had.some(({ nodePort }) => nodePort === port.nodePort);
+      if (port.nodePort !== undefined && !isKept) throw unsupported('a nodePort of the caller');
+      const nodePort = port.nodePort ?? (await nodePorts.allocate());
       if (nodePort === undefined) throw internalError('failed to allocate a nodePort: range is full');
-      taken.push(nodePort);
+      if (!isKept) taken.push(nodePort);
       ports.push({ ...port, nodePort });
     }
-    return { ...service, spec: { ...service.spec, ports } };
+    return { ...service, spec: { ...spec, externalTrafficPolicy, ports } };
   }
 
   function find(kind: Kind, namespace: string | undefined, name: string): KubernetesObject {
@@ -194,16 +199,22 @@ export function createRegistry(
       checkIdentity(old, given.metadata ?? {});
       const metadata = combine(old.metadata, given.metadata);
       const { spec = old.spec, status = old.status } = given;
-      const next = { ...old, ...(isStatus ? { status } : { metadata, ...(spec && { spec }) }) } as KubernetesObject;
+      let next = { ...old, ...(isStatus ? { status } : { metadata, ...(spec && { spec }) }) } as KubernetesObject;
       const errors = validate(next);
       if (errors.length > 0) throw invalid(kind, name, errors);
       if (isDeepStrictEqual(next, old)) return old;
       if (!isDeepStrictEqual(fixedSpecOf(next), fixedSpecOf(old))) {
         throw unsupported(`changes of the spec of a ${kind}`);
       }
-      if (kind === 'Service') {
+      if (next.kind === 'Service' && old.kind === 'Service') {
+        const taken: number[] = [];
+        next = await allocate(next, taken, old.spec.ports);
         await pause();
-        if (find(kind, namespace, name) !== old) throw modified(kind, name);
+        const current = store.get(kind, namespace, name);
+        if (current !== old) {
+          for (const port of taken) nodePorts.release(port);
+          throw current === undefined ? notFound(kind, name) : modified(kind, name);
+        }
       }
       // Whoever takes the last finalizer away from what was to go lets it go.
       if (isHeld(next) || !isDue(next)) return store.put(next);

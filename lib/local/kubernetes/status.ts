@@ -75,6 +75,30 @@ export const requiredValue = (field: string, why?: string): FieldError => ({
   field,
 });
 
+export const duplicateValue = (field: string, value: string): FieldError => ({
+  reason: 'FieldValueDuplicate',
+  message: `Duplicate value: ${JSON.stringify(value)}`,
+  field,
+});
+
+export const unknownValue = (field: string, value: string): FieldError => ({
+  reason: 'FieldValueNotFound',
+  message: `Not found: ${JSON.stringify(value)}`,
+  field,
+});
+
+export const unsupportedValue = (field: string, value: string, supported: readonly string[]): FieldError => ({
+  reason: 'FieldValueNotSupported',
+  message: `Unsupported value: ${JSON.stringify(value)}: supported values: ${supported.map((one) => JSON.stringify(one)).join(', ')}`,
+  field,
+});
+
+export const forbiddenValue = (field: string, why: string): FieldError => ({
+  reason: 'FieldValueForbidden',
+  message: `Forbidden: ${why}`,
+  field,
+});
+
 /** 422 with one cause an error; the message tells each only once, as Kubernetes' does. */
 export function invalid(kind: Kind, name: string, causes: readonly FieldError[]): StatusError {
   const told = [...new Set(causes.map(({ field, message }) => `${field}: ${message}`))];

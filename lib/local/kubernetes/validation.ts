@@ -1,5 +1,23 @@
-import { isObject, type Kind, type KubernetesObject, type Metadata, type PodSpec } from './objects.ts';
-import { badRequest, type FieldError, invalidValue, requiredValue, unsupported } from './status.ts';
+import {
+  type Container,
+  isObject,
+  type Kind,
+  type KubernetesObject,
+  type Metadata,
+  type PodSpec,
+  type Volume,
+} from './objects.ts';
+import {
+  badRequest,
+  duplicateValue,
+  type FieldError,
+  forbiddenValue,
+  invalidValue,
+  requiredValue,
+  unknownValue,
+  unsupported,
+  unsupportedValue,
+} from './status.ts';
 
 /** What a name or a label may be, and the words in which Kubernetes 1.20 tells that it is not. */
 type Rule = { max: number; pattern: string; why: string; examples: string };
@@ -60,18 +78,96 @@ function validateMetadata(kind: Kind, { name, labels, ownerReferences }: Metadat
   return errors;
 }
 
-/** Of a Pod, what its settings decide: the images and the host paths. */
-function validatePodSpec({ containers, volumes }: PodSpec): FieldError[] {
+/** Of a Pod, what its settings and requests decide: the images, the volumes and their mounts. */
+function validatePodSpec({ containers, initContainers = [], volumes = [] }: PodSpec): FieldError[] {
   const errors: FieldError[] = [];
-  for (const [index, { hostPath }] of (volumes ?? []).entries()) {
-    const field = `spec.volumes[${index}].hostPath.path`;
-    if (hostPath?.path.split('/').includes('..')) {
-      errors.push(invalidValue(field, hostPath.path, "must not contain '..'"));
-    }
+  const known = new Set<string>();
+  for (const [index, volume] of volumes.entries()) {
+    const field = `spec.volumes[${index}]`;
+    const { name = '' } = volume;
+    const found = [...validateVolumeSource(field, volume), ...validateName(`${field}.name`, name, known)];
+    // A volume that is wrong is none for those who mount it.
+    if (found.length === 0) known.add(name);
+    errors.push(...found);
   }
   if (containers.length === 0) errors.push(requiredValue('spec.containers'));
-  for (const [index, { image }] of containers.entries()) {
-    if (!image) errors.push(requiredValue(`spec.containers[${index}].image`));
+  errors.push(...validateContainers('spec.containers', containers, known));
+  errors.push(...validateContainers('spec.initContainers', initContainers, known));
+  for (const [index, { name = '' }] of initContainers.entries()) {
+    if (!containers.some((container) => container.name === name)) continue;
+    errors.push(duplicateValue(`spec.initContainers[${index}].name`, name));
+  }
+  return errors;
+}
+
+function validateName(field: string, name: string, taken: ReadonlySet<string>): FieldError[] {
+  const errors = name === '' ? [requiredValue(field)] : check(field, name, DNS_1123_LABEL);
+  return taken.has(name) ? [...errors, duplicateValue(field, name)] : errors;
+}
+
+const HOST_PATH_TYPES = [
+  '',
+  'BlockDevice',
+  'CharDevice',
+  'Directory',
+  'DirectoryOrCreate',
+  'File',
+  'FileOrCreate',
+  'Socket',
+];
+
+/** Of the sources that a volume may have, those that ours have. */
+function validateVolumeSource(field: string, { emptyDir, hostPath, persistentVolumeClaim }: Volume): FieldError[] {
+  const errors: FieldError[] = [];
+  const another = 'may not specify more than 1 volume type';
+  if (hostPath !== undefined && emptyDir !== undefined) {
+    errors.push(forbiddenValue(`${field}.hostPath`, another));
+  } else if (hostPath !== undefined) {
+    const { path = '', type = '' } = hostPath;
+    if (path === '') errors.push(requiredValue(`${field}.hostPath.path`));
+    else {
+      errors.push(...refuseBacksteps(`${field}.hostPath.path`, path));
+      if (!HOST_PATH_TYPES.includes(type)) {
+        errors.push(unsupportedValue(`${field}.hostPath.type`, type, HOST_PATH_TYPES));
+      }
+    }
+  }
+  if (persistentVolumeClaim !== undefined) {
+    const claim = `${field}.persistentVolumeClaim`;
+    if ((emptyDir ?? hostPath) !== undefined) errors.push(forbiddenValue(claim, another));
+    else if (!persistentVolumeClaim.claimName) errors.push(requiredValue(`${claim}.claimName`));
+  }
+  return errors;
+}
+
+const refuseBacksteps = (field: string, path: string): FieldError[] =>
+  path.split('/').includes('..') ? [invalidValue(field, path, "must not contain '..'")] : [];
+
+function validateContainers(
+  field: string,
+  containers: readonly Container[],
+  volumes: ReadonlySet<string>,
+): FieldError[] {
+  const errors: FieldError[] = [];
+  const names = new Set<string>();
+  for (const [index, { name = '', image, volumeMounts = [] }] of containers.entries()) {
+    errors.push(...validateName(`${field}[${index}].name`, name, names));
+    if (name !== '') names.add(name);
+    if (!image) errors.push(requiredValue(`${field}[${index}].image`));
+    const paths = new Set<string>();
+    for (const [place, mount] of volumeMounts.entries()) {
+      const at = `${field}[${index}].volumeMounts[${place}]`;
+      if (!mount.name) errors.push(requiredValue(`${at}.name`));
+      if (!volumes.has(mount.name ?? '')) errors.push(unknownValue(`${at}.name`, mount.name ?? ''));
+      const { mountPath = '', subPath = '' } = mount;
+      if (mountPath === '') errors.push(requiredValue(`${at}.mountPath`));
+      if (paths.has(mountPath)) errors.push(invalidValue(`${at}.mountPath`, mountPath, 'must be unique'));
+      paths.add(mountPath);
+      // Kubernetes does not say here which of the mounts it is.
+      const subPathField = `${field}[${index}].volumeMounts.subPath`;
+      if (subPath.startsWith('/')) errors.push(invalidValue(subPathField, subPath, 'must be a relative path'));
+      errors.push(...refuseBacksteps(subPathField, subPath));
+    }
   }
   return errors;
 }

@@ -26,6 +26,16 @@ const invalid = (kind: string, name: string, causes: [field: string, message: st
 };
 
 const REQUIRED = 'FieldValueRequired';
+const DUPLICATE = 'FieldValueDuplicate';
+const FORBIDDEN = 'FieldValueForbidden';
+const NOT_FOUND = 'FieldValueNotFound';
+const NOT_SUPPORTED = 'FieldValueNotSupported';
+const ONE_TYPE = 'may not specify more than 1 volume type';
+const HOST_PATH_TYPES =
+  'supported values: "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"';
+const LABEL =
+  "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an " +
+  "alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 const SUBDOMAIN =
   "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and " +
   "end with an alphanumeric character (e.g. 'example.com', regex used for validation is " +
@@ -130,6 +140,79 @@ it.each<[what: string, path: string, manifest: object, body: object]>([
       spec: { volumes: [{ name: 'v', hostPath: { path: '/a/../b' } }], containers: [{ name: 'b', image: 'x' }] },
     }),
     invalid('Pod', 'a', [['spec.volumes[0].hostPath.path', `Invalid value: "/a/../b": must not contain '..'`]]),
+  ],
+  [
+    'volumes that are none',
+    PODS,
+    podManifest('a', {
+      spec: {
+        volumes: [
+          { name: 'v', hostPath: { path: '/a', type: 'Folder' } },
+          { name: 'v', hostPath: { path: '' } },
+          { name: 'v', hostPath: { path: 'a/../b', type: 'Nope' } },
+          { name: 'w', emptyDir: {} },
+          { name: 'w', emptyDir: {} },
+          { name: 'Bad_Name', emptyDir: {}, hostPath: { path: '' }, persistentVolumeClaim: { claimName: 'c' } },
+          { name: '', persistentVolumeClaim: { claimName: '' } },
+        ],
+      },
+    }),
+    invalid('Pod', 'a', [
+      ['spec.volumes[0].hostPath.type', `Unsupported value: "Folder": ${HOST_PATH_TYPES}`, NOT_SUPPORTED],
+      ['spec.volumes[1].hostPath.path', 'Required value', REQUIRED],
+      ['spec.volumes[2].hostPath.path', `Invalid value: "a/../b": must not contain '..'`],
+      ['spec.volumes[2].hostPath.type', `Unsupported value: "Nope": ${HOST_PATH_TYPES}`, NOT_SUPPORTED],
+      ['spec.volumes[4].name', 'Duplicate value: "w"', DUPLICATE],
+      ['spec.volumes[5].hostPath', `Forbidden: ${ONE_TYPE}`, FORBIDDEN],
+      ['spec.volumes[5].persistentVolumeClaim', `Forbidden: ${ONE_TYPE}`, FORBIDDEN],
+      ['spec.volumes[5].name', `Invalid value: "Bad_Name": ${LABEL}`],
+      ['spec.volumes[6].persistentVolumeClaim.claimName', 'Required value', REQUIRED],
+      ['spec.volumes[6].name', 'Required value', REQUIRED],
+    ]),
+  ],
+  [
+    'mounts that are none, of init containers as well',
+    PODS,
+    podManifest('a', {
+      spec: {
+        volumes: [
+          { name: 'v', emptyDir: {} },
+          { name: 'wrong', hostPath: { path: '' } },
+        ],
+        containers: [
+          {
+            name: 'b',
+            image: 'x',
+            volumeMounts: [
+              { name: 'v', mountPath: '/a' },
+              { name: 'v', mountPath: '/a', subPath: 'a..b/c' },
+              { name: 'wrong', mountPath: '/c', subPath: '/../x' },
+              { name: '', mountPath: '' },
+            ],
+          },
+          { name: 'b', image: 'x', volumeMounts: [{ name: 'v', mountPath: '/a' }] },
+        ],
+        initContainers: [
+          { name: 'b', image: 'x' },
+          { name: '', volumeMounts: [{ name: 'w', mountPath: '/a' }] },
+        ],
+      },
+    }),
+    invalid('Pod', 'a', [
+      ['spec.volumes[1].hostPath.path', 'Required value', REQUIRED],
+      ['spec.containers[0].volumeMounts[1].mountPath', 'Invalid value: "/a": must be unique'],
+      ['spec.containers[0].volumeMounts[2].name', 'Not found: "wrong"', NOT_FOUND],
+      ['spec.containers[0].volumeMounts.subPath', 'Invalid value: "/../x": must be a relative path'],
+      ['spec.containers[0].volumeMounts.subPath', `Invalid value: "/../x": must not contain '..'`],
+      ['spec.containers[0].volumeMounts[3].name', 'Required value', REQUIRED],
+      ['spec.containers[0].volumeMounts[3].name', 'Not found: ""', NOT_FOUND],
+      ['spec.containers[0].volumeMounts[3].mountPath', 'Required value', REQUIRED],
+      ['spec.containers[1].name', 'Duplicate value: "b"', DUPLICATE],
+      ['spec.initContainers[1].name', 'Required value', REQUIRED],
+      ['spec.initContainers[1].image', 'Required value', REQUIRED],
+      ['spec.initContainers[1].volumeMounts[0].name', 'Not found: "w"', NOT_FOUND],
+      ['spec.initContainers[0].name', 'Duplicate value: "b"', DUPLICATE],
+    ]),
   ],
   [
     'an owner without anything',
