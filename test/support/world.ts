@@ -22,6 +22,10 @@ export interface SandboxView {
   readonly sandbox_id: string;
   readonly sandbox_url: string;
   readonly status: string;
+  readonly max_shell_sessions: number;
+  /** The UID of its Pod. */
+  readonly container_id: string | null;
+  readonly lark_cli_broker: boolean;
   readonly created_at: string | null;
   readonly expires_at: string | null;
 }
