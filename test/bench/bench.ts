@@ -27,7 +27,7 @@ THREADS_HOST_PATH that are good there.
   --only LIST       of ${topics.join(',')}
   --quick           few samples, short lists: to see that it works, not to measure
   --peer URL        another provisioner with the same calls, measured over HTTP beside this one: start it with the namespace and
-                    the kubeconfig that are printed, the bench waits for it`;
+                    the kubeconfig that are printed, the bench waits for it. DeerFlow's own cannot renew: leave that out of --only`;
 
 /** What the command line asks for. Ends the process where it asks for what there is not. */
 function readOptions() {

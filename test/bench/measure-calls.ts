@@ -42,7 +42,7 @@ function printLog(title: string, log: Log, subjects: readonly Subject[]): void {
   printTable(title, ['', ...names.slice(0, 2), 'over the floor', ...names.slice(2)], rows);
 }
 
-/** Every operation on one sandbox, warm. A whole life is led where any part of it is wanted. */
+/** The wanted operations on one sandbox, warm; it is created and deleted in any case. */
 export async function measureWarm(
   cluster: BenchCluster,
   subjects: readonly Subject[],
@@ -50,10 +50,11 @@ export async function measureWarm(
   wanted: ReadonlySet<Operation>,
 ): Promise<void> {
   const [log, unwanted]: [Log, Log] = [new Map(), new Map()];
+  const led = lifecycle.filter((one) => wanted.has(one) || one === 'create' || one === 'delete');
   await inTurns(subjects, samples + warmUps, async (subject, round) => {
     const logFor = (operation: Operation) => (round >= warmUps && wanted.has(operation) ? log : unwanted);
     const names = newNames();
-    for (const operation of lifecycle) await take(logFor(operation), operation, subject, operation, names);
+    for (const operation of led) await take(logFor(operation), operation, subject, operation, names);
     if (!wanted.has('create-elsewhere')) return;
     const made = await makeSandboxes(cluster, 1);
     await take(logFor('create-elsewhere'), 'create-elsewhere', subject, 'create-elsewhere', made[0] as Names);

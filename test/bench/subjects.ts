@@ -100,9 +100,7 @@ export function openProvisioner(name: string, url: string): Subject {
     name,
     prepare(operation, names) {
       const { method, path, body } = requestOf(operation, names);
-      // DeerFlow's own has no renewal.
-      const alsoFine = operation === 'renew' ? [404, 405] : [];
-      return async () => (await client.send(method, path, body && JSON.stringify(body), ...alsoFine)).text;
+      return async () => (await client.send(method, path, body && JSON.stringify(body))).text;
     },
   };
 }
