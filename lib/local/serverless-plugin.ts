@@ -69,7 +69,7 @@ export default class LocalClusterPlugin {
           delete process.env[name];
         }
         environment.KUBECONFIG_PATH = join(folder, 'kubeconfig');
-        environment.NODE_HOST = process.env.NODE_HOST ?? '127.0.0.1';
+        environment.NODE_HOST ??= '127.0.0.1';
         await writeFile(environment.KUBECONFIG_PATH, cluster.kubeconfig, { mode: 0o600 });
         log.notice(`Kubernetes: embedded, at ${cluster.server} (kubeconfig ${environment.KUBECONFIG_PATH})`);
         log.notice('Its sandboxes are stand-ins without any tools. For real ones, set KUBECONFIG_PATH.');
@@ -150,7 +150,7 @@ export function isEmbeddedWanted(env: Environment, exists: (path: string) => boo
 function describeCluster(env: Environment): string {
   const setting = clusterSources.find((name) => env[name]);
   if (setting !== undefined) return `the cluster of ${setting}`;
-  const path = env.KUBECONFIG_PATH ?? defaultKubeconfigPath;
+  const path = env.KUBECONFIG_PATH || defaultKubeconfigPath;
   if (existsSync(path) || !env.KUBERNETES_SERVICE_HOST) return `the cluster of kubeconfig ${path}`;
   return 'the cluster that this Pod runs in';
 }

@@ -97,7 +97,7 @@ describe('where a key is required', () => {
   });
 
   it('what is wrong with other settings is told to callers that belong, and to no others', async () => {
-    start({ K8S_NAMESPACE: '' });
+    start({ K8S_NAMESPACE: 'Not_Legal' });
     expect(await ask({ 'x-api-key': '' })).toEqual(refused);
     expect(await list()).toMatchObject({ status: 500, body: { detail: expect.stringContaining('K8S_NAMESPACE') } });
   });

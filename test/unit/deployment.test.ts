@@ -349,7 +349,6 @@ describe('the settings of a deployment', () => {
     [{ SECRETS_KMS_KEY_ARN: 'arn:aws:kms:eu-west-1:123456789012:alias/x' }, 'SECRETS_KMS_KEY_ARN must be'],
     [{ SECRETS_KMS_KEY_ARN: '*' }, 'SECRETS_KMS_KEY_ARN must be'],
     [{ ALARM_TOPIC_ARN: 'operators' }, 'ALARM_TOPIC_ARN must be'],
-    [{ ALARM_TOPIC_ARN: '' }, 'ALARM_TOPIC_ARN must not be empty'],
     [{ VPC_SUBNET_IDS: 'subnet-0a' }, 'VPC_SUBNET_IDS needs VPC_SECURITY_GROUP_IDS beside it'],
     [{ VPC_SECURITY_GROUP_IDS: 'sg-0a' }, 'VPC_SECURITY_GROUP_IDS needs VPC_SUBNET_IDS beside it'],
     [{ ...ids, VPC_SUBNET_IDS: 'subnet-0a,vpc-0b' }, "VPC_SUBNET_IDS must be subnets' ids"],
