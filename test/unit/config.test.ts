@@ -244,9 +244,12 @@ const kinds: Kind[] = [
   },
   {
     of: { PROVISIONER_API_KEY: [] },
-    takes: [aKey, `${aKey},${'!'.repeat(16)}\t${'~'.repeat(500)}\n`],
-    refuses: ['too-short', aKey.slice(1), `${aKey},short`, `${aKey}é`, `${aKey}\0`, ' , '],
-    rule: 'must be keys of 16 or more visible ASCII characters, separated by commas or blanks',
+    takes: ['k', ',', `${'~'.repeat(500)}\n`, 'a\tb, c', 'ключ', '\u{1f511}', '{"a":1}', '["[a"]', '\r\n[ "a" ]\n'],
+    refuses: [
+      ...[' ', '\n\t', 'two\nlines', 'a\0b', 'a\x7fb', '[', '[]', '[a,b]', '["a"', '["a"]b', '["a",7]', '["a",["b"]]'],
+      ...['["a",""]', '["a"," "]', '["a\\nb"]', '["\\ud83d"]', 'a\ud83d'],
+    ],
+    rule: 'must be a key or a JSON list of keys such as ["new","old"], none of them empty or with a control character',
   },
   {
     of: { JWT_ISSUER: [] },
@@ -404,7 +407,13 @@ describe('the access of callers', () => {
   const [aSecret, aParameter] = [{ PROVISIONER_API_KEY_SECRET_ID: 'keys' }, { PROVISIONER_API_KEY_PARAMETER: 'keys' }];
 
   it.each<[string, Env, object]>([
-    ['keys', { PROVISIONER_API_KEY: `${aKey},\n ${aKey}-2 ` }, { kind: 'api-key', keys: [aKey, `${aKey}-2`] }],
+    ['a key', { PROVISIONER_API_KEY: ` a, "b" 'c'\r\n` }, { kind: 'api-key', keys: [`a, "b" 'c'`] }],
+    // White space that HTTP does not cut off is a part of it.
+    [
+      'keys',
+      { PROVISIONER_API_KEY: '\n["new,er", " [old]\\t", "\u00a0"]' },
+      { kind: 'api-key', keys: ['new,er', '[old]', '\u00a0'] },
+    ],
     ['no key', {}, { kind: 'api-key', keys: [] }],
     ['a secret', aSecret, { kind: 'stored-api-key', source: { store: 'secrets-manager', id: 'keys' } }],
     ['a parameter', aParameter, { kind: 'stored-api-key', source: { store: 'parameter-store', id: 'keys' } }],
