@@ -5,7 +5,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Authentication, accessSources, isShortKey } from '../config/callers.ts';
 import { clusterSettings, clusterSources } from '../config/cluster.ts';
+import { readSettings } from '../config/setting.ts';
 import { findStrays, isForFunctions, readTexts, readValue } from '../config/themes.ts';
+import { readVolumes, volumeSettings } from '../config/volumes.ts';
+import { describeVolumes } from '../model/volumes/sources.ts';
 import type { EmbeddedKubernetes } from './kubernetes/index.ts';
 
 type Environment = Record<string, string | undefined>;
@@ -53,6 +56,9 @@ export default class LocalClusterPlugin {
         const environment: Environment = readTexts(process.env, isForFunctions);
         provider.environment = environment;
         for (const stray of findStrays(process.env)) log.notice(stray);
+        // Where they are wrong, the functions say it.
+        const { values } = readSettings(volumeSettings, environment);
+        if (values !== undefined) log.notice(`Volumes: ${describeVolumes(readVolumes(values))}`);
         log.notice(`Callers: ${await guard(environment, custom, options.host ?? custom['serverless-offline'].host)}`);
         if (!isEmbeddedWanted(process.env, existsSync)) {
           log.notice(`Kubernetes: ${describeCluster(process.env)}`);

@@ -352,7 +352,9 @@ describe('the configuration', () => {
         LARK_CLI_BROKER_IMAGE: '',
       },
     };
-    const set = { sandboxImage: 'registry.example/sandbox', apiServer, threadsHostPath: '/threads' };
+    const skills = { in: 'folder', path: '/skills' };
+    const volumes = { skills, userData: { in: 'threads', root: '/threads' }, stateRoot: undefined };
+    const set = { sandboxImage: 'registry.example/sandbox', apiServer, volumes };
     expect(loadConfig(compose)).toEqual({ ...loadConfig({}), ...set });
   });
 
