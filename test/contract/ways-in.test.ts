@@ -6,9 +6,10 @@ import type { HttpAnswer } from '../support/http-call.ts';
 import { callRaw } from '../support/raw-call.ts';
 import { useWorld } from '../support/world.ts';
 
-// Two keys, as while one is replaced by the other.
+// Several keys, as while one is replaced by the other; and odd ones.
 const [key, oldKey] = [randomBytes(32).toString('hex'), randomBytes(32).toString('base64')];
-const world = useWorld({ PROVISIONER_API_KEY: `${key},\n ${oldKey}` });
+const oddKey = `${randomBytes(8).toString('hex')}, "[o'dd]" ü`;
+const world = useWorld({ PROVISIONER_API_KEY: JSON.stringify([key, oldKey, oddKey, '8 chars!']) });
 const wrongKey = randomBytes(32).toString('hex');
 const withKey = [`X-API-Key: ${key}`];
 
@@ -133,6 +134,9 @@ describe('who has a key gets in', () => {
   it.each<Row>([
     ['the new one', 'GET /api/sandboxes', withKey],
     ['the old one', 'GET /api/sandboxes', [`X-API-Key: ${oldKey}`]],
+    ['one of 8 characters', 'GET /api/sandboxes', ['X-API-Key: 8 chars!']],
+    ['an odd one, in Latin-1', 'GET /api/sandboxes', [`X-API-Key: ${oddKey}`]],
+    ['an odd one, in UTF-8', 'GET /api/sandboxes', [`X-API-Key: ${Buffer.from(oddKey).toString('latin1')}`]],
     ['the name in other letters', 'GET /api/sandboxes', [`x-aPi-kEY: ${key}`]],
     ['blanks around it', 'GET /api/sandboxes', [`X-API-Key: \t  ${key}  \t`]],
     // These are the same path to what stands in front of us, here; they ask for the key all the same (see above).

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { parseApiKeys } from '../../lib/config/callers.ts';
 import { eventually } from './eventually.ts';
 import { findFreePorts, isListening } from './free-ports.ts';
 import { callHttp } from './http-call.ts';
@@ -70,8 +71,9 @@ export async function startProvisioner(
     },
     stdio: [leash.stdout, 'pipe', 'pipe'],
   });
-  const { PROVISIONER_API_KEY } = settings;
-  for (const apiKey of PROVISIONER_API_KEY?.split(/[\s,]+/) ?? []) keepSecret(apiKey);
+  // A shorter one would be found by chance.
+  const longKeys = parseApiKeys(settings.PROVISIONER_API_KEY ?? '')?.filter(({ length }) => length >= 8);
+  for (const apiKey of longKeys ?? []) keepSecret(apiKey);
   // Whoever is left of it holds its output open.
   const ended = once(child, 'close').finally(() => leash.kill());
   let output = '';
