@@ -2,6 +2,7 @@ import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { afterUse, expectError, expectUnavailable, expectUnprocessable } from '../support/answers.ts';
+import { cleanUp } from '../support/clean-up.ts';
 import { providerMounts, type SentMount } from '../support/deerflow.ts';
 import type { KubernetesObject } from '../support/kubernetes-client.ts';
 import { callTo, kubernetesStatus, writesAmong } from '../support/kubernetes-proxy.ts';
@@ -189,6 +190,19 @@ describe('the user of a sandbox', () => {
     expect(answer, answer.text).toMatchObject({ status: 200, body: { container_id: pod } });
     expect(await userIdOf(given.sandboxId)).toBe('alice');
     expectError(await world.create({ ...bodyOf(given), user_id: 'bob' }), 409);
+  });
+
+  // Its Pod, which tells it, may be lost later.
+  it.each<[string, (sandboxId: string) => Promise<unknown>]>([
+    ['a renewal', (sandboxId) => world.renew(sandboxId)],
+    ['the clean-up', () => cleanUp(world)],
+  ])('is noted by %s, where the original left it in a claim alone', async (_who, look) => {
+    const { sandboxId } = await givenOriginalWith(claimed('alice'));
+    await look(sandboxId);
+    expect((await world.findService(sandboxId))?.metadata.annotations).toMatchObject({
+      'sandbox-provisioner/thread-id': 'T_1',
+      'sandbox-provisioner/user-id': 'alice',
+    });
   });
 
   it('is one of two that come at once', async () => {
