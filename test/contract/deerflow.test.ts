@@ -5,7 +5,7 @@ import { afterUse, expectError, expectUnavailable, expectUnprocessable } from '.
 import { cleanUp } from '../support/clean-up.ts';
 import { providerMounts, type SentMount } from '../support/deerflow.ts';
 import type { KubernetesObject } from '../support/kubernetes-client.ts';
-import { callTo, kubernetesStatus, writesAmong } from '../support/kubernetes-proxy.ts';
+import { callTo, holdCalls, kubernetesStatus, writesAmong } from '../support/kubernetes-proxy.ts';
 import { alter, onNoNode, originalPod, type SandboxNames } from '../support/original.ts';
 import { newSandboxId, newThreadId, useWorld } from '../support/world.ts';
 
@@ -259,6 +259,18 @@ describe('the shells of a sandbox', () => {
     expect((await world.create(body)).body).toMatchObject({ max_shell_sessions: 10 });
   });
 
+  // The original judged the Pod that it saw first, and answered of the one that there was at last.
+  it('are those of the Pod that is answered, whoever makes it', async () => {
+    const body = newBody();
+    const making = holdCalls(world.proxy, callTo('POST', 'pods', body.sandbox_id));
+    const creating = world.create({ ...body, max_shell_sessions: 13 });
+    await making.reached();
+    expect((await world.create(body)).body).toMatchObject({ max_shell_sessions: 10 });
+    making.release();
+    expectError(await creating, 409, tooFew);
+    expect((await world.get(body.sandbox_id)).body).toMatchObject({ max_shell_sessions: 10 });
+  });
+
   // The original answered a get with 500 then, and left the sandbox out of its list.
   it.each<[string, object]>([
     ['nothing', {}],
@@ -346,6 +358,8 @@ describe('what a sandbox mounts beside the usual', () => {
     expect(new Set(paths).size).toBe(paths.length);
   });
 
+  const lark = '/mnt/integrations/lark-cli';
+
   type Refusal = [detail: string, asked: (root: string) => object];
   const mounting = (detail: string, mountsOf: (root: string) => SentMount[]): Refusal => [
     detail,
@@ -378,6 +392,17 @@ describe('what a sandbox mounts beside the usual', () => {
     mounting('Extra mount must be read-only: /mnt/acp-workspace', (root) => [
       { ...acpOf(`${root}/users/alice/x`), read_only: false },
     ]),
+    mounting('Extra mount host path must be read-only: ROOT/skills_view/public', (root) => [
+      { host_path: `${root}/skills_view/public`, container_path: `${lark}/data`, read_only: false },
+    ]),
+    // Into a read-only folder nothing can be mounted that has no place there: the Pod would never start.
+    mounting(
+      'Extra mount is not in the folder that is mounted around it, ROOT/users/alice/integrations/a: ROOT/users/alice/integrations/b',
+      (root) => [
+        { host_path: `${root}/users/alice/integrations/a`, container_path: `${lark}/config`, read_only: true },
+        { host_path: `${root}/users/alice/integrations/b`, container_path: `${lark}/config/locks`, read_only: false },
+      ],
+    ),
     skillsAt('skills', 'must be an absolute non-root path'),
     skillsAt('/a/../b', "must not be root or contain redundant separators, '.' or '..'"),
     skillsAt('/mnt/user-data/s', "'/mnt/user-data/s' overlaps reserved sandbox path '/mnt/user-data'"),

@@ -304,14 +304,27 @@ describe('a create that fails', () => {
   });
 });
 
-describe('a NodePort that is never allocated', () => {
-  it('fails the create, which leaves nothing behind', async () => {
+describe('a NodePort', () => {
+  /** Has so many answers about the sandbox's Service tell no NodePort. */
+  const hideNodePort = (sandboxId: string, times: number) =>
+    world.proxy.injectFault({
+      when: (call) => isFor(call, 'services') && isAbout(call, sandboxId),
+      action: { rewrite: (answer) => ({ ...answer, text: answer.text.replaceAll(/,?"nodePort":\d+/g, '') }) },
+      times,
+    });
+
+  it('that is allocated a moment later is waited for', async () => {
+    const body = asBody(newNames());
+    const hidden = hideNodePort(body.sandbox_id, 3);
+    expect((await world.create(body)).status).toBe(200);
+    expect(hidden.hits.map(({ method }) => method)).toEqual(['POST', 'GET', 'GET']);
+    await expectWholeSandbox(world, body.sandbox_id);
+  });
+
+  it('that is never allocated fails the create, which leaves nothing behind', async () => {
     // The original left the Pod and the Service.
     const body = asBody(newNames());
-    world.proxy.injectFault({
-      when: (call) => isFor(call, 'services') && isAbout(call, body.sandbox_id),
-      action: { rewrite: (answer) => ({ ...answer, text: answer.text.replaceAll(/,?"nodePort":\d+/g, '') }) },
-    });
+    hideNodePort(body.sandbox_id, Number.POSITIVE_INFINITY);
     expectError(await world.create(body), 500, 'Service access URL was not available in time');
     expect(await world.servicesOf(body.sandbox_id)).toEqual([]);
     await world.untilPodGoes(body.sandbox_id);
