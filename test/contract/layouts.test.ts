@@ -133,7 +133,9 @@ describe('with the settings of DeerFlow’s compose file', () => {
   });
 });
 
-type Case = [what: string, mounts: 'none' | 'six' | 'nine', expected: (names: Names, mounts: SentMount[]) => Layout];
+/** What is asked for: the provider's extra mounts, none, or not even a user. */
+type Asked = 'nobody' | 'none' | 'six' | 'nine';
+type Case = [what: string, asked: Asked, expected: (names: Names, mounts: SentMount[]) => Layout];
 const layouts: [string, Record<string, string>, Case[]][] = [
   [
     'the old folder of skills, and user data where the original has it',
@@ -170,6 +172,7 @@ const layouts: [string, Record<string, string>, Case[]][] = [
         },
       ],
       ['no projection', 'nine', (names, mounts) => ({ ...inClaimByUser(names), ...inClaim(mounts) })],
+      ['the default user’s projections', 'nobody', (names) => ({ ...projections(names), ...inClaimByUser(names) })],
     ],
   ],
   [
@@ -247,6 +250,13 @@ afterAll(async () => {
   }
 });
 
+/** Fresh names, the extra mounts that are sent with them, and what a create says of both. */
+function ask(asked: Asked) {
+  const names = newNames(asked === 'nobody' ? 'default' : 'alice');
+  const mounts = asked === 'six' || asked === 'nine' ? providerMounts(state, names)[asked] : [];
+  return { names, mounts, body: { extra_mounts: mounts, ...(asked === 'nobody' && { user_id: undefined }) } };
+}
+
 /** Has the node make the folders that DeerFlow's gateway would have made. */
 async function makeFolders(volumes: readonly Volume[]): Promise<void> {
   const folders = volumes.flatMap(({ name, hostPath }) =>
@@ -265,9 +275,8 @@ describe.each(layouts)('with %s', (_which, settings, cases) => {
   it.each(cases)(
     'a sandbox has %s, user data, and the extra mounts that are asked for: %s',
     async (_what, asked, expected) => {
-      const names = newNames();
-      const mounts = asked === 'none' ? [] : providerMounts(state, names)[asked];
-      const layout = describeLayout(await make(other, names, { extra_mounts: mounts }));
+      const { names, body, mounts } = ask(asked);
+      const layout = describeLayout(await make(other, names, body));
       expect(layout).toEqual(expected(names, mounts));
     },
   );
@@ -275,9 +284,8 @@ describe.each(layouts)('with %s', (_which, settings, cases) => {
   it.skipIf(isEmbeddedCluster).each(cases)(
     'it runs on a node, and writes where it may, and nowhere else: %s, for %s',
     async (_what, asked) => {
-      const names = newNames();
-      const mounts = asked === 'none' ? [] : providerMounts(state, names)[asked];
-      const { volumes, volumeMounts } = await make(other, names, { extra_mounts: mounts });
+      const { names, body } = ask(asked);
+      const { volumes, volumeMounts } = await make(other, names, body);
       await makeFolders(volumes);
       await other.untilRunning(names.sandboxId);
       const run = (...command: string[]) => runInSandbox(world.cluster, names.sandboxId, ['/bin/busybox', ...command]);
