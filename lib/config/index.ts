@@ -28,7 +28,8 @@ const settings = z.object({
   ...awsSettings,
 });
 
-type Environment = Readonly<Record<string, string | undefined>>;
+/** Variables, as a process has them. */
+export type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
  * Reads the settings out of an environment; what is unset gets the original's default. Pure.
@@ -63,7 +64,8 @@ export function loadAccessConfig(env: Environment): AccessConfig {
   return Object.freeze({ ...readCallersConfig(values), ...readAwsConfig(values) });
 }
 
-function parse<T extends z.ZodMiniType>(schema: T, env: Environment): z.infer<T> {
+/** Reads these settings, and no others, out of an environment. Throws as `loadConfig` does. */
+export function parse<T extends z.ZodMiniType>(schema: T, env: Environment): z.infer<T> {
   const parsed = schema.safeParse(env);
   if (!parsed.success) refuse(parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`));
   return parsed.data as z.infer<T>;
