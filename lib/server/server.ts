@@ -131,6 +131,8 @@ export async function startServer(
       isStopping = true;
       await pause(lastCallsMs);
       const closed = new Promise((resolve) => server.close(resolve));
+      // Some may have been taken a moment ago, and their calls be on their way.
+      await Promise.race([closed, pause(lastCallsMs, undefined, { ref: false })]);
       const idle = new Promise<void>((resolve) => {
         onIdle = resolve;
         if (running === 0) resolve();
