@@ -21,7 +21,10 @@ export async function invoke<Event, Answer>(
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(new OutOfTime(`The function has not answered in ${timeMs} ms`)), timeMs);
   // What the functions read of it.
-  const context = { awsRequestId: requestId, getRemainingTimeInMillis: () => end - performance.now() } as Context;
+  const context = {
+    awsRequestId: requestId,
+    getRemainingTimeInMillis: () => Math.floor(end - performance.now()),
+  } as Context;
   try {
     return await Promise.race([handler(event, context), late]);
   } finally {

@@ -7,6 +7,7 @@ import { loadYaml } from '@kubernetes/client-node';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { loadServerConfig } from '../../lib/config/server.ts';
 import { functions } from '../../lib/server/functions.ts';
+import { invoke } from '../../lib/server/invoke.ts';
 import { runEvery } from '../../lib/server/schedule.ts';
 import { type Functions, startServer, type Times } from '../../lib/server/server.ts';
 import { callHttp, type HttpAnswer } from '../support/http-call.ts';
@@ -85,6 +86,15 @@ describe('a function that', () => {
     });
     expect(await ask()).toMatchObject({ status: 200, text: 'ok' });
   });
+});
+
+it('a function is told its time as Lambda tells it: in whole milliseconds', async () => {
+  const left = await invoke(
+    async (_event, context) => [context.getRemainingTimeInMillis(), context.awsRequestId],
+    {},
+    999,
+  );
+  expect(left).toEqual([expect.toSatisfy((ms) => Number.isInteger(ms) && ms > 0 && ms <= 999), expect.any(String)]);
 });
 
 describe('what callers send', () => {
