@@ -6,7 +6,7 @@ import { log } from '../log.ts';
 import { functions } from './functions.ts';
 import { invoke } from './invoke.ts';
 import { runEvery } from './schedule.ts';
-import { startServer } from './server.ts';
+import { describe, startServer } from './server.ts';
 
 // The functions as a server, for months: `node lib/server/main.ts`, or what `npm run build` makes of it. Serves until a SIGTERM or
 // SIGINT, then answers what is under way and ends; a second one ends it at once. Ends with 1 where it cannot begin.
@@ -39,16 +39,18 @@ async function run(): Promise<void> {
       (error) => log.error('The clean-up failed', { cause: describe(error) }),
     ),
   );
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(signal, async () => {
-      log.info('Ending: what is under way is answered first', { signal });
-      endCleanUps();
-      const cut = await server.stop();
-      log.info('Ended', { cut });
-      // A clean-up may be under way, which can end anywhere; and connections to Kubernetes are kept.
-      process.exit(0);
-    });
-  }
+  const signals = ['SIGTERM', 'SIGINT'] as const;
+  const end = async (signal: NodeJS.Signals) => {
+    // The next one has the system end the process.
+    for (const name of signals) process.off(name, end);
+    log.info('Ending: what is under way is answered first', { signal });
+    endCleanUps();
+    const cut = await server.stop();
+    log.info('Ended', { cut });
+    // A clean-up may be under way, which can end anywhere; and connections to Kubernetes are kept.
+    process.exit(0);
+  };
+  for (const name of signals) process.on(name, end);
 }
 
 /** Says who may call, where an operator would not expect it. Throws where nobody ever could. */
@@ -71,8 +73,4 @@ function findKubernetes(config: Config): void {
   connectToKubernetes(config, AbortSignal.timeout(waitMs)).catch((error: unknown) =>
     log.error('There is no way to Kubernetes yet', { cause: describe(error) }),
   );
-}
-
-function describe(error: unknown): unknown {
-  return error instanceof Error ? { name: error.name, message: error.message, stack: error.stack } : error;
 }

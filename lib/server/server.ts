@@ -79,9 +79,7 @@ export async function startServer(
   server.timeout = stalledMs;
   server.on('request', async (request: IncomingMessage, response: ServerResponse) => {
     running += 1;
-    const closed = new Promise((resolve) => response.once('close', resolve));
     await answer(request, response);
-    await closed;
     running -= 1;
     if (running === 0) onIdle();
   });
@@ -115,8 +113,7 @@ export async function startServer(
       const handler = functions[event.routeKey] ?? functions[fallbackRoute];
       return check(await invoke(handler, event, functionMs, requestId));
     } catch (error) {
-      const { name, message, stack } = error as Error;
-      log.error('A function failed', { requestId, cause: { name, message, stack } });
+      log.error('A function failed', { requestId, cause: describe(error) });
       return error instanceof OutOfTime
         ? failure(504, 'The function had no time left', requestId)
         : failure(500, 'Internal Server Error', requestId);
@@ -139,6 +136,8 @@ export async function startServer(
       });
       await Promise.race([idle, pause(endMs, undefined, { ref: false })]);
       const cut = running;
+      // The last answers may still be on their way.
+      await Promise.race([closed, pause(lastCallsMs, undefined, { ref: false })]);
       // Those that no call came on, or that their callers do not close.
       server.closeAllConnections();
       await closed;
@@ -160,6 +159,11 @@ async function readBody(request: IncomingMessage): Promise<string> {
     kept += chunk.length;
   }
   return Buffer.concat(chunks).toString('utf8');
+}
+
+/** What was thrown, for the log. */
+export function describe(error: unknown): unknown {
+  return error instanceof Error ? { name: error.name, message: error.message, stack: error.stack } : { thrown: error };
 }
 
 /** The answer itself, if it is one that can be sent. */

@@ -68,6 +68,7 @@ describe('a function that', () => {
         throw new Error('secret words');
       },
     ],
+    ['rejects with nothing', 500, 'Internal Server Error', () => Promise.reject()],
     ['answers nothing', 500, 'Internal Server Error', async () => undefined as never],
     ['answers without a status', 500, 'Internal Server Error', async () => ({ body: '' })],
     ['answers what is no text', 500, 'Internal Server Error', async () => ({ statusCode: 200, body: {} as string })],
