@@ -60,6 +60,8 @@ describe('nobody gets in', () => {
     ['no key, to take something away', 'DELETE /api/sandboxes/abc'],
     ['no key, to look', 'GET /api/sandboxes/abc'],
     ['no key, to renew', 'POST /api/sandboxes/abc/renew'],
+    ['no key, to ask for a Pod', 'GET /api/sandboxes/abc/presence'],
+    ['no key, to ask what there is', 'GET /api/capabilities'],
     ['a wrong key', 'GET /api/sandboxes', [`X-API-Key: ${wrongKey}`]],
     ['an empty key', 'GET /api/sandboxes', ['X-API-Key:']],
     ['the beginning of a key', 'GET /api/sandboxes', [`X-API-Key: ${key.slice(0, -1)}`]],
