@@ -19,13 +19,15 @@ type Row = [what: string, requestLine: string, headers?: string[] | undefined, b
 function whole({ status, headers, body, text }: HttpAnswer) {
   const { date, connection, 'content-length': length, 'accept-ranges': ranges, ...rest } = headers;
   const { 'x-request-id': id, ...known } = rest;
+  // What serverless-offline adds.
+  if (known['content-type']) known['content-type'] = known['content-type'].replace('; charset=utf-8', '');
   return { status, headers: known, hasId: /^[0-9a-f-]{36}$/.test(String(id)), body: body ?? text };
 }
 
 const ours = (status: number, body: unknown, headers: Record<string, string> = {}) => ({
   status,
   headers: {
-    'content-type': 'application/json; charset=utf-8',
+    'content-type': 'application/json',
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
     ...headers,
