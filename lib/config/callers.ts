@@ -1,4 +1,4 @@
-import { isHttpUrl, listOf, oneOf, parameterName, passing, secretId, splitList } from './rules.ts';
+import { isHttpUrl, listOf, meaning, oneOf, parameterName, passing, secretId } from './rules.ts';
 import type { Settings, Values } from './setting.ts';
 
 /**
@@ -13,19 +13,28 @@ export type Authentication = Readonly<
 >;
 
 /**
- * The keys in a text, separated by commas or white space; undefined if there is none, or one that is no legal key. A legal
- * one has 16 or more characters, of ASCII and visible: a header carries no others unchanged, and fewer could be guessed.
+ * The keys in a text: those of a JSON list, or the text itself. The white space around a key is cut off, as HTTP does it. Undefined
+ * if there is none, or one that is no legal key; and if the text begins like a list and is none, because it was meant as one.
  */
 export function parseApiKeys(text: string): string[] | undefined {
-  const keys = splitList(text);
-  return keys.length > 0 && keys.every(isApiKey) ? keys : undefined;
+  try {
+    const listed: unknown[] = /^[\t\n\r ]*\[/.test(text) ? JSON.parse(text) : [text];
+    const keys = listed.map((key) => (typeof key === 'string' ? key.replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, '') : ''));
+    return keys.length > 0 && keys.every(isApiKey) ? keys : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
-/** Whether a text could be a key at all. */
-export const isApiKey = (text: string): boolean => /^[!-+\--~]{16,}$/.test(text);
+/** Whether a text could be a key at all: there is something in it, and nothing that no header can carry. */
+export const isApiKey = (text: string): boolean => /^[\t -~\u0080-\ud7ff\ue000-\u{10ffff}]+$/u.test(text);
 
 /** What `parseApiKeys` asks for, in words. */
-export const apiKeysRule = 'keys of 16 or more visible ASCII characters, separated by commas or blanks';
+export const apiKeysRule =
+  'a key or a JSON list of keys such as ["new","old"], none of them empty or with a control character';
+
+/** Whether a key is so short that it could be guessed: it has fewer than 16 characters. */
+export const isShortKey = (key: string): boolean => key.length < 16;
 
 const isOrigin = (text: string) =>
   /^https?:\/\/[^*]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text;
@@ -50,9 +59,13 @@ export const callerSettings = {
     doc: '`required` or `off`: whether callers must show that they belong, see [Callers](callers.md)',
   },
   PROVISIONER_API_KEY: {
-    rule: () => listOf(isApiKey, `must be ${apiKeysRule}`),
+    rule: () =>
+      meaning(
+        passing([(text) => parseApiKeys(text) !== undefined, `must be ${apiKeysRule}`]),
+        (text): readonly string[] => parseApiKeys(text) ?? [],
+      ),
     neededBy: 'callers',
-    doc: 'the keys of callers, separated by commas or blanks; each of 16 or more visible ASCII characters',
+    doc: 'the key of callers, any text; or several as a JSON list, `["new","old"]`. One of fewer than 16 characters is warned of',
   },
   PROVISIONER_API_KEY_SECRET_ID: {
     rule: secretId,

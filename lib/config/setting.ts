@@ -16,8 +16,6 @@ export type Setting = Readonly<{
   field?: string;
   /** Which functions need it and are given it; or who else reads it, and no function does. */
   neededBy: Need | 'every function' | 'deployment' | 'npm start';
-  /** Whether an empty text is as good as none. It is an error otherwise. */
-  emptyIsUnset?: true;
   /** The store of AWS that keeps the secret whose name it is, in the words of an ARN. */
   keptIn?: 'secretsmanager' | 'ssm';
   /** What holds where it is unset, in Markdown, if its default does not say that. */
@@ -44,9 +42,8 @@ export type Fields<T extends Settings> = {
   readonly [Name in keyof T as T[Name] extends { field: infer Field extends string } ? Field : never]: ValueOf<T[Name]>;
 };
 
-/** The text of a setting in an environment; undefined if it is unset. */
-export const readText = (env: Environment, name: string, { emptyIsUnset }: Setting): string | undefined =>
-  env[name] === '' && emptyIsUnset ? undefined : env[name];
+/** The text of a setting in an environment; undefined if it is unset. An empty one is: compose makes it with `${X:-}`. */
+export const readText = (env: Environment, name: string): string | undefined => env[name] || undefined;
 
 /** Reads settings out of an environment, or names every one that is wrong and says what it must be. Pure. */
 export function readSettings<T extends Settings>(
@@ -56,10 +53,8 @@ export function readSettings<T extends Settings>(
   const problems: string[] = [];
   const values: Record<string, unknown> = {};
   for (const [name, setting] of Object.entries(settings)) {
-    const text = readText(env, name, setting);
-    if (text === '') {
-      problems.push(`${name} must not be empty; leave it unset for the default`);
-    } else if (text === undefined) {
+    const text = readText(env, name);
+    if (text === undefined) {
       values[name] = setting.default;
     } else {
       const { data, error } = setting.rule().safeParse(text);

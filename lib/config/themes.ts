@@ -78,7 +78,7 @@ export const isForFunctions = ({ neededBy }: Setting): boolean => neededBy !== '
 export const readTexts = (env: Environment, isWanted: (setting: Setting) => boolean): Record<string, string> =>
   Object.fromEntries(
     Object.entries(allSettings).flatMap(([name, setting]) => {
-      const text = isWanted(setting) ? readText(env, name, setting) : undefined;
+      const text = isWanted(setting) ? readText(env, name) : undefined;
       return text === undefined ? [] : [[name, text]];
     }),
   );

@@ -48,7 +48,7 @@ export const volumeSettings = {
     rule: () => oneOf('users', 'threads'),
     neededBy: 'kubernetes',
     unset: '`users` where `DEER_FLOW_HOST_BASE_DIR` is set, `threads` otherwise',
-    doc: "where a thread's files are on the node: `users`, where DeerFlow's gateway writes them, or `threads`, in `THREADS_HOST_PATH`, where the original provisioner has them. [Choose `threads` if there are such files](compose.md#files-that-are-there-already)",
+    doc: "where a thread's files are on the node: `users`, where DeerFlow's gateway writes them, or `threads`, in `THREADS_HOST_PATH`, where the original provisioner has them. [Choose `threads` if there are such files](own-cluster.md#where-the-files-lie)",
   },
   THREADS_HOST_PATH: {
     rule: folder,
@@ -83,10 +83,11 @@ export function readVolumes(values: Values<typeof volumeSettings>): VolumeSource
   };
 }
 
-/** The folder of the threads is in the state's, if it has its name. */
+/** The folder of the threads is in the state's, if it has its name; the root of the node is nobody's state. */
 function findStateRoot(threads: string): string | undefined {
   const { basename, dirname } = hostPaths(threads);
-  return basename(threads) === 'threads' ? dirname(threads) : undefined;
+  const root = dirname(threads);
+  return basename(threads) === 'threads' && root !== dirname(root) ? root : undefined;
 }
 
 /** What is wrong with them together, where each for itself is right. */

@@ -12,14 +12,12 @@ export type Artifact = { bundle: string; sourceMap: string; zip: string };
 /** How everything is bundled that Lambda runs. */
 export const bundleOptions = {
   bundle: true,
-  minifySyntax: true,
   minifyWhitespace: true,
   // Names are not shortened, for the stack traces in the log; where two modules have the same one, it gets a digit. `keepNames`
   // gives them back at run time, one by one, which takes 2 ms of each cold start; to read longer names takes nothing.
   platform: 'node',
   target: 'node24',
   format: 'cjs',
-  legalComments: 'none',
   logLevel: 'warning',
 } satisfies BuildOptions;
 
@@ -43,7 +41,7 @@ export async function buildArtifact(root: string, module: string, outputFolder: 
     outfile: bundle,
     sourcemap: 'external',
     metafile: true,
-    plugins: [trimClient()],
+    plugins: [trimClient(root)],
   });
   const packages = findSeldomCalled(metafile).map((name) => ({ name, path: `node_modules/${name}.js` }));
   for (const { name, path } of packages) {

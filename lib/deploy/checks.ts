@@ -1,4 +1,4 @@
-import { accessSources } from '../config/callers.ts';
+import { accessSources, isShortKey, parseApiKeys } from '../config/callers.ts';
 import { clusterSettings, clusterSources } from '../config/cluster.ts';
 import { loadConfig } from '../config/index.ts';
 import { logSettings } from '../config/log.ts';
@@ -58,6 +58,11 @@ export function checkEnvironment(environment: Environment): Findings {
   ];
   const doubtful = [
     ...(isOpen ? ['AUTH=off: anybody who knows the address of the API can use it'] : []),
+    ...(!isOpen && parseApiKeys(environment.PROVISIONER_API_KEY ?? '')?.some(isShortKey)
+      ? [
+          'PROVISIONER_API_KEY has a key of fewer than 16 characters, which could be guessed: take one of openssl rand -hex 32',
+        ]
+      : []),
     ...(clusterSources.some(isSet) || (environment.KUBECONFIG_PATH ?? defaultPath) !== defaultPath
       ? []
       : [

@@ -1,4 +1,4 @@
-import { apiKeysRule, isApiKey, parseApiKeys } from '../config/callers.ts';
+import { apiKeysRule, isApiKey, isShortKey, parseApiKeys } from '../config/callers.ts';
 import type { AccessConfig } from '../config/index.ts';
 import { ProvisionerError } from '../errors.ts';
 import { log } from '../log.ts';
@@ -25,6 +25,7 @@ export async function authenticate({ apiKey, claims }: Credentials, config: Acce
     if (areClaimsOf(authentication, claims)) return;
     throw unauthenticated('Bearer', 'A token of the issuer is required');
   }
+  if (authentication.kind === 'api-key') warnOfShortKeys(authentication.keys, 'PROVISIONER_API_KEY');
   if (authentication.kind === 'api-key' && authentication.keys.length === 0) {
     log.error('Every caller is refused: no key is set', {
       set: 'PROVISIONER_API_KEY, PROVISIONER_API_KEY_SECRET_ID, PROVISIONER_API_KEY_PARAMETER, or JWT_ISSUER; or AUTH=off',
@@ -37,6 +38,15 @@ export async function authenticate({ apiKey, claims }: Credentials, config: Acce
     if (isKnown) return;
   }
   throw unauthenticated('ApiKey', 'A valid X-API-Key is required');
+}
+
+let hasWarned = false;
+
+/** Says once in this process that a key could be guessed, and what holds it. */
+function warnOfShortKeys(keys: readonly string[], heldBy: string): void {
+  if (hasWarned || !keys.some(isShortKey)) return;
+  hasWarned = true;
+  log.warn('A key of callers has fewer than 16 characters: it could be guessed', { heldBy });
 }
 
 const unauthenticated = (scheme: string, detail: string) =>
@@ -77,16 +87,20 @@ async function readKeys({ authentication, aws }: AccessConfig): Promise<string[]
   const extension = { port: aws.secretsExtensionPort, sessionToken: aws.sessionToken };
   const text = await readSecret(source, extension, AbortSignal.timeout(readingMs)).catch(hideFromCallers);
   const keys = parseApiKeys(pickField(text));
-  if (keys !== undefined) return keys;
-  return hideFromCallers(new ProvisionerError('misconfigured', `'${source.id}' must hold ${apiKeysRule}`));
+  if (keys === undefined) {
+    return hideFromCallers(new ProvisionerError('misconfigured', `'${source.id}' must hold ${apiKeysRule}`));
+  }
+  warnOfShortKeys(keys, source.id);
+  return keys;
 }
 
 /** Secrets Manager's console makes JSON objects; ours has one field that counts, named as the variable. */
 function pickField(text: string): string {
   if (!text.trimStart().startsWith('{')) return text;
   try {
-    const { PROVISIONER_API_KEY } = JSON.parse(text);
-    return typeof PROVISIONER_API_KEY === 'string' ? PROVISIONER_API_KEY : '';
+    const { PROVISIONER_API_KEY: keys } = JSON.parse(text);
+    if (Array.isArray(keys)) return JSON.stringify(keys);
+    return typeof keys === 'string' ? keys : '';
   } catch {
     return '';
   }

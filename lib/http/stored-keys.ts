@@ -7,12 +7,21 @@ const [goodForMs, retryAfterMs] = [60_000, 5_000];
 /** The reading has a time-out of its own. */
 const never = new AbortController().signal;
 
-/** Whether a key is one of these. Takes the same time whichever it is, and however much of it is right. */
+/**
+ * Whether a key is one of these, however its caller has turned it into bytes. Takes the same time whichever it is, and however much
+ * of it is right.
+ */
 export function isOneOf(keys: readonly string[], presented: string): boolean {
   const digest = createDigest(presented);
   // No early end: each of them is compared.
-  return keys.map((key) => timingSafeEqual(createDigest(key), digest)).includes(true);
+  return keys
+    .flatMap(spell)
+    .map((key) => timingSafeEqual(createDigest(key), digest))
+    .includes(true);
 }
+
+/** A key as it comes in a header sent as Latin-1, and in one sent as UTF-8: Node reads each byte as a character of Latin-1. */
+const spell = (key: string): string[] => [key, Buffer.from(key, 'utf8').toString('latin1')];
 
 const createDigest = (key: string): Buffer => createHash('sha256').update(key).digest();
 

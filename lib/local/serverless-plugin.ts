@@ -3,9 +3,12 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Authentication, accessSources } from '../config/callers.ts';
+import { type Authentication, accessSources, isShortKey } from '../config/callers.ts';
 import { clusterSettings, clusterSources } from '../config/cluster.ts';
+import { readSettings } from '../config/setting.ts';
 import { findStrays, isForFunctions, readTexts, readValue } from '../config/themes.ts';
+import { readVolumes, volumeSettings } from '../config/volumes.ts';
+import { describeVolumes } from '../model/volumes/sources.ts';
 import type { EmbeddedKubernetes } from './kubernetes/index.ts';
 
 type Environment = Record<string, string | undefined>;
@@ -53,6 +56,9 @@ export default class LocalClusterPlugin {
         const environment: Environment = readTexts(process.env, isForFunctions);
         provider.environment = environment;
         for (const stray of findStrays(process.env)) log.notice(stray);
+        // Where they are wrong, the functions say it.
+        const { values } = readSettings(volumeSettings, environment);
+        if (values !== undefined) log.notice(`Volumes: ${describeVolumes(readVolumes(values))}`);
         log.notice(`Callers: ${await guard(environment, custom, options.host ?? custom['serverless-offline'].host)}`);
         if (!isEmbeddedWanted(process.env, existsSync)) {
           log.notice(`Kubernetes: ${describeCluster(process.env)}`);
@@ -69,7 +75,7 @@ export default class LocalClusterPlugin {
           delete process.env[name];
         }
         environment.KUBECONFIG_PATH = join(folder, 'kubeconfig');
-        environment.NODE_HOST = process.env.NODE_HOST ?? '127.0.0.1';
+        environment.NODE_HOST ??= '127.0.0.1';
         await writeFile(environment.KUBECONFIG_PATH, cluster.kubeconfig, { mode: 0o600 });
         log.notice(`Kubernetes: embedded, at ${cluster.server} (kubeconfig ${environment.KUBECONFIG_PATH})`);
         log.notice('Its sandboxes are stand-ins without any tools. For real ones, set KUBECONFIG_PATH.');
@@ -129,8 +135,10 @@ function describeCallers(authentication: Authentication, isByDefault: boolean): 
   if (authentication.kind === 'jwt') return `those with a token of ${authentication.issuer}`;
   if (authentication.kind === 'stored-api-key') return `those with a key that '${authentication.source.id}' holds`;
   if (authentication.kind === 'api-key') {
-    const { length } = authentication.keys;
-    return length > 0 ? 'those with a PROVISIONER_API_KEY' : 'all are refused until PROVISIONER_API_KEY is set';
+    const { keys } = authentication;
+    if (keys.length === 0) return 'all are refused until PROVISIONER_API_KEY is set';
+    const warning = keys.some(isShortKey) ? ' (one has fewer than 16 characters, and could be guessed)' : '';
+    return `those with a PROVISIONER_API_KEY${warning}`;
   }
   return isByDefault ? 'anybody on this machine (AUTH is off: no PROVISIONER_API_KEY is set)' : 'anybody (AUTH is off)';
 }
@@ -150,7 +158,7 @@ export function isEmbeddedWanted(env: Environment, exists: (path: string) => boo
 function describeCluster(env: Environment): string {
   const setting = clusterSources.find((name) => env[name]);
   if (setting !== undefined) return `the cluster of ${setting}`;
-  const path = env.KUBECONFIG_PATH ?? defaultKubeconfigPath;
+  const path = env.KUBECONFIG_PATH || defaultKubeconfigPath;
   if (existsSync(path) || !env.KUBERNETES_SERVICE_HOST) return `the cluster of kubeconfig ${path}`;
   return 'the cluster that this Pod runs in';
 }

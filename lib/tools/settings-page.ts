@@ -16,20 +16,16 @@ const opening = `<!-- \`npm run settings\` writes this page out of lib/config. C
 You look for a setting. All of them come from the environment. Those that the original provisioner has bear its names and defaults.
 
 - A wrong setting is named in the answer and in the log. All that are wrong are named at once.
-- An empty one is an error: leave it unset for the default.
+- An empty one is as good as an unset one.
 - On AWS, the settings are those of your environment **when you deploy**. What is not set then gets its default again.
 - Change one on your machine: set the variable, and start again (\`SANDBOX_MEMORY_LIMIT=2Gi npm start\`). A Pod that exists
   keeps what it was made with.`;
 
 function renderTable(settings: Settings): string {
   const rows = Object.entries(settings).map(
-    ([name, setting]) => `| \`${name}\` | ${describeDefault(setting)} | ${describe(setting)} |`,
+    ([name, setting]) => `| \`${name}\` | ${describeDefault(setting)} | ${setting.doc} |`,
   );
   return ['| variable | default | |', '|---|---|---|', ...rows].join('\n');
-}
-
-function describe({ doc, emptyIsUnset }: Setting): string {
-  return emptyIsUnset ? `${doc}. Empty is as good as unset` : doc;
 }
 
 /** What holds where a setting is unset, as a cell of a table. */

@@ -1,196 +1,155 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import path from 'node:path';
+import { parseArgs } from 'node:util';
 
-import { defaultWidth } from '../../lib/cleanup/sweep.ts';
 import { startProvisioner } from '../support/provisioner.ts';
-import { type Built, buildAll } from './build.ts';
-import { type BenchCluster, measureRoundTrip, openCluster } from './cluster.ts';
+import { openCluster, removeSandboxes } from './cluster.ts';
 import { type Operation, operations } from './floor.ts';
-import { measureCallers } from './measure-callers.ts';
-import { measureCosts, measureLists, measureWarm } from './measure-calls.ts';
+import { measureCallers, measureLists, measureWarm } from './measure-calls.ts';
 import { measureCleanUp } from './measure-cleanup.ts';
-import { measureCold, measureConnections, measureFootprints, measureImports } from './measure-cold.ts';
-import { hasNode, measureUsable, openOriginal } from './measure-usable.ts';
-import { type Options, parseOptions, usage } from './options.ts';
-import { formatReport, type Report } from './report.ts';
+import { buildAll, measureConnections, measureFirst, measureFunctions, measureImports } from './measure-cold.ts';
+import { hasNode, measureUsable } from './measure-usable.ts';
+import { openRawClient } from './raw-client.ts';
 import { makeSandboxes, settingsOf } from './sandboxes.ts';
-import { round } from './statistics.ts';
-import { openFloor, openHandlers, openPeer, openProvisioner, type Subject } from './subjects.ts';
+import { openFloor, openHandlers, openOriginal, openPeer, openProvisioner, type Subject } from './subjects.ts';
+import { printTable } from './tables.ts';
 
-// `npm run bench`: what every operation costs, beside the bare calls to Kubernetes. See the usage in options.ts.
+const topics = 'usable create get renew delete list cold callers cleanup connections bundles'.split(' ');
 
-/** What is known of a run at any moment: what it has found so far, and how to end it. */
-type Run = { report?: Report; end: () => Promise<void> };
+const usage = `npm run bench -- [options]
+Measures the functions beside the bare calls to Kubernetes, on the cluster that KUBECONFIG_PATH names, in a namespace of its own
+that it removes; without KUBECONFIG_PATH, on the embedded Kubernetes. Best is a control plane without nodes, on an idle machine;
+but 'usable', how soon a sandbox answers, needs a node that is on this machine, and SANDBOX_IMAGE, SKILLS_HOST_PATH and
+THREADS_HOST_PATH that are good there.
+  --delay MS        what is added to each round trip to Kubernetes (10)
+  --samples N       calls of each kind (30; 5 with --quick); cold ones, which cost a process each, a third of it
+  --only LIST       of ${topics.join(',')}
+  --quick           few samples, short lists: to see that it works, not to measure
+  --peer URL        another provisioner with the same calls, measured over HTTP beside this one: start it with the namespace and
+                    the kubeconfig that are printed, the bench waits for it. DeerFlow's own cannot renew: leave that out of --only`;
 
-/** Measures what the options ask for, and reports what it is about to do. Leaves nothing behind, whatever happens. */
-async function bench(options: Options, kubeconfigPath: string | undefined, run: Run): Promise<void> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'bench-bundles-'));
-  const ends: (() => Promise<void>)[] = [() => rm(folder, { recursive: true, force: true })];
-  let ending: Promise<void> | undefined;
-  run.end = () => {
-    ending ??= (async () => {
-      for (const one of ends.toReversed()) await one();
-    })();
-    return ending;
-  };
+/** What the command line asks for. Ends the process where it asks for what there is not. */
+function readOptions() {
   try {
-    say('bundling the functions');
-    const bundles = await buildAll(folder, options.topics.has('bundles'));
-    const cluster = await openCluster(kubeconfigPath, options.delayMs);
-    ends.push(() => cluster.close());
-    Object.assign(process.env, settingsOf(cluster));
-    say(`${cluster.description}, namespace ${cluster.namespace}`);
-    const paths = new Map([...bundles.shipped].map(([name, { path }]) => [name, path]));
-    const subjects: Subject[] = [openFloor(cluster), openHandlers(paths)];
-    ends.push(async () => {
-      for (const subject of subjects) subject.close();
+    const [text, flag] = [{ type: 'string' }, { type: 'boolean' }] as const;
+    const { values } = parseArgs({
+      options: { delay: text, samples: text, only: text, peer: text, quick: flag, help: flag },
     });
-    if (['create', 'get', 'renew', 'delete', 'list', 'callers'].some((topic) => options.topics.has(topic as never))) {
-      say('starting serverless-offline');
-      const provisioner = await startProvisioner(settingsOf(cluster));
-      // A terminal's Ctrl-C has ended it by now.
-      ends.push(() => provisioner.stop().catch(() => {}));
-      subjects.push(openProvisioner('http', provisioner.url));
-    }
-    if (options.peer !== undefined) {
-      const { K8S_NAMESPACE, KUBECONFIG_PATH } = settingsOf(cluster);
-      say(`the peer works beside this one with K8S_NAMESPACE=${K8S_NAMESPACE} KUBECONFIG_PATH=${KUBECONFIG_PATH}`);
-      say(`waiting for ${options.peer}`);
-      subjects.push(await openPeer(options.peer, options.peerKey));
-    }
-    await measure(options, cluster, subjects, bundles, run);
-  } finally {
-    await run.end();
+    const { quick = false, peer, help } = values;
+    const only = new Set(values.only?.split(',') ?? topics);
+    const [delayMs, samples] = [Number(values.delay ?? 10), Number(values.samples ?? (quick ? 5 : 30))];
+    if (![...only].every((topic) => topics.includes(topic))) throw new Error(`--only: ${values.only}`);
+    if (!(delayMs >= 0) || !(samples >= 1)) throw new Error('--delay and --samples are numbers');
+    return { quick, peer, only, delayMs, samples, help };
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${usage}`);
+    process.exit(2);
   }
 }
 
-async function measure(
-  { topics, samples, quick, delayMs, callers, creates, listSizes, expired }: Options,
-  cluster: BenchCluster,
-  subjects: readonly Subject[],
-  bundles: Awaited<ReturnType<typeof buildAll>>,
-  run: Run,
-): Promise<void> {
-  const wanted = new Set(operations.filter((one) => topics.has(one.split('-', 1)[0] as never)));
-  const coldSamples = Math.max(2, Math.ceil(samples / 3));
-  const version = JSON.parse((await cluster.direct.require('GET', '/version')).text);
-  const report: Report = {
-    at: new Date().toISOString(),
-    node: process.versions.node,
-    cores: availableParallelism(),
-    load: round(loadavg()[0] ?? 0),
-    cluster: cluster.description,
-    version: version.gitVersion,
-    delayMs,
-    roundTrip: await measureRoundTrip(cluster),
-    quick,
-  };
-  run.report = report;
-  // Before all else: a namespace that holds nothing disturbs nothing.
-  if (topics.has('bundles')) say('imports');
-  const imports = topics.has('bundles') ? await measureImports(cluster, bundles, coldSamples) : undefined;
-  if (topics.has('usable')) {
-    if (await hasNode(cluster)) {
-      say('from a create until the sandbox answers');
-      const measured = subjects.filter(({ name }) => name === 'handler' || name === 'peer');
-      report.usable = await measureUsable(cluster, [openOriginal(cluster), ...measured], coldSamples);
-    } else say('no node: how soon a sandbox answers is not measured');
-  }
-  if (wanted.size > (wanted.has('list') ? 1 : 0)) {
-    say('warm calls');
-    report.warm = await measureWarm(cluster, subjects, samples, wanted);
-  }
-  if (wanted.size > 0) {
-    say('calls and bytes');
-    report.costs = await measureCosts(
-      cluster,
-      subjects.filter(({ name }) => name !== 'peer'),
-      wanted,
+const { quick, peer, only, delayMs, samples, help } = readOptions();
+if (help) {
+  console.log(usage);
+  process.exit();
+}
+const coldSamples = Math.max(2, Math.ceil(samples / 3));
+// A cluster has 2768 NodePorts; some are left for what is made beside the lists.
+const listSizes = quick ? [10, 50] : [10, 100, 1000, 2700];
+
+/** On standard error, so that standard output is the tables alone. */
+const say = (what: string) => console.error(`bench: ${what}`);
+
+/** What is to be taken away, the last first, and once. */
+const made: (() => Promise<unknown>)[] = [];
+let ending: Promise<void> | undefined;
+const end = () => {
+  ending ??= made.reduceRight((before, remove) => before.then(async () => void (await remove())), Promise.resolve());
+  return ending;
+};
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => end().finally(() => process.exit(130)));
+
+async function measure(): Promise<void> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'bench-bundles-'));
+  made.push(() => rm(folder, { recursive: true, force: true }));
+  say('bundling the functions');
+  const built = await buildAll(folder);
+  const bundleOf = (name: string) => built.find((one) => one.name === name)?.bundle ?? '';
+  const cluster = await openCluster(process.env.KUBECONFIG_PATH || undefined, delayMs);
+  made.push(() => cluster.close());
+  const settings = settingsOf(cluster);
+  Object.assign(process.env, settings);
+  say(`${cluster.description}, namespace ${cluster.namespace}`);
+
+  const handlers = openHandlers(bundleOf);
+  const subjects: Subject[] = [openFloor(cluster), handlers];
+  const peers: Subject[] = [];
+  if (peer !== undefined) {
+    say(
+      `waiting for ${peer}; start it with K8S_NAMESPACE=${settings.K8S_NAMESPACE} KUBECONFIG_PATH=${settings.KUBECONFIG_PATH}`,
     );
+    peers.push(await openPeer(peer));
   }
-  if (topics.has('cold')) {
-    say('cold calls');
-    const all: Operation[] = wanted.size > 0 ? [...wanted] : [...operations];
-    report.cold = await measureCold(
+  const wanted = new Set(operations.filter((one) => only.has(one.replace(/-.*/, ''))));
+  const warm: ReadonlySet<Operation> = new Set([...wanted].filter((one) => one !== 'list'));
+  if (wanted.size > 0 || only.has('callers')) {
+    say('starting serverless-offline');
+    const provisioner = await startProvisioner(settings);
+    // A terminal's Ctrl-C has ended it by now.
+    made.push(() => provisioner.stop().catch(() => {}));
+    subjects.push(openProvisioner('through serverless-offline', provisioner.url));
+  }
+  subjects.push(...peers);
+
+  const { gitVersion } = JSON.parse((await cluster.direct.send('GET', '/version')).text);
+  const [node, load] = [process.versions.node, loadavg()[0]?.toFixed(1)];
+  console.log(
+    `Kubernetes: ${cluster.description} (${gitVersion}); Node ${node}; ${availableParallelism()} cores, load ${load}`,
+  );
+  console.log('Samples are shown as their median (95th percentile). The floor: the bare calls to Kubernetes.');
+  console.log(quick ? 'QUICK: too few samples to go by.\n' : '');
+  const delayed = openRawClient(cluster.address);
+  const trips: number[] = [];
+  for (let start = performance.now(); trips.length < 20; start = performance.now()) {
+    await delayed.send('GET', '/version');
+    trips.push(performance.now() - start);
+  }
+  printTable('One round trip, ms', [`through the proxy that adds ${delayMs}`], [[trips]]);
+
+  // Before all else: a namespace that holds nothing disturbs nothing.
+  const imports = only.has('bundles') ? await measureImports(cluster, built, coldSamples) : undefined;
+  if (only.has('usable')) {
+    if (await hasNode(cluster)) await measureUsable(cluster, [openOriginal(cluster), handlers, ...peers], coldSamples);
+    else say('no node: how soon a sandbox answers is not measured');
+  }
+  if (warm.size > 0) await measureWarm(cluster, subjects, samples, warm);
+  if (only.has('cold')) {
+    const all = wanted.size > 0 ? [...wanted] : operations;
+    await measureFirst(
       cluster,
-      bundles,
+      bundleOf,
       coldSamples,
       all.filter((one) => one !== 'create-again'),
     );
   }
-  if (topics.has('connections')) {
-    say('connections');
-    report.connections = await measureConnections(cluster, bundles);
-  }
-  if (topics.has('callers')) {
-    say('creates a second');
-    report.callers = await measureCallers(cluster, subjects, callers, creates);
-  }
-  if (topics.has('cleanup')) {
-    say(`the clean-up of ${expired}`);
-    const cleanUp = bundles.shipped.get('cleanup-sandboxes') as Built;
-    report.cleanUp = await measureCleanUp(cluster, cleanUp, expired, defaultWidth);
-  }
-  const longest = listSizes.at(-1) ?? 0;
-  if (topics.has('list')) {
-    say(`lists of ${listSizes.join(', ')}`);
-    report.lists = await measureLists(cluster, subjects, samples, listSizes);
-  } else if (topics.has('bundles')) {
-    await makeSandboxes(cluster, longest, { isRunning: true });
-  }
-  if (imports !== undefined) {
-    say('memory');
-    report.footprints = await measureFootprints(cluster, bundles, imports);
-  }
+  if (only.has('connections')) await measureConnections(cluster, bundleOf('get-sandbox'));
+  if (only.has('callers')) await measureCallers(cluster, subjects, quick ? [1, 4] : [1, 16, 64], quick ? 20 : 320);
+  if (only.has('cleanup')) await measureCleanUp(cluster, bundleOf('cleanup-sandboxes'), quick ? 20 : 1000);
+  await removeSandboxes(cluster.direct, cluster.namespace);
+  if (only.has('list')) await measureLists(cluster, [...subjects, openFloor(cluster, 'JSON')], samples, listSizes);
+  else if (imports !== undefined) await makeSandboxes(cluster, listSizes.at(-1) ?? 0, { isRunning: true });
+  if (imports !== undefined) await measureFunctions(cluster, built, imports);
 }
 
-/** On standard error, so that standard output is the report alone. */
-const say = (what: string) => console.error(`bench: ${what}`);
-
-let options: Options | undefined;
-try {
-  options = parseOptions(process.argv.slice(2));
-} catch (error) {
-  console.error(`${(error as Error).message}\n\n${usage}`);
-  process.exit(2);
-}
-if (options === undefined) {
-  console.log(usage);
-  process.exit(0);
-}
-
-const run: Run = { end: async () => {} };
-let signalled: number | undefined;
-for (const [signal, code] of [
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-] as const) {
-  process.once(signal, async () => {
-    signalled = code;
-    say(`${signal}: removing what was made`);
-    await run.end().catch((error: Error) => say(`failed: ${error.message}`));
-    await finish(options, run.report, code);
-  });
-}
 let exitCode = 0;
 try {
-  await bench(options, process.env.KUBECONFIG_PATH || undefined, run);
+  await measure();
 } catch (error) {
-  // What was under way fails as everything is taken away: the signal has the last word.
-  if (signalled !== undefined) await new Promise(() => {});
-  say(`failed: ${(error as Error).message}`);
-  exitCode = 1;
-}
-if (signalled === undefined) await finish(options, run.report, exitCode);
-
-/** Prints and writes what was found, all or not, and ends the process. */
-async function finish(options: Options, report: Report | undefined, exitCode: number): Promise<void> {
-  if (report !== undefined) {
-    console.log(formatReport(report, options));
-    await mkdir(path.dirname(options.json), { recursive: true });
-    await writeFile(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
-    say(`the figures are in ${options.json}`);
+  // What is under way fails as everything is taken away after a signal.
+  if (ending === undefined) {
+    say(`failed: ${(error as Error).stack}`);
+    exitCode = 1;
   }
-  process.exit(exitCode);
 }
+await end();
+process.exit(exitCode);

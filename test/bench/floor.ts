@@ -1,4 +1,5 @@
-import type { RawClient } from './raw-client.ts';
+import { answerQuestions } from './helper-process.ts';
+import { openRawClient, type RawAddress, type RawClient } from './raw-client.ts';
 
 /** What a caller does with a sandbox. `create-elsewhere` is a repeated create by a process that has not seen the sandbox. */
 export const operations = ['create', 'create-again', 'create-elsewhere', 'get', 'renew', 'delete', 'list'] as const;
@@ -21,27 +22,27 @@ export async function callBare(
   switch (operation) {
     case 'create': {
       const [made] = await Promise.all([
-        client.require('POST', services, bodies.service),
-        client.require('GET', pod, undefined, 404),
+        client.send('POST', services, bodies.service),
+        client.send('GET', pod, undefined, 404),
       ]);
-      await client.require('POST', pods, withOwner(bodies.pod, made.text));
+      await client.send('POST', pods, withOwner(bodies.pod, made.text));
       return;
     }
     case 'create-again':
     case 'renew':
-      await Promise.all([client.require('PATCH', service, bodies.use), client.require('GET', pod)]);
+      await Promise.all([client.send('PATCH', service, bodies.use), client.send('GET', pod)]);
       return;
     case 'create-elsewhere':
-      await Promise.all([client.require('POST', services, bodies.service, 409), client.require('GET', pod)]);
-      await client.require('PATCH', service, bodies.use);
+      await Promise.all([client.send('POST', services, bodies.service, 409), client.send('GET', pod)]);
+      await client.send('PATCH', service, bodies.use);
       return;
     case 'get':
-      await Promise.all([client.require('GET', service), client.require('GET', pod)]);
+      await Promise.all([client.send('GET', service), client.send('GET', pod)]);
       return;
     case 'delete':
-      await Promise.all([client.require('GET', service), client.require('GET', pod)]);
+      await Promise.all([client.send('GET', service), client.send('GET', pod)]);
       // Kubernetes itself removes the Pod of a Service that is gone, and may be the faster one.
-      await Promise.all([client.require('DELETE', service), client.require('DELETE', pod, undefined, 404)]);
+      await Promise.all([client.send('DELETE', service), client.send('DELETE', pod, undefined, 404)]);
       return;
     case 'list':
       await Promise.all([client.readList(services + selector), client.readList(pods + selector)]);
@@ -67,4 +68,21 @@ export function pathsOf(namespace: string, sandboxId: string) {
     service: `${path}/services/sandbox-${sandboxId}-svc`,
     pod: `${path}/pods/sandbox-${sandboxId}`,
   };
+}
+
+/** What a process is to do that makes the bare calls of one operation as its first. It answers with the milliseconds. */
+export type FreshFloor = [
+  address: RawAddress,
+  operation: Operation,
+  namespace: string,
+  sandboxId: string,
+  bodies: Bodies,
+];
+
+if (import.meta.main) {
+  answerQuestions(async ([address, ...call]: FreshFloor) => {
+    const start = performance.now();
+    await callBare(openRawClient(address), ...call);
+    return performance.now() - start;
+  });
 }

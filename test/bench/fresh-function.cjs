@@ -2,13 +2,12 @@
 // `{ bundle, events, context }`, with the times in milliseconds and the memory in bytes.
 const { readFileSync } = require('node:fs');
 
-/** What the kernel says of this process's memory: `VmHWM` is the most that it ever had. */
-const readKilobytes = (/** @type {string} */ name) => {
+/** The most memory that this process ever had: the kernel says so where there is /proc. */
+const readPeak = () => {
   try {
-    const found = new RegExp(`${name}:\\s+(\\d+) kB`).exec(readFileSync('/proc/self/status', 'utf8'));
-    return found ? Number(found[1]) * 1024 : undefined;
+    return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) * 1024;
   } catch {
-    return undefined;
+    return process.memoryUsage().rss;
   }
 };
 
@@ -18,22 +17,16 @@ process.once('message', async (/** @type {any} */ { bundle, events, context }) =
     const start = performance.now();
     const { handler } = require(bundle);
     const importMs = performance.now() - start;
-    const importedRss = process.memoryUsage().rss;
     const calls = [];
-    let bytes = 0;
-    let report;
+    let answer;
     for (const event of events) {
       const deadline = Date.now() + 120_000;
       const began = performance.now();
-      const answer = await handler(event, { ...context, getRemainingTimeInMillis: () => deadline - Date.now() });
+      answer = await handler(event, { ...context, getRemainingTimeInMillis: () => deadline - Date.now() });
       calls.push(performance.now() - began);
-      if (answer.statusCode === undefined) report = answer;
-      else if (answer.statusCode !== 200) throw new Error(`${bundle} answered ${answer.statusCode} ${answer.body}`);
-      bytes = Buffer.byteLength(answer.body ?? '');
+      if (answer.statusCode >= 300) throw new Error(`${bundle} answered ${answer.statusCode} ${answer.body}`);
     }
-    const { heapUsed, rss } = process.memoryUsage();
-    const peakRss = readKilobytes('VmHWM') ?? rss;
-    process.send?.({ importMs, calls, bytes, report, importedRss, heapUsed, rss, peakRss });
+    process.send?.({ importMs, calls, answer, peakBytes: readPeak() });
   } catch (error) {
     process.send?.({ error: error instanceof Error ? error.stack : String(error) });
   }

@@ -1,94 +1,66 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-
-import { type BenchCluster, removeSandboxes } from './cluster.ts';
+import { type BenchCluster, inParallel, removeSandboxes } from './cluster.ts';
 import type { Operation } from './floor.ts';
 import { makeSandboxes, type Names, newNames, removeThese } from './sandboxes.ts';
-import { type Spread, spread } from './statistics.ts';
-import { openJsonFloor, type Subject, type SubjectName } from './subjects.ts';
+import type { Subject } from './subjects.ts';
+import { type Cell, median, printTable, showOver } from './tables.ts';
 
-/** The times of one operation, and what CPU time of this process went into it, both in milliseconds, a subject each. */
-export type Timed = {
-  operation: string;
-  times: Partial<Record<SubjectName, Spread>>;
-  cpu: Partial<Record<SubjectName, Spread>>;
-};
-
-/** What one warm call of an operation costs on the network; `calls` is unknown for what runs in another process. */
-export type Cost = {
-  operation: Operation;
-  subject: SubjectName;
-  calls: number | undefined;
-  bytesSent: number;
-  bytesReceived: number;
-};
-
-/** One sandbox's life, in this order. The last but one needs a sandbox that another process made. */
+/** One sandbox's life, in this order. */
 const lifecycle = ['create', 'create-again', 'get', 'renew', 'delete'] as const satisfies Operation[];
 
-type Sample = { ms: number; cpuMs: number };
+/** Milliseconds, by what was measured, and by subject. */
+type Log = Map<string, Map<string, number[]>>;
 
-async function take(call: () => Promise<unknown>): Promise<Sample> {
-  const before = process.cpuUsage();
+async function take(log: Log, row: string, subject: Subject, operation: Operation, names: Names): Promise<void> {
+  const call = subject.prepare(operation, names);
   const start = performance.now();
   await call();
   const ms = performance.now() - start;
-  const { user, system } = process.cpuUsage(before);
-  return { ms, cpuMs: (user + system) / 1000 };
+  const bySubject = log.get(row) ?? new Map<string, number[]>();
+  log.set(row, bySubject.set(subject.name, [...(bySubject.get(subject.name) ?? []), ms]));
 }
 
 /** A round for each sample, in which every subject has its turn, another one first each time: what disturbs one disturbs all. */
-async function inTurns(
-  subjects: readonly Subject[],
-  samples: number,
-  turn: (subject: Subject, isWarm: boolean) => Promise<void>,
+export async function inTurns<S>(
+  subjects: readonly S[],
+  rounds: number,
+  turn: (subject: S, round: number) => Promise<void>,
 ) {
-  const warmUps = Math.min(3, samples);
-  for (let sample = 0; sample < samples + warmUps; sample += 1) {
-    for (const index of subjects.keys()) {
-      const subject = subjects[(index + sample) % subjects.length] as Subject;
-      await turn(subject, sample >= warmUps);
-    }
+  for (let round = 0; round < rounds; round += 1) {
+    for (const index of subjects.keys()) await turn(subjects[(index + round) % subjects.length] as S, round);
   }
 }
 
-function createLog() {
-  const log = new Map<string, Map<SubjectName, Sample[]>>();
-  return {
-    add(operation: string, subject: SubjectName, sample: Sample) {
-      const samples = log.get(operation) ?? new Map<SubjectName, Sample[]>();
-      log.set(operation, samples.set(subject, [...(samples.get(subject) ?? []), sample]));
-    },
-    read: (): Timed[] =>
-      [...log].map(([operation, bySubject]) => {
-        const read = (field: keyof Sample) =>
-          Object.fromEntries([...bySubject].map(([name, all]) => [name, spread(all.map((sample) => sample[field]))]));
-        return { operation, times: read('ms'), cpu: read('cpuMs') };
-      }),
-  };
+/** So many rounds are made before those that count. */
+const warmUps = 3;
+
+function printLog(title: string, log: Log, subjects: readonly Subject[]): void {
+  const names = subjects.map(({ name }) => name);
+  const rows = [...log].map(([row, samples]): Cell[] => {
+    const [floor = [], handler = [], ...others] = names.map((name) => samples.get(name) ?? []);
+    return [row, floor, handler, showOver(handler, floor), ...others];
+  });
+  printTable(title, ['', ...names.slice(0, 2), 'over the floor', ...names.slice(2)], rows);
 }
 
-/** Every operation on one sandbox, warm. A whole life is measured where any part of it is wanted. */
+/** The wanted operations on one sandbox, warm; it is created and deleted in any case. */
 export async function measureWarm(
   cluster: BenchCluster,
   subjects: readonly Subject[],
   samples: number,
   wanted: ReadonlySet<Operation>,
-): Promise<Timed[]> {
-  const log = createLog();
-  await inTurns(subjects, samples, async (subject, isWarm) => {
+): Promise<void> {
+  const [log, unwanted]: [Log, Log] = [new Map(), new Map()];
+  const led = lifecycle.filter((one) => wanted.has(one) || one === 'create' || one === 'delete');
+  await inTurns(subjects, samples + warmUps, async (subject, round) => {
+    const logFor = (operation: Operation) => (round >= warmUps && wanted.has(operation) ? log : unwanted);
     const names = newNames();
-    for (const operation of lifecycle) {
-      if (subject.lacks.has(operation)) continue;
-      const sample = await take(subject.prepare(operation, names));
-      if (isWarm && wanted.has(operation)) log.add(operation, subject.name, sample);
-    }
+    for (const operation of led) await take(logFor(operation), operation, subject, operation, names);
     if (!wanted.has('create-elsewhere')) return;
     const made = await makeSandboxes(cluster, 1);
-    const sample = await take(subject.prepare('create-elsewhere', made[0] as Names));
-    if (isWarm) log.add('create-elsewhere', subject.name, sample);
+    await take(logFor('create-elsewhere'), 'create-elsewhere', subject, 'create-elsewhere', made[0] as Names);
     await removeThese(cluster.direct, cluster.namespace, made);
   });
-  return log.read();
+  printLog('Calls, ms', log, subjects);
 }
 
 /** The list, as the namespace fills up to each of these numbers with sandboxes that run. They stay. */
@@ -97,70 +69,39 @@ export async function measureLists(
   subjects: readonly Subject[],
   samples: number,
   sizes: readonly number[],
-): Promise<Timed[]> {
-  await removeSandboxes(cluster.direct, cluster.namespace);
-  const log = createLog();
-  const json = openJsonFloor(cluster);
-  const [floor, ...others] = subjects as [Subject, ...Subject[]];
+): Promise<void> {
+  const [log, warm]: [Log, Log] = [new Map(), new Map()];
   let there = 0;
   for (const size of sizes) {
     await makeSandboxes(cluster, size - there, { isRunning: true });
     there = size;
     // A list of thousands takes long enough to need fewer of them.
-    const rounds = size > 500 ? Math.min(samples, 12) : samples;
-    await inTurns([floor, json, ...others], rounds, async (subject, isWarm) => {
-      const sample = await take(subject.prepare('list', newNames()));
-      if (isWarm) log.add(`list of ${size}`, subject.name, sample);
-    });
+    await inTurns(subjects, (size > 500 ? Math.min(samples, 12) : samples) + warmUps, (subject, round) =>
+      take(round < warmUps ? warm : log, `list of ${size}`, subject, 'list', newNames()),
+    );
   }
-  json.close();
-  return log.read();
+  printLog('Lists, ms', log, subjects);
 }
 
-/** What each operation sends and receives, once, warm: on a namespace that has ten sandboxes. */
-export async function measureCosts(
+/** How many sandboxes so many callers make in a second; of three rounds, the middle one counts. */
+export async function measureCallers(
   cluster: BenchCluster,
   subjects: readonly Subject[],
-  wanted: ReadonlySet<Operation>,
-): Promise<Cost[]> {
-  const others = await makeSandboxes(cluster, 10);
-  const costs: Cost[] = [];
-  const all = [...lifecycle, 'list'] as const;
-  for (const subject of subjects) {
-    // A handshake is no part of a warm call.
-    const first = newNames();
-    for (const operation of all) await subject.prepare(operation, first)();
-    const names = newNames();
-    for (const operation of all) {
-      const call = subject.prepare(operation, names);
-      const before = await cluster.traffic();
-      const calls = await countRequests(call);
-      const after = await cluster.traffic();
-      if (!wanted.has(operation)) continue;
-      costs.push({
-        operation,
-        subject: subject.name,
-        calls: subject.name === 'http' ? undefined : calls,
-        bytesSent: after.bytesSent - before.bytesSent,
-        bytesReceived: after.bytesReceived - before.bytesReceived,
-      });
-    }
+  widths: readonly number[],
+  creates: number,
+): Promise<void> {
+  const rows: Cell[][] = [];
+  for (const width of widths) {
+    const rates = new Map(subjects.map(({ name }) => [name, [] as number[]]));
+    await inTurns(subjects, 3, async (subject) => {
+      // One caller alone needs no more to show its rate, and takes long.
+      const names = Array.from({ length: width === 1 ? Math.ceil(creates / 8) : creates }, newNames);
+      const start = performance.now();
+      await inParallel(width, names, (names) => subject.prepare('create', names)());
+      rates.get(subject.name)?.push((names.length / (performance.now() - start)) * 1000);
+      await removeSandboxes(cluster.direct, cluster.namespace);
+    });
+    rows.push([width, ...[...rates.values()].map(median)]);
   }
-  await removeThese(cluster.direct, cluster.namespace, others);
-  return costs;
-}
-
-/** How many HTTP requests this process begins meanwhile. */
-async function countRequests(call: () => Promise<unknown>): Promise<number> {
-  let requests = 0;
-  const count = () => {
-    requests += 1;
-  };
-  subscribe('http.client.request.start', count);
-  try {
-    await call();
-  } finally {
-    unsubscribe('http.client.request.start', count);
-  }
-  return requests;
+  printTable('Creates a second', ['callers', ...subjects.map(({ name }) => name)], rows);
 }

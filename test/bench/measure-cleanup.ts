@@ -1,72 +1,36 @@
+import { defaultWidth } from '../../lib/cleanup/sweep.ts';
 import { scheduledEvent } from '../support/events.ts';
-import type { Built } from './build.ts';
 import { type BenchCluster, inParallel, removeSandboxes } from './cluster.ts';
 import { pathsOf } from './floor.ts';
 import { runFresh } from './measure-cold.ts';
 import { openRawClient } from './raw-client.ts';
-import { makeSandboxes, twoDaysAgo } from './sandboxes.ts';
-import { round } from './statistics.ts';
+import { makeSandboxes } from './sandboxes.ts';
+import { printTable } from './tables.ts';
 
-/** How long it took to remove so many expired sandboxes, in milliseconds, and over how many connections. */
-export type CleanUpTimes = {
-  expired: number;
-  functionMs: number;
-  floorMs: number;
-  connections: number;
-  peakRss: number;
-};
-
-/** One clean-up of expired sandboxes, beside the same lists and deletions as bare calls. */
-export async function measureCleanUp(
-  cluster: BenchCluster,
-  cleanUp: Built,
-  expired: number,
-  width: number,
-): Promise<CleanUpTimes> {
+/** One clean-up of so many expired sandboxes, beside the same lists and deletions as bare calls. */
+export async function measureCleanUp(cluster: BenchCluster, cleanUp: string, expired: number): Promise<void> {
   await removeSandboxes(cluster.direct, cluster.namespace);
-  await makeSandboxes(cluster, expired, { at: twoDaysAgo() });
-  const before = await cluster.traffic();
-  const run = await runFresh(cluster, cleanUp, [scheduledEvent()], {
-    LOG_LEVEL: 'INFO',
-  });
-  const after = await cluster.traffic();
-  const { deleted } = run.report as { deleted: { expired?: number } };
-  if (deleted.expired !== expired)
-    throw new Error(`the clean-up removed ${JSON.stringify(run.report)}, not ${expired}`);
+  const twoDaysAgo = new Date(Date.now() - 2 * 86_400_000);
+  await makeSandboxes(cluster, expired, { at: twoDaysAgo });
+  const before = await cluster.connections();
+  const { answer, calls, peakBytes } = await runFresh(cluster, cleanUp, [scheduledEvent()]);
+  const connections = (await cluster.connections()) - before;
+  const { deleted } = answer as { deleted?: { expired?: number } };
+  if (deleted?.expired !== expired) throw new Error(`the clean-up removed ${JSON.stringify(answer)}, not ${expired}`);
 
-  await makeSandboxes(cluster, expired, { at: twoDaysAgo() });
+  await makeSandboxes(cluster, expired, { at: twoDaysAgo });
   const client = openRawClient(cluster.address);
   const start = performance.now();
   const { pods, services } = pathsOf(cluster.namespace, '');
-  await listPages(client.require, pods);
-  const found = (await listPages(client.require, services)).map(({ metadata }) => metadata);
-  await inParallel(width, found, async ({ name, uid, resourceVersion }) => {
-    await client.require('DELETE', `${services}/${name}`, JSON.stringify({ preconditions: { uid, resourceVersion } }));
-    await client.require('DELETE', `${pods}/${name.replace(/-svc$/, '')}`, undefined, 404);
+  await client.readList(pods);
+  type List = { items: { metadata: { name: string; uid: string; resourceVersion: string } }[] };
+  const { items }: List = JSON.parse((await client.send('GET', services)).text);
+  await inParallel(defaultWidth, items, async ({ metadata: { name, uid, resourceVersion } }) => {
+    await client.send('DELETE', `${services}/${name}`, JSON.stringify({ preconditions: { uid, resourceVersion } }));
+    await client.send('DELETE', `${pods}/${name.replace(/-svc$/, '')}`, undefined, 404);
   });
   const floorMs = performance.now() - start;
   client.close();
-  return {
-    expired,
-    functionMs: round(run.calls[0] as number),
-    floorMs: round(floorMs),
-    connections: after.connections - before.connections,
-    peakRss: run.peakRss,
-  };
-}
-
-type Item = { metadata: { name: string; uid: string; resourceVersion: string } };
-
-async function listPages(
-  get: (method: string, path: string) => Promise<{ text: string }>,
-  path: string,
-): Promise<Item[]> {
-  const items: Item[] = [];
-  const query = '?labelSelector=app%3Ddeer-flow-sandbox&limit=500';
-  for (let next = ''; ; ) {
-    const page = JSON.parse((await get('GET', path + query + next)).text);
-    items.push(...page.items);
-    if (!page.metadata.continue) return items;
-    next = `&continue=${encodeURIComponent(page.metadata.continue)}`;
-  }
+  const row = [expired, floorMs / 1000, (calls[0] as number) / 1000, connections, peakBytes / 1e6];
+  printTable('Clean-up', ['expired', 'floor, s', 'function, s', 'connections', 'most memory, MB'], [row]);
 }

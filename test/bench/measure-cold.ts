@@ -1,201 +1,129 @@
+import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { build } from 'esbuild';
+import { buildArtifact, bundleOptions } from '../../lib/deploy/bundle.ts';
 import { lambdaContext, scheduledEvent } from '../support/events.ts';
-import type { Built, Bundles } from './build.ts';
 import type { BenchCluster } from './cluster.ts';
-import type { Operation } from './floor.ts';
-import type { FreshFloor } from './fresh-floor.ts';
+import type { FreshFloor, Operation } from './floor.ts';
 import { startHelper } from './helper-process.ts';
+import { inTurns } from './measure-calls.ts';
 import { bodiesOf, configOf, makeSandboxes, type Names, newNames, removeThese, settingsOf } from './sandboxes.ts';
-import { median, round, type Spread, spread } from './statistics.ts';
 import { eventOf, functionOf } from './subjects.ts';
+import { type Cell, printTable, showOver } from './tables.ts';
 
-/**
- * A cold start of one operation, in milliseconds: the import of the bundle, the first call after it, and a second one; beside
- * these the first and the second bare calls of a new process.
- */
-export type Cold = {
-  operation: Operation;
-  importMs: Spread;
-  first: Spread;
-  second: Spread;
-  floorFirst: Spread;
-  floorSecond: Spread;
-};
+const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** What a new process reports of a bundle; bytes of memory, and of the last answer. */
-export type FreshRun = {
-  importMs: number;
-  calls: number[];
-  bytes: number;
-  report: unknown;
-  importedRss: number;
-  heapUsed: number;
-  rss: number;
-  peakRss: number;
-};
+/** A function as it ships, and bundled as esbuild does it by itself. */
+export type Built = { name: string; bundle: string; zip?: string; plain?: string };
 
-/** Lambda's runtime gives Node this much of a 256 MB function. */
-const lambdaMemory = ['--max-old-space-size=230', '--max-semi-space-size=12'];
+/** Bundles every function into the folder, and one that does nothing. */
+export async function buildAll(folder: string): Promise<Built[]> {
+  const bundle = path.join(folder, 'empty.cjs');
+  await mkdir(folder, { recursive: true });
+  await writeFile(bundle, 'exports.handler = async () => ({ statusCode: 200, body: "{}" });\n');
+  const built: Built[] = [{ name: '(empty)', bundle }];
+  for (const file of await readdir(path.join(root, 'functions'))) {
+    const name = path.basename(file, '.ts');
+    const plain = path.join(folder, 'plain', `${name}.cjs`);
+    await build({ ...bundleOptions, absWorkingDir: root, entryPoints: [`functions/${file}`], outfile: plain });
+    built.push({
+      name,
+      ...(await buildArtifact(root, `functions/${name}`, path.join(folder, 'shipped', name))),
+      plain,
+    });
+  }
+  return built;
+}
+
+/** What a new process reports of a bundle. */
+type FreshRun = { importMs: number; calls: number[]; answer: { body?: string }; peakBytes: number };
 
 /** Loads a bundle in a new process, with the memory of a 256 MB function, and calls its handler with each event in turn. */
 export async function runFresh(
   cluster: BenchCluster,
-  bundle: Built,
+  bundle: string,
   events: readonly unknown[],
   env: Record<string, string> = {},
 ): Promise<FreshRun> {
-  const fresh = startHelper(new URL('./fresh-function.cjs', import.meta.url).href, {
-    env: { ...settingsOf(cluster), ...env },
-    execArgv: lambdaMemory,
-  });
+  // Lambda's runtime gives Node this much of 256 MB.
+  const memory = ['--max-old-space-size=230', '--max-semi-space-size=12'];
+  const fresh = startHelper(import.meta.resolve('./fresh-function.cjs'), { ...settingsOf(cluster), ...env }, memory);
   try {
     const { getRemainingTimeInMillis: _, ...context } = lambdaContext();
-    return await fresh.ask<FreshRun>({ bundle: bundle.path, events, context });
+    return await fresh.ask<FreshRun>({ bundle, events, context });
   } finally {
     await fresh.end();
   }
 }
 
-/** The first two requests of a new process, for each operation, beside those of a new process that makes the bare calls. */
-export async function measureCold(
+/** The first request of a new process, for each operation, beside a new process that makes the bare calls. */
+export async function measureFirst(
   cluster: BenchCluster,
-  { shipped }: Bundles,
+  bundleOf: (name: string) => string,
   samples: number,
   wanted: readonly Operation[],
-): Promise<Cold[]> {
-  const config = configOf(cluster);
-  const log = wanted.map((operation) => ({
-    operation,
-    importMs: [] as number[],
-    first: [] as number[],
-    second: [] as number[],
-    floorFirst: [] as number[],
-    floorSecond: [] as number[],
-  }));
-  for (let sample = 0; sample < samples; sample += 1) {
-    for (const { operation, ...times } of log) {
-      const needed = operation !== 'create' && operation !== 'list';
-      const made = needed ? await makeSandboxes(cluster, 4) : Array.from({ length: 4 }, newNames);
-      const [one, two, ...others] = made as [Names, Names, Names, Names];
-      const bundle = shipped.get(functionOf[operation]) as Built;
-      const run = await runFresh(cluster, bundle, [eventOf(operation, one), eventOf(operation, two)]);
-      times.importMs.push(run.importMs);
-      times.first.push(run.calls[0] as number);
-      times.second.push(run.calls[1] as number);
-      const floor = startHelper(new URL('./fresh-floor.ts', import.meta.url).href);
-      const task: FreshFloor = {
-        address: cluster.address,
-        operation,
-        namespace: cluster.namespace,
-        sandboxes: others.map((names) => ({ sandboxId: names.sandboxId, bodies: bodiesOf(names, config) })),
-      };
-      const [first, second] = await floor.ask<[number, number]>(task);
-      times.floorFirst.push(first);
-      times.floorSecond.push(second);
-      await floor.end();
-      await removeThese(cluster.direct, cluster.namespace, made);
-    }
-  }
-  return log.map(({ operation, importMs, first, second, floorFirst, floorSecond }) => ({
-    operation,
-    importMs: spread(importMs),
-    first: spread(first),
-    second: spread(second),
-    floorFirst: spread(floorFirst),
-    floorSecond: spread(floorSecond),
-  }));
+): Promise<void> {
+  const log = wanted.map((operation) => ({ operation, first: [] as number[], floor: [] as number[] }));
+  await inTurns(log, samples, async ({ operation, first, floor }) => {
+    const isThere = operation !== 'create' && operation !== 'list';
+    const made = isThere ? await makeSandboxes(cluster, 2) : [newNames(), newNames()];
+    const [one, other] = made as [Names, Names];
+    const run = await runFresh(cluster, bundleOf(functionOf(operation)), [eventOf(operation, one)]);
+    first.push(run.calls[0] as number);
+    const process = startHelper(import.meta.resolve('./floor.ts'));
+    const bodies = bodiesOf(other, configOf(cluster));
+    const task: FreshFloor = [cluster.address, operation, cluster.namespace, other.sandboxId, bodies];
+    floor.push(await process.ask<number>(task));
+    await process.end();
+    await removeThese(cluster.direct, cluster.namespace, made);
+  });
+  const rows = log.map(({ operation, first, floor }): Cell[] => [operation, first, floor, showOver(first, floor)]);
+  printTable('The first request of a new process, ms', ['', 'first request', 'floor, first', 'over the floor'], rows);
 }
 
-/** How many connections a new process opens for so many requests in a row to one function. */
-export type Connections = { name: string; requests: number; connections: number };
-
-/** Twenty requests in a row to each function that has an operation. */
-export async function measureConnections(cluster: BenchCluster, { shipped }: Bundles): Promise<Connections[]> {
-  const requests = 20;
-  const found: Connections[] = [];
-  for (const operation of ['create', 'get', 'renew', 'delete', 'list'] as const) {
-    const names =
-      operation === 'create' ? Array.from({ length: requests }, newNames) : await makeSandboxes(cluster, requests);
-    const before = await cluster.traffic();
-    const name = functionOf[operation];
-    await runFresh(
-      cluster,
-      shipped.get(name) as Built,
-      names.map((names) => eventOf(operation, names)),
-    );
-    const { connections } = await cluster.traffic();
-    found.push({ name, requests, connections: connections - before.connections });
-    await removeThese(cluster.direct, cluster.namespace, names);
-  }
-  return found;
+/** How many connections a new process opens for twenty gets in a row. */
+export async function measureConnections(cluster: BenchCluster, getSandbox: string): Promise<void> {
+  const made = await makeSandboxes(cluster, 20);
+  const before = await cluster.connections();
+  const events = made.map((names) => eventOf('get', names));
+  await runFresh(cluster, getSandbox, events);
+  printTable('Connections', ['gets in a row', 'connections'], [[20, (await cluster.connections()) - before]]);
+  await removeThese(cluster.direct, cluster.namespace, made);
 }
 
-/** What a function weighs; times in milliseconds, sizes in bytes. The memory is that of its own operation at the longest list. */
-export type Footprint = {
-  name: string;
-  bytes: number;
-  gzipBytes: number;
-  zipBytes: number | undefined;
-  importMs: number;
-  plain: { bytes: number; gzipBytes: number; importMs: number } | undefined;
-  importedRss: number;
-  rss: number;
-  peakRss: number;
-  heapUsed: number;
-  answerBytes: number;
-};
+/** How long the import of every bundle takes in a new process, as it ships and plain, in milliseconds. */
+export async function measureImports(cluster: BenchCluster, built: readonly Built[], samples: number) {
+  const imports = new Map(
+    built.flatMap(({ bundle, plain }) => [bundle, plain ?? bundle]).map((file) => [file, [] as number[]]),
+  );
+  await inTurns([...imports], samples, async ([file, times]) => {
+    times.push((await runFresh(cluster, file, [])).importMs);
+  });
+  return imports;
+}
 
-/** How long the import of every bundle takes, shipped, plain and empty, in milliseconds: the median of so many new processes. */
-export async function measureImports(
+/** Every function's import, size and memory, while so many sandboxes are there as the longest list has. */
+export async function measureFunctions(
   cluster: BenchCluster,
-  bundles: Bundles,
-  samples: number,
-): Promise<ReadonlyMap<Built, number>> {
-  const imports = new Map<Built, number[]>();
-  const all = [bundles.empty, ...bundles.shipped.values(), ...bundles.plain.values()];
-  for (let sample = 0; sample < samples; sample += 1) {
-    for (const bundle of all) {
-      const { importMs } = await runFresh(cluster, bundle, []);
-      imports.set(bundle, [...(imports.get(bundle) ?? []), importMs]);
-    }
-  }
-  return new Map([...imports].map(([bundle, times]) => [bundle, round(median(times))]));
-}
-
-/** Every function's import, size and memory, beside an empty one and beside the plain bundles, while the sandboxes are there. */
-export async function measureFootprints(
-  cluster: BenchCluster,
-  bundles: Bundles,
-  imports: ReadonlyMap<Built, number>,
-): Promise<Footprint[]> {
-  const importMs = (bundle: Built) => imports.get(bundle) ?? Number.NaN;
-  const footprints: Footprint[] = [];
-  for (const [name, bundle] of [['(empty)', bundles.empty] as const, ...bundles.shipped]) {
-    const operation = (['create', 'get', 'renew', 'delete', 'list'] as const).find((one) => functionOf[one] === name);
+  built: readonly Built[],
+  imports: ReadonlyMap<string, readonly number[]>,
+): Promise<void> {
+  const rows: Cell[][] = [];
+  const size = async (file: string | undefined) => file && Math.round((await stat(file)).size / 1000);
+  for (const { name, bundle, zip, plain } of built) {
+    const operation = (['create', 'get', 'renew', 'delete', 'list'] as const).find((one) => functionOf(one) === name);
     const made = operation === undefined || operation === 'list' ? [] : await makeSandboxes(cluster, 3);
+    const calls = operation === undefined ? [] : made.length > 0 ? made : [newNames(), newNames(), newNames()];
     const events =
-      operation === 'list'
-        ? Array.from({ length: 3 }, () => eventOf('list', newNames()))
-        : operation === undefined
-          ? name === 'cleanup-sandboxes'
-            ? [scheduledEvent()]
-            : []
-          : made.map((names) => eventOf(operation, names));
+      name === 'cleanup-sandboxes' ? [scheduledEvent()] : calls.map((names) => eventOf(operation as Operation, names));
     const run = await runFresh(cluster, bundle, events, { CLEANUP_DRY_RUN: 'true' });
     await removeThese(cluster.direct, cluster.namespace, made);
-    const plain = bundles.plain.get(name);
-    footprints.push({
-      name,
-      bytes: bundle.bytes,
-      gzipBytes: bundle.gzipBytes,
-      zipBytes: bundle.zipBytes,
-      importMs: importMs(bundle),
-      plain: plain && { bytes: plain.bytes, gzipBytes: plain.gzipBytes, importMs: importMs(plain) },
-      importedRss: run.importedRss,
-      rss: run.rss,
-      peakRss: run.peakRss,
-      heapUsed: run.heapUsed,
-      answerBytes: run.bytes,
-    });
+    const answer = Buffer.byteLength(run.answer?.body ?? '') / 1000;
+    const ms = [imports.get(bundle), plain && imports.get(plain)];
+    rows.push([name, ...ms, await size(bundle), await size(plain), await size(zip), run.peakBytes / 1e6, answer]);
   }
-  return footprints;
+  const head = ['', 'import, ms', 'plain', 'bundle, KB', 'plain', 'zip, KB', 'most memory, MB', 'answer, KB'];
+  printTable('Functions (memory in a 256 MB function, after its operation beside the longest list)', head, rows);
 }

@@ -9,18 +9,16 @@ export type RawAddress = Readonly<{
   tls: Pick<https.AgentOptions, 'ca' | 'cert' | 'key' | 'rejectUnauthorized' | 'servername'>;
 }>;
 
-export type RawAnswer = { status: number; text: string };
-
-/** What the functions ask for where they list. */
-const listTypes = 'application/vnd.kubernetes.protobuf, application/json';
+type Answer = { status: number; bytes: Buffer };
 
 /** The floor: what a call costs that nothing is done about but to send it over a kept connection and to read the answer. */
 export type RawClient = {
-  /** Text is sent as JSON; a PATCH as a JSON patch where it is an array, as a merge patch otherwise. Takes any status. */
-  send(method: string, path: string, body?: string): Promise<RawAnswer>;
-  /** As `send`, but throws for a status from 300 up that is not among the ones named. */
-  require(method: string, path: string, body?: string, ...alsoFine: number[]): Promise<RawAnswer>;
-  /** Reads a list, as protobuf where the server writes it, and does nothing with it. Throws as `require` does. */
+  /**
+   * Text is sent as JSON; a PATCH as a JSON patch where it is an array, as a merge patch otherwise. Throws for a status from 300 up
+   * that is not among the ones named.
+   */
+  send(method: string, path: string, body?: string, ...alsoFine: number[]): Promise<Answer & { text: string }>;
+  /** Reads a list as the functions ask for it, as protobuf where the server writes it, and does nothing with it. */
   readList(path: string): Promise<void>;
   close(): void;
 };
@@ -29,56 +27,42 @@ export type RawClient = {
 export function openRawClient(address: RawAddress): RawClient {
   const url = new URL(address.url);
   const prefix = url.pathname.replace(/\/$/, '');
-  const isTls = url.protocol === 'https:';
-  const agent = isTls
-    ? new https.Agent({ keepAlive: true, scheduling: 'lifo', ...address.tls })
-    : new http.Agent({ keepAlive: true, scheduling: 'lifo' });
-  const begin = isTls ? https.request : http.request;
+  const { Agent, request: begin } = url.protocol === 'https:' ? https : http;
+  const agent = new Agent({ keepAlive: true, scheduling: 'lifo', ...address.tls });
 
-  async function exchange(method: string, path: string, accept: string, body?: string): Promise<[number, Buffer]> {
+  async function exchange(method: string, path: string, accept: string, body?: string): Promise<Answer> {
     const headers: http.OutgoingHttpHeaders = { ...address.headers, accept };
     if (body !== undefined) {
-      headers['content-type'] = contentType(method, body);
+      const patch = body.startsWith('[') ? 'json-patch+json' : 'merge-patch+json';
+      headers['content-type'] = `application/${method === 'PATCH' ? patch : 'json'}`;
       headers['content-length'] = Buffer.byteLength(body);
     }
     const request = begin({ agent, host: url.hostname, port: url.port, method, path: prefix + path, headers });
     request.end(body);
-    let answer: http.IncomingMessage;
     try {
-      [answer] = (await once(request, 'response')) as [http.IncomingMessage];
+      const [answer] = (await once(request, 'response')) as [http.IncomingMessage];
+      return { status: answer.statusCode ?? 0, bytes: Buffer.concat(await answer.toArray()) };
     } catch (error) {
       // The server may close a connection that was at rest in the moment it is taken again.
-      if (request.reusedSocket && (error as NodeJS.ErrnoException).code === 'ECONNRESET')
-        return exchange(method, path, accept, body);
-      throw error;
+      if (!request.reusedSocket || (error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error;
+      return exchange(method, path, accept, body);
     }
-    const chunks: Buffer[] = [];
-    answer.on('data', (chunk: Buffer) => chunks.push(chunk));
-    await once(answer, 'end');
-    return [answer.statusCode ?? 0, Buffer.concat(chunks)];
   }
 
-  async function send(method: string, path: string, body?: string): Promise<RawAnswer> {
-    const [status, bytes] = await exchange(method, path, 'application/json', body);
-    return { status, text: bytes.toString() };
+  async function expectFine(method: string, path: string, accept: string, body?: string, ...alsoFine: number[]) {
+    const answer = await exchange(method, path, accept, body);
+    if (answer.status < 300 || alsoFine.includes(answer.status)) return answer;
+    throw new Error(`${method} ${path}: ${answer.status} ${answer.bytes.toString().slice(0, 500)}`);
   }
 
   return {
-    send,
-    async require(method, path, body, ...alsoFine) {
-      const answer = await send(method, path, body);
-      if (answer.status < 300 || alsoFine.includes(answer.status)) return answer;
-      throw new Error(`${method} ${path}: ${answer.status} ${answer.text.slice(0, 500)}`);
+    async send(method, path, body, ...alsoFine) {
+      const answer = await expectFine(method, path, 'application/json', body, ...alsoFine);
+      return { ...answer, text: answer.bytes.toString() };
     },
     async readList(path) {
-      const [status, bytes] = await exchange('GET', path, listTypes);
-      if (status >= 300) throw new Error(`GET ${path}: ${status} ${bytes.toString().slice(0, 500)}`);
+      await expectFine('GET', path, 'application/vnd.kubernetes.protobuf, application/json');
     },
     close: () => agent.destroy(),
   };
-}
-
-function contentType(method: string, body: string): string {
-  if (method !== 'PATCH') return 'application/json';
-  return body.startsWith('[') ? 'application/json-patch+json' : 'application/merge-patch+json';
 }

@@ -49,8 +49,6 @@ export function bodiesOf(names: Names, config: Config, at = new Date()): Bodies 
 /** The configuration that the functions read out of these settings. */
 export const configOf = (cluster: BenchCluster): Config => loadConfig(settingsOf(cluster));
 
-type Making = { at?: Date; isRunning?: boolean };
-
 /**
  * Makes sandboxes past the functions and without the delay, as another process would have; their Pods no scheduler takes.
  * Where they are to look as running, they get the status that a kubelet would write, and with it the size.
@@ -58,56 +56,50 @@ type Making = { at?: Date; isRunning?: boolean };
 export async function makeSandboxes(
   cluster: BenchCluster,
   count: number,
-  { at, isRunning }: Making = {},
+  { at, isRunning }: { at?: Date; isRunning?: boolean } = {},
 ): Promise<Names[]> {
   const config = configOf(cluster);
   const made = Array.from({ length: count }, newNames);
   await inParallel(16, made, async (names) => {
     const paths = pathsOf(cluster.namespace, names.sandboxId);
     const { service, pod } = bodiesOf(names, config, at);
-    const answer = await cluster.direct.require('POST', paths.services, service);
-    await cluster.direct.require('POST', paths.pods, unscheduled(withOwner(pod, answer.text)));
-    if (isRunning) await cluster.direct.require('PATCH', `${paths.pod}/status`, runningStatus);
+    const answer = await cluster.direct.send('POST', paths.services, service);
+    await cluster.direct.send('POST', paths.pods, unscheduled(withOwner(pod, answer.text)));
+    if (isRunning) await cluster.direct.send('PATCH', `${paths.pod}/status`, runningStatus);
   });
   return made;
 }
 
 /** Nobody reads the name of a scheduler that is not there, so Kubernetes has nothing to do with the Pod. */
 function unscheduled(pod: string): string {
-  const object = JSON.parse(pod) as { spec: object };
-  return JSON.stringify({
-    ...object,
-    spec: { ...object.spec, schedulerName: 'none', nodeSelector: { 'no-such': 'node' } },
-  });
+  const { spec, ...others } = JSON.parse(pod);
+  return JSON.stringify({ ...others, spec: { ...spec, schedulerName: 'none', nodeSelector: { 'no-such': 'node' } } });
 }
 
-const runningSince = '2026-11-22T12:00:00Z';
+const startedAt = '2026-11-22T12:00:00Z';
 
 /** What the kubelet of a node reports of a sandbox that runs. */
 const runningStatus = JSON.stringify({
   status: {
     phase: 'Running',
-    conditions: ['Initialized', 'Ready', 'ContainersReady', 'PodScheduled'].map((type) => ({
-      type,
-      status: 'True',
-      lastProbeTime: null,
-      lastTransitionTime: runningSince,
-    })),
     hostIP: '10.0.1.17',
     podIP: '10.244.0.17',
     podIPs: [{ ip: '10.244.0.17' }],
-    startTime: runningSince,
+    startTime: startedAt,
+    conditions: ['Initialized', 'Ready', 'ContainersReady', 'PodScheduled'].map((type) => {
+      return { type, status: 'True', lastProbeTime: null, lastTransitionTime: startedAt };
+    }),
     containerStatuses: [
       {
         name: 'sandbox',
-        state: { running: { startedAt: runningSince } },
-        lastState: {},
         ready: true,
+        started: true,
         restartCount: 0,
+        lastState: {},
+        state: { running: { startedAt } },
         image: 'sandbox.example/all-in-one:1',
         imageID: `sandbox.example/all-in-one@sha256:${'0'.repeat(64)}`,
         containerID: `containerd://${'0'.repeat(64)}`,
-        started: true,
       },
     ],
   },
@@ -117,10 +109,7 @@ const runningStatus = JSON.stringify({
 export async function removeThese(client: RawClient, namespace: string, sandboxes: readonly Names[]): Promise<void> {
   await inParallel(16, sandboxes, async ({ sandboxId }) => {
     const { service, pod } = pathsOf(namespace, sandboxId);
-    await client.require('DELETE', service, undefined, 404);
-    await client.require('DELETE', pod, '{"gracePeriodSeconds":0}', 404);
+    await client.send('DELETE', service, undefined, 404);
+    await client.send('DELETE', pod, '{"gracePeriodSeconds":0}', 404);
   });
 }
-
-/** A time of last use that every default has expired. */
-export const twoDaysAgo = (): Date => new Date(Date.now() - 2 * 86_400_000);

@@ -61,17 +61,17 @@ const pick = ({ Resources }: Template, type: string): Record<string, Properties>
 const idOf = (name: string) => name.replace(/^./, (letter) => letter.toUpperCase()).replaceAll('-', 'Dash');
 const names = Object.keys(functions);
 const needing = (need: string) => names.filter((name) => functions[name]?.needs.includes(need));
-const asking = ['create-sandbox', 'get-sandbox', 'list-sandboxes', 'renew-sandbox', 'destroy-sandbox'];
+const asking = ['create-sandbox', 'get-sandbox', 'list-sandboxes', 'renew-sandbox', 'destroy-sandbox', 'get-presence'];
 /** For each function: a property that CloudFormation gets of it. */
 const readEach = (template: Template, property: string) =>
   names.map((name) => template.Resources[`${idOf(name)}LambdaFunction`]?.Properties[property]);
 const keysOf = (routes: Properties[]) => routes.map(({ RouteKey }) => RouteKey).toSorted();
 
 it('serverless.yml says what each function has to do with', () => {
-  expect(needing('callers')).toEqual([...asking, 'fallback']);
+  expect(needing('callers')).toEqual([...asking, 'get-capabilities', 'fallback']);
   expect(needing('kubernetes')).toEqual([...asking, 'cleanup-sandboxes']);
   expect(needing('cleanup')).toEqual(['cleanup-sandboxes']);
-  expect(names).toEqual([...asking, 'health', 'fallback', 'cleanup-sandboxes']);
+  expect(names).toEqual([...asking, 'get-capabilities', 'health', 'fallback', 'cleanup-sandboxes']);
 });
 
 describe('a package without any settings', () => {
@@ -227,7 +227,8 @@ describe('a package with every setting', () => {
       AuthorizationType === 'JWT' && JSON.stringify(AuthorizerId) === '{"Ref":"HttpApiAuthorizerCallers"}';
     expect(keysOf(routes.filter((route) => !isGuarded(route)))).toEqual(['GET /health', 'OPTIONS /{proxy+}']);
     expect(keysOf(routes.filter(isGuarded))).toEqual([
-      ...['$default', 'DELETE /api/sandboxes/{sandbox_id}', 'GET /api/sandboxes', 'GET /api/sandboxes/{sandbox_id}'],
+      ...['$default', 'DELETE /api/sandboxes/{sandbox_id}', 'GET /api/capabilities', 'GET /api/sandboxes'],
+      ...['GET /api/sandboxes/{sandbox_id}', 'GET /api/sandboxes/{sandbox_id}/presence'],
       ...['POST /api/sandboxes', 'POST /api/sandboxes/{sandbox_id}/renew'],
     ]);
   });
@@ -249,20 +250,22 @@ describe('a package with every setting', () => {
 describe('a deployment', () => {
   it('is refused for all that is wrong with it, one of a package that is there too', async () => {
     const { code, output } = await run('deploy --package .serverless', {
+      // What is empty is not set.
+      ...Object.fromEntries(Object.keys(allSettings).map((name) => [name, ''])),
       ...{ EKS_CLUSTER_NAME: 'cluster', EKS_ACCESS_ENTRIES: 'yes', SANDBOX_TTL_SECONDS: 'x' },
     });
     expect(code).toBe(1);
     expect(output).toContain('This cannot be deployed:');
-    for (const problem of [
+    const problems = [
       /^- EKS_ACCESS_ENTRIES must be/m,
       /^- SANDBOX_TTL_SECONDS must be/m,
       /^- there is no key to know callers by: set one of PROVISIONER_API_KEY,/m,
       /^- NODE_HOST is 'host\.docker\.internal', which only/m,
       /^- SANDBOX_NETWORK_POLICY is not set/m,
       /^- EKS_CLUSTER_NAME: 'cluster' could not be looked up \(.*set EKS_CLUSTER_ENDPOINT and EKS_CLUSTER_CA\.$/m,
-    ]) {
-      expect(output).toMatch(problem);
-    }
+    ];
+    for (const problem of problems) expect(output).toMatch(problem);
+    expect(output.match(/^- /gm)).toHaveLength(problems.length);
   }, 60_000);
 
   it('of one function goes on where all is said in so many words, until it needs an account', async () => {

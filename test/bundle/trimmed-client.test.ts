@@ -1,22 +1,21 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as client from '@kubernetes/client-node';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { build } from 'esbuild';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type Config, loadConfig } from '../../lib/config/index.ts';
-import { buildArtifact } from '../../lib/deploy/bundle.ts';
-import { trimGenerated } from '../../lib/deploy/generated-client.ts';
+import { buildArtifact, bundleOptions } from '../../lib/deploy/bundle.ts';
+import { trimClient } from '../../lib/deploy/trim-client.ts';
 import { type Kubernetes, openKubernetes } from '../../lib/kubernetes/index.ts';
 import { makeCertificate } from '../support/certificate.ts';
 import { startConnectProxy, startSocksProxy } from '../support/forward-proxies.ts';
 import { answerJson, kubeconfigText, type SeenRequest, startApiServer } from '../unit/api-server.ts';
-import * as clientUse from './client-use.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const require = createRequire(import.meta.url);
-const dist = dirname(require.resolve('@kubernetes/client-node'));
 const never = new AbortController().signal;
 let folder: string;
 
@@ -48,13 +47,6 @@ function fill(type: string, path: string): unknown {
 }
 
 const full = (type: string, kind: string) => ({ ...(fill(type, kind) as object), kind, apiVersion: 'v1' });
-
-/** The classes of which an object is, and all in it. */
-function describeClasses(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return typeof value;
-  const parts = Object.entries(value).map(([key, part]) => [key, describeClasses(part)]);
-  return [value.constructor.name, Object.fromEntries(parts)];
-}
 
 /** The same as the client gives it: its own names, and dates. */
 const asObject = <T>(type: string, json: object): T =>
@@ -137,34 +129,21 @@ describe('a client that was trimmed', () => {
     expect(Object.keys(read.spec ?? {}).length).toBeGreaterThan(40);
   });
 
-  it('makes of every kind that we send or get what the whole one does, by the same classes', async () => {
-    const { bundle } = await buildArtifact(root, 'test/bundle/client-use', join(folder, 'serialize'));
-    const use: typeof clientUse = require(bundle);
-    const kinds = ['DeleteOptions', 'Status', 'Pod', 'Service', 'Namespace', 'NetworkPolicy'] as const;
-    const into = Object.fromEntries(kinds.map((kind) => [kind, { ...full(`V1${kind}`, kind), unknown: { to: 'us' } }]));
-    const entries = kinds.map((kind) => [kind, asObject(`V1${kind}`, into[kind] ?? {})]);
-    const out: clientUse.Sent = Object.fromEntries(entries);
-    const [theirs, ours] = [await clientUse.serializeEach(out, into), await use.serializeEach(out, into)];
-    expect(ours.sent).toEqual(theirs.sent);
-    expect(describeClasses(ours.got)).toEqual(describeClasses(theirs.got));
-    expect(ours.got).toEqual(theirs.got);
-    expect(Object.keys(ours.sent).toSorted()).toEqual([
-      'DeleteOptions',
-      'Namespace',
-      'NetworkPolicy',
-      'Pod',
-      'Service',
-    ]);
-    for (const [kind, sent] of Object.entries(ours.sent)) expect(sent, kind).toEqual(full(`V1${kind}`, kind));
-  });
-
   it('has nothing of what we do not call', async () => {
     const code = await readFile(join(folder, 'kubernetes/lib/kubernetes/index.cjs'), 'utf8');
     expect(code).toContain('/api/v1/namespaces/{namespace}/pods/{name}');
     expect(code).toContain('V1Toleration');
-    for (const absent of ['/api/v1/nodes', '/apis/apps/v1', 'V1Deployment', 'V1NodeSpec', '/pods/{name}/exec']) {
+    for (const absent of [
+      '/api/v1/nodes',
+      '/apis/apps/v1',
+      'V1Deployment.attributeTypeMap',
+      'V1NodeSpec.attributeTypeMap',
+      '/pods/{name}/exec',
+    ]) {
       expect(code).not.toContain(absent);
     }
+    const { sources } = JSON.parse(await readFile(join(folder, 'kubernetes/lib/kubernetes/index.cjs.map'), 'utf8'));
+    expect(sources.filter((source: string) => source.includes('node_modules/undici/'))).toEqual([]);
   });
 });
 
@@ -172,7 +151,6 @@ describe('what is seldom called', () => {
   it('is in the zip beside the bundle', async () => {
     expect((await readdir(join(folder, 'kubernetes/node_modules'))).toSorted()).toEqual([
       '@aws-lambda-powertools',
-      'hpagent.js',
       'js-yaml.js',
       'socks-proxy-agent.js',
     ]);
@@ -213,73 +191,107 @@ describe('what is seldom called', () => {
     await expect(callWith(lines.join('\n'))).resolves.toBeUndefined();
     await expect(callWith('{"current-context":')).rejects.toMatchObject({ outcome: 'misconfigured' });
   });
-
-  it('says so where it is left out', async () => {
-    const { bundle } = await buildArtifact(root, 'test/bundle/client-use', join(folder, 'client-use'));
-    const use: typeof clientUse = require(bundle);
-    await expect(use.callWithoutTransport('http://127.0.0.1:1')).rejects.toThrow(
-      'undici is not in this bundle: lib/deploy/trim-client.ts leaves it out (fetch)',
-    );
-  });
 });
 
-describe('a client that is written in another way than we know', () => {
-  const words = new Set(['CoreV1Api', 'createNamespacedPod', 'readNamespacedPod']);
-  const trim = (change: (text: string, file: string) => string, named: ReadonlySet<string> = words) =>
-    trimGenerated(
-      async (file) => change(await readFile(join(dist, file), 'utf8'), file),
-      (word) => named.has(word),
-    );
+describe('a release of the client', () => {
+  const model = (name: string, type: string) =>
+    `export class ${name} { static getAttributeTypeMap() { return [{ name: 'a', type: '${type}' }]; } }`;
+  const files: Readonly<Record<string, string>> = {
+    'index.js': `export * from './gen/types/ObjectParamAPI.js'; export * from './gen/models/all.js';`,
+    'gen/apis/CoreV1Api.js': `export class CoreV1ApiRequestFactory {
+      readPod() { return this.ask('V1Pod'); }
+      ask(kind) { return kind; }
+      readNode() { return this.ask('V1Node'); }
+    }`,
+    'gen/types/ObservableAPI.js': '',
+    'gen/types/ObjectParamAPI.js': `import { CoreV1ApiRequestFactory } from '../apis/CoreV1Api.js';
+      import { models } from '../models/ObjectSerializer.js';
+      export class CoreV1Api {
+        readPod() { return models[new CoreV1ApiRequestFactory().readPod()].getAttributeTypeMap(); }
+        readNode() { return models[new CoreV1ApiRequestFactory().readNode()]; }
+      }`,
+    'gen/models/all.js': ['V1Pod', 'V1Volume', 'V1Node'].map((name) => `export * from './${name}.js';`).join(''),
+    'gen/models/ObjectSerializer.js': `import { V1Pod } from './V1Pod.js';
+      import { V1Volume } from './V1Volume.js';
+      import { V1Node } from './V1Node.js';
+      export const models = { V1Pod, V1Volume, V1Node };`,
+    'gen/models/V1Pod.js': model('V1Pod', 'Array<V1Volume>'),
+    'gen/models/V1Volume.js': model('V1Volume', 'string'),
+    'gen/models/V1Node.js': model('V1Node', 'string'),
+  };
 
-  it('is trimmed as it is', async () => {
-    const trimmed = await trim((text) => text);
-    const files = [...trimmed.keys()];
-    expect(files).toEqual([
-      'gen/apis/CoreV1Api.js',
-      'gen/types/ObservableAPI.js',
-      'gen/types/ObjectParamAPI.js',
-      'gen/models/ObjectSerializer.js',
-    ]);
-    const models = trimmed.get('gen/models/ObjectSerializer.js');
-    expect(models).toContain('V1PodSpec');
-    expect(models).not.toContain('V1ServiceSpec');
+  /** Bundles one call of a client with these files, and makes it. */
+  async function call(dist: Readonly<Record<string, string>>) {
+    const home = await mkdtemp(join(folder, 'release-'));
+    const package_ = join(home, 'node_modules/@kubernetes/client-node');
+    const source = `import { CoreV1Api } from '@kubernetes/client-node'; export const answer = new CoreV1Api().readPod();`;
+    const paths = Object.entries(dist).map(([path, text]): [string, string] => [join(package_, 'dist', path), text]);
+    const manifest = '{ "type": "module", "main": "dist/index.js" }';
+    paths.push([join(package_, 'package.json'), manifest], [join(home, 'lib/kubernetes/index.ts'), source]);
+    for (const [path, text] of paths) {
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, text);
+    }
+    const outfile = join(home, 'bundle.cjs');
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => {});
+    await build({
+      ...bundleOptions,
+      logLevel: 'silent',
+      absWorkingDir: home,
+      entryPoints: ['lib/kubernetes/index.ts'],
+      outfile,
+      metafile: true,
+      plugins: [trimClient(home)],
+    });
+    const code = await readFile(outfile, 'utf8');
+    const warnings = warn.mock.calls.map(([text]) => text);
+    warn.mockRestore();
+    return { answer: require(outfile).answer, code, warnings };
+  }
+  const answer = [{ name: 'a', type: 'Array<V1Volume>' }];
+
+  it('is cut down to what our sources name, and to what that calls, sends and gets', async () => {
+    const called = await call(files);
+    expect(called).toMatchObject({ answer, warnings: [] });
+    expect(called.code).toMatch(/V1Volume ?= ?class/);
+    expect(called.code).not.toMatch(/V1Node ?= ?class|readNode/);
   });
 
-  it('keeps what each API that is named sends and gets', async () => {
-    const named = new Set([...words, 'NetworkingV1Api', 'createNamespacedNetworkPolicyWithHttpInfo']);
-    const trimmed = await trim((text) => text, named);
-    expect(trimmed.get('gen/models/ObjectSerializer.js')).toContain('V1NetworkPolicyPeer');
-    const requests = trimmed.get('gen/apis/NetworkingV1Api.js');
-    expect(requests).toContain('async createNamespacedNetworkPolicy(');
-    expect(requests).not.toContain('async createNamespacedIngress(');
-  });
-
-  it.each<[string, string, RegExp | string, string]>([
-    ['no APIs', 'gen/index.js', /Object(\w+Api) as /g, ''],
-    ['another indentation', 'gen/apis/CoreV1Api.js', /^ {4}/gm, '\t'],
-    ['something else in a class', 'gen/types/ObservableAPI.js', /^ {4}constructor/m, '    field = 1;\n    constructor'],
-    ['no such call', 'gen/apis/CoreV1Api.js', /(create|read)NamespacedPod\(/g, '$1PodOfNamespace('],
-    ['other answers than requests', 'gen/apis/CoreV1Api.js', 'readNamespacedPodWithHttpInfo(', 'readPod('],
+  const api = 'gen/apis/CoreV1Api.js';
+  it.each<[string, (dist: Record<string, string>) => void]>([
     [
-      'a body whose type is not said',
-      'gen/apis/CoreV1Api.js',
-      /serialize\(body, "V1Pod", ""\)/,
-      'serialize(body, type)',
+      'its APIs are elsewhere',
+      (dist) => {
+        dist['gen/core.js'] = dist[api] as string;
+        dist[api] = `export * from '../core.js';`;
+      },
     ],
-    ['other calls than requests', 'gen/types/ObjectParamAPI.js', /readNamespacedPod\(param,/, 'readPod(param,'],
-    ['a class that is not there', 'gen/types/ObservableAPI.js', /^export class ObservableAppsApi /m, 'export class {'],
-    ['no table of models', 'gen/models/ObjectSerializer.js', 'let typeMap', 'const typeMap'],
-    ['another table of models', 'gen/models/ObjectSerializer.js', '"V1Pod": V1Pod,', 'V1Pod,'],
-    ['a model that is missing', 'gen/models/ObjectSerializer.js', '    "V1PodSpec": V1PodSpec,\n', ''],
-    ['a model without its attributes', 'gen/models/V1Pod.js', 'V1Pod.attributeTypeMap = [', 'V1Pod.attributes = ['],
-    ['a model with another getter', 'gen/models/V1Pod.js', 'return V1Pod.attributeTypeMap', 'return super.attributes'],
-    ['a model that does something', 'gen/models/V1Pod.js', 'constructor() {', "constructor() { this.kind = 'Pod';"],
-    ['a model that stands for others', 'gen/models/V1Pod.js', 'discriminator = undefined', 'discriminator = "kind"'],
-    ['an attribute of which more is said', 'gen/models/V1Pod.js', '"format": ""', '"format": "", "required": true'],
-  ])('fails the build: %s', async (_what, file, pattern, replacement) => {
-    const changed = trim((text, path) => (path === file ? text.replace(pattern, replacement) : text));
-    await expect(changed).rejects.toThrow(
-      /^@kubernetes\/client-node is not written as lib\/deploy\/generated-client.ts knows it: gen\/.* Was it updated\?$/,
-    );
+    [
+      'its models are elsewhere',
+      (dist) => {
+        for (const path of Object.keys(dist).filter((path) => path.startsWith('gen/models/V1'))) {
+          dist[path.replace('V1', 'v1/V1')] = dist[path] as string;
+          delete dist[path];
+        }
+        for (const path of ['gen/models/all.js', 'gen/models/ObjectSerializer.js']) {
+          dist[path] = (dist[path] as string).replaceAll("'./V1", "'./v1/V1");
+        }
+      },
+    ],
+    [
+      'its models say nothing of themselves',
+      (dist) => {
+        for (const [path, text] of Object.entries(dist)) dist[path] = text.replaceAll('getAttributeTypeMap', 'read');
+      },
+    ],
+  ])('that is laid out otherwise is bundled whole, and the build says so: %s', async (_what, change) => {
+    const dist = { ...files };
+    change(dist);
+    const called = await call(dist);
+    expect(called).toMatchObject({
+      answer,
+      warnings: [expect.stringMatching(/bundle.cjs has \d+ KB .* bundled whole/)],
+    });
+    expect(called.code).toMatch(/V1Node ?= ?class/);
   });
 });

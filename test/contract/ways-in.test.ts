@@ -6,9 +6,10 @@ import type { HttpAnswer } from '../support/http-call.ts';
 import { callRaw } from '../support/raw-call.ts';
 import { useWorld } from '../support/world.ts';
 
-// Two keys, as while one is replaced by the other.
+// Several keys, as while one is replaced by the other; and odd ones.
 const [key, oldKey] = [randomBytes(32).toString('hex'), randomBytes(32).toString('base64')];
-const world = useWorld({ PROVISIONER_API_KEY: `${key},\n ${oldKey}` });
+const oddKey = `${randomBytes(8).toString('hex')}, "[o'dd]" ü`;
+const world = useWorld({ PROVISIONER_API_KEY: JSON.stringify([key, oldKey, oddKey, '8 chars!']) });
 const wrongKey = randomBytes(32).toString('hex');
 const withKey = [`X-API-Key: ${key}`];
 
@@ -18,13 +19,15 @@ type Row = [what: string, requestLine: string, headers?: string[] | undefined, b
 function whole({ status, headers, body, text }: HttpAnswer) {
   const { date, connection, 'content-length': length, 'accept-ranges': ranges, ...rest } = headers;
   const { 'x-request-id': id, ...known } = rest;
+  // What serverless-offline adds.
+  if (known['content-type']) known['content-type'] = known['content-type'].replace('; charset=utf-8', '');
   return { status, headers: known, hasId: /^[0-9a-f-]{36}$/.test(String(id)), body: body ?? text };
 }
 
 const ours = (status: number, body: unknown, headers: Record<string, string> = {}) => ({
   status,
   headers: {
-    'content-type': 'application/json; charset=utf-8',
+    'content-type': 'application/json',
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
     ...headers,
@@ -57,6 +60,8 @@ describe('nobody gets in', () => {
     ['no key, to take something away', 'DELETE /api/sandboxes/abc'],
     ['no key, to look', 'GET /api/sandboxes/abc'],
     ['no key, to renew', 'POST /api/sandboxes/abc/renew'],
+    ['no key, to ask for a Pod', 'GET /api/sandboxes/abc/presence'],
+    ['no key, to ask what there is', 'GET /api/capabilities'],
     ['a wrong key', 'GET /api/sandboxes', [`X-API-Key: ${wrongKey}`]],
     ['an empty key', 'GET /api/sandboxes', ['X-API-Key:']],
     ['the beginning of a key', 'GET /api/sandboxes', [`X-API-Key: ${key.slice(0, -1)}`]],
@@ -133,6 +138,9 @@ describe('who has a key gets in', () => {
   it.each<Row>([
     ['the new one', 'GET /api/sandboxes', withKey],
     ['the old one', 'GET /api/sandboxes', [`X-API-Key: ${oldKey}`]],
+    ['one of 8 characters', 'GET /api/sandboxes', ['X-API-Key: 8 chars!']],
+    ['an odd one, in Latin-1', 'GET /api/sandboxes', [`X-API-Key: ${oddKey}`]],
+    ['an odd one, in UTF-8', 'GET /api/sandboxes', [`X-API-Key: ${Buffer.from(oddKey).toString('latin1')}`]],
     ['the name in other letters', 'GET /api/sandboxes', [`x-aPi-kEY: ${key}`]],
     ['blanks around it', 'GET /api/sandboxes', [`X-API-Key: \t  ${key}  \t`]],
     // These are the same path to what stands in front of us, here; they ask for the key all the same (see above).

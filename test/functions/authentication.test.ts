@@ -83,7 +83,7 @@ describe('where a key is required', () => {
 
   const both = { PROVISIONER_API_KEY: anotherKey, PROVISIONER_API_KEY_SECRET_ID: 'keys' };
   it.each<[string, Record<string, string>, string]>([
-    ['a key that is too short', { PROVISIONER_API_KEY: 'short' }, 'PROVISIONER_API_KEY must be keys of'],
+    ['half a list', { PROVISIONER_API_KEY: '["hunter2"' }, 'PROVISIONER_API_KEY must be a key or a JSON list'],
     ['a switch that is none', { AUTH: 'of' }, 'AUTH must be'],
     ['two sources of keys', both, `of ${Object.keys(both).join(', ')} only one may be set`],
   ])('nobody gets through with %s: which, only the log says', async (_what, settings, message) => {
@@ -93,11 +93,32 @@ describe('where a key is required', () => {
     const entries = await logged(() => list());
     const cause = { message: expect.stringContaining(`Misconfigured: ${message}`) };
     expect(entries).toMatchObject([{ level: 'ERROR', statusCode: 500, cause }]);
-    expect(JSON.stringify(entries)).not.toContain('short"');
+    expect(JSON.stringify(entries)).not.toContain('hunter2');
+  });
+
+  it.each<[string, string[], boolean]>([
+    ['hunter2', ['hunter2'], true],
+    [' a key, with blanks\n', ['a key, with blanks'], false],
+    ['["a-new-key-of-callers","hunter2"]', ['a-new-key-of-callers', 'hunter2'], true],
+    // As Node reads the bytes of Latin-1 and of UTF-8.
+    ['schlüssel-der-rufer', ['schlüssel-der-rufer', 'schlÃ¼ssel-der-rufer'], false],
+  ])('any text is a key, and the log warns once of a short one, without it: %j', async (text, keys, isShort) => {
+    start({ PROVISIONER_API_KEY: text });
+    const entries = await logged(async () => {
+      for (const key of [...keys, ...keys]) expect(await ask({ 'x-api-key': key })).toEqual(noSandboxes);
+      for (const key of [`"${text}"`, `${keys[0]},`, '\0', ''])
+        expect(await ask({ 'x-api-key': key })).toEqual(refused);
+    });
+    const warning = {
+      message: 'A key of callers has fewer than 16 characters: it could be guessed',
+      heldBy: 'PROVISIONER_API_KEY',
+    };
+    expect(entries.filter(({ level }) => level === 'WARN')).toMatchObject(isShort ? [warning] : []);
+    for (const key of keys) expect(JSON.stringify(entries)).not.toContain(key);
   });
 
   it('what is wrong with other settings is told to callers that belong, and to no others', async () => {
-    start({ K8S_NAMESPACE: '' });
+    start({ K8S_NAMESPACE: 'Not_Legal' });
     expect(await ask({ 'x-api-key': '' })).toEqual(refused);
     expect(await list()).toMatchObject({ status: 500, body: { detail: expect.stringContaining('K8S_NAMESPACE') } });
   });
@@ -153,14 +174,18 @@ const inSecret = { PROVISIONER_API_KEY_SECRET_ID: 'keys' };
 const secret = (text: string) => JSON.stringify({ Name: 'keys', SecretString: text });
 
 describe('keys in Secrets Manager or SSM', () => {
-  const inJson = JSON.stringify({ PROVISIONER_API_KEY: `${apiKey},${anotherKey}`, other: 'x' });
+  const shortKey = 'hunter2';
+  const inJson = JSON.stringify({ PROVISIONER_API_KEY: `["${apiKey}","${anotherKey}"]`, other: 'x' });
   const bySecretId = '/secretsmanager/get?secretId=keys';
   const byName = '/systemsmanager/parameters/get?name=%2Fcallers%2Fkeys&withDecryption=true';
   const inParameter = { PROVISIONER_API_KEY_PARAMETER: '/callers/keys' };
   it.each<[string, string, Record<string, string>, string]>([
     ['a secret', secret(apiKey), inSecret, bySecretId],
-    ['a secret with two', secret(`${anotherKey}\n${apiKey}\n`), inSecret, bySecretId],
+    ['a secret with a line break', secret(`${apiKey}\r\n`), inSecret, bySecretId],
+    ['a secret with two', secret(JSON.stringify([anotherKey, apiKey])), inSecret, bySecretId],
+    ['a secret with a short one', secret(JSON.stringify([apiKey, shortKey])), inSecret, bySecretId],
     ['a secret that is a JSON object', secret(inJson), inSecret, bySecretId],
+    ['a secret with a list in a JSON object', secret(`{"PROVISIONER_API_KEY":["${apiKey}"]}`), inSecret, bySecretId],
     ['a parameter', JSON.stringify({ Parameter: { Value: apiKey } }), inParameter, byName],
   ])('let through who shows one, read in the first invocation and not before: %s', async (_what, text, source, url) => {
     const { requests, settings } = await startExtension({ text });
@@ -169,8 +194,10 @@ describe('keys in Secrets Manager or SSM', () => {
     expect(await call('health', { method: 'GET', path: '/health' })).toMatchObject({ status: 200 });
     expect(await ask({ 'x-api-key': '' })).toEqual(refused);
     expect(requests).toEqual([]);
-    expect(await list()).toEqual(noSandboxes);
-    expect(await list()).toEqual(noSandboxes);
+    const entries = await logged(async () => {
+      for (let calls = 0; calls < 2; calls += 1) expect(await list()).toEqual(noSandboxes);
+    });
+    expect(entries).toMatchObject(text.includes(shortKey) ? [{ level: 'WARN', heldBy: 'keys' }] : []);
     expect(requests).toMatchObject([{ url, headers: { 'x-aws-parameters-secrets-token': sessionToken } }]);
     expect(await ask({ 'x-api-key': keepSecret('a-wrong-key-of-nobody') })).toEqual(refused);
   });
@@ -191,12 +218,13 @@ describe('keys in Secrets Manager or SSM', () => {
   const misconfigured = { status: 500, headers: json, body: { detail: 'The keys of callers are misconfigured' } };
   const detail = 'The keys of callers cannot be read';
   const unavailable = { status: 503, headers: { ...json, 'retry-after': '5' }, body: { detail } };
-  const almost = keepSecret('almost-a-secret but not quite a key');
+  const almost = keepSecret('almost-a-secret-but-not-quite-a-key');
 
   it.each<[string, { text: string; code?: number; hangs?: boolean }, object, RegExp]>([
-    ['blanks', { text: secret(' \n ') }, misconfigured, /'keys' must hold keys of 16 or more/],
-    ['what is no key', { text: secret(almost) }, misconfigured, /'keys' must hold/],
+    ['blanks', { text: secret(' \n ') }, misconfigured, /'keys' must hold a key or a JSON list/],
+    ['half a list', { text: secret(`["${almost}"`) }, misconfigured, /'keys' must hold/],
     ['an object without a key', { text: secret(JSON.stringify({ key: almost })) }, misconfigured, /'keys' must hold/],
+    ['a number in an object', { text: secret('{"PROVISIONER_API_KEY":12345678}') }, misconfigured, /'keys' must hold/],
     ['half an object', { text: secret(`{"PROVISIONER_API_KEY":"${almost}`) }, misconfigured, /'keys' must hold/],
     ['no secret', { text: '{"message":"not found"}', code: 400 }, misconfigured, /'keys' could not be read \(400\)/],
     ['an error', { text: almost, code: 500 }, unavailable, /'keys' could not be read \(500\)/],

@@ -1,8 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import * as z from 'zod/mini';
 import { loadAccessConfig, loadConfig } from '../../lib/config/index.ts';
-import { nameFields, readSettings, type Settings } from '../../lib/config/setting.ts';
 import { allSettings, findStrays, isForFunctions, readTexts, readValue } from '../../lib/config/themes.ts';
 import { ProvisionerError } from '../../lib/errors.ts';
 import { describeDefault, renderSettingsPage } from '../../lib/tools/settings-page.ts';
@@ -207,8 +205,8 @@ const kinds: Kind[] = [
       KUBECONFIG_CONTEXT: ['kubeconfigContext', undefined],
     },
     takes: ['{}', 'a: b', 'kube config'],
-    refuses: [''],
-    rule: 'must not be empty; leave it unset for the default',
+    refuses: [],
+    rule: 'any text',
   },
   { of: { KUBECONFIG_SECRET_ID: ['kubeconfigSecretId', undefined], PROVISIONER_API_KEY_SECRET_ID: [] }, ...secretId },
   {
@@ -276,9 +274,12 @@ const kinds: Kind[] = [
   },
   {
     of: { PROVISIONER_API_KEY: [] },
-    takes: [aKey, `${aKey},${'!'.repeat(16)}\t${'~'.repeat(500)}\n`],
-    refuses: ['too-short', aKey.slice(1), `${aKey},short`, `${aKey}é`, `${aKey}\0`, ' , '],
-    rule: 'must be keys of 16 or more visible ASCII characters, separated by commas or blanks',
+    takes: ['k', ',', `${'~'.repeat(500)}\n`, 'a\tb, c', 'ключ', '\u{1f511}', '{"a":1}', '["[a"]', '\r\n[ "a" ]\n'],
+    refuses: [
+      ...[' ', '\n\t', 'two\nlines', 'a\0b', 'a\x7fb', '[', '[]', '[a,b]', '["a"', '["a"]b', '["a",7]', '["a",["b"]]'],
+      ...['["a",""]', '["a"," "]', '["a\\nb"]', '["\\ud83d"]', 'a\ud83d'],
+    ],
+    rule: 'must be a key or a JSON list of keys such as ["new","old"], none of them empty or with a control character',
   },
   {
     of: { JWT_ISSUER: [] },
@@ -336,16 +337,32 @@ describe('the configuration', () => {
       const problems = problemsOf({ ...beside, [name]: text });
       expect(problems).toBe(`Misconfigured: ${name} ${rule}`);
     }
-    expect(problemsOf({ ...beside, [name]: '' })).toBe(
-      `Misconfigured: ${name} must not be empty; leave it unset for the default`,
-    );
+    expect(loadConfig({ [name]: '' })).toEqual(loadConfig({}));
+  });
+
+  it("takes the environment of DeerFlow's compose file, where what is unset is empty", () => {
+    const apiServer = 'https://host.docker.internal:26443';
+    const compose = {
+      ...{ K8S_NAMESPACE: 'deer-flow', SANDBOX_IMAGE: 'registry.example/sandbox', NODE_HOST: 'host.docker.internal' },
+      ...{ KUBECONFIG_PATH: '/root/.kube/config', K8S_API_SERVER: apiServer, PROVISIONER_API_KEY: '' },
+      ...{
+        THREADS_HOST_PATH: '/threads',
+        DEER_FLOW_HOST_BASE_DIR: '',
+        LARK_CLI_INIT_IMAGE: '',
+        LARK_CLI_BROKER_IMAGE: '',
+      },
+    };
+    const skills = { in: 'folder', path: '/skills' };
+    const volumes = { skills, userData: { in: 'threads', root: '/threads' }, stateRoot: undefined };
+    const set = { sandboxImage: 'registry.example/sandbox', apiServer, volumes };
+    expect(loadConfig(compose)).toEqual({ ...loadConfig({}), ...set });
   });
 
   it('names every variable that is wrong, at once', () => {
     const names = settings.filter((name) => name !== 'LOG_LEVEL');
-    const wrong = names.map((name) => perSetting.find((one) => one.name === name));
-    const env = Object.fromEntries(wrong.map((one) => [one?.name, one?.refuses[0]]));
-    expect(problemsOf(env)).toBe(`Misconfigured: ${wrong.map((one) => `${one?.name} ${one?.rule}`).join('; ')}`);
+    const wrong = names.flatMap((name) => perSetting.find((one) => one.name === name && one.refuses.length > 0) ?? []);
+    const env = Object.fromEntries(wrong.map(({ name, refuses: [text = ''] }) => [name, text]));
+    expect(problemsOf(env)).toBe(`Misconfigured: ${wrong.map(({ name, rule }) => `${name} ${rule}`).join('; ')}`);
     expect(names).toHaveLength(new Set(perSetting.map(({ name }) => name)).size);
   });
 
@@ -429,7 +446,13 @@ describe('the access of callers', () => {
   const [aSecret, aParameter] = [{ PROVISIONER_API_KEY_SECRET_ID: 'keys' }, { PROVISIONER_API_KEY_PARAMETER: 'keys' }];
 
   it.each<[string, Env, object]>([
-    ['keys', { PROVISIONER_API_KEY: `${aKey},\n ${aKey}-2 ` }, { kind: 'api-key', keys: [aKey, `${aKey}-2`] }],
+    ['a key', { PROVISIONER_API_KEY: ` a, "b" 'c'\r\n` }, { kind: 'api-key', keys: [`a, "b" 'c'`] }],
+    // White space that HTTP does not cut off is a part of it.
+    [
+      'keys',
+      { PROVISIONER_API_KEY: '\n["new,er", " [old]\\t", "\u00a0"]' },
+      { kind: 'api-key', keys: ['new,er', '[old]', '\u00a0'] },
+    ],
     ['no key', {}, { kind: 'api-key', keys: [] }],
     ['a secret', aSecret, { kind: 'stored-api-key', source: { store: 'secrets-manager', id: 'keys' } }],
     ['a parameter', aParameter, { kind: 'stored-api-key', source: { store: 'parameter-store', id: 'keys' } }],
@@ -454,31 +477,12 @@ describe('the access of callers', () => {
   });
 
   it('is read without the rest, which may be wrong', () => {
-    const access = loadAccessConfig({ PROVISIONER_API_KEY: aKey, K8S_NAMESPACE: '' });
+    const access = loadAccessConfig({ PROVISIONER_API_KEY: aKey, K8S_NAMESPACE: 'Not_Legal' });
     expect(access).toEqual({ authentication: { kind: 'api-key', keys: [aKey] }, allowedOrigins: [], aws: noAws });
   });
 });
 
 describe('a setting', () => {
-  it('may say that an empty text is as good as none', () => {
-    const declared = {
-      PVC: { field: 'claim', rule: () => z.string(), emptyIsUnset: true, neededBy: 'kubernetes', doc: '' },
-      IMAGE: {
-        field: 'image',
-        rule: () => z.string(),
-        default: 'x',
-        emptyIsUnset: true,
-        neededBy: 'kubernetes',
-        doc: '',
-      },
-    } as const satisfies Settings;
-    const { values, problems } = readSettings(declared, { PVC: '', IMAGE: '' });
-    expect(problems).toEqual([]);
-    expect(nameFields(declared, values as NonNullable<typeof values>)).toEqual({ claim: undefined, image: 'x' });
-    const { emptyIsUnset: _, ...strict } = declared.PVC;
-    expect(readSettings({ PVC: strict }, { PVC: '' }).problems).toHaveLength(1);
-  });
-
   it('is handed on as it is set, and not if it is unset', () => {
     const env = {
       NODE_HOST: 'node',
@@ -488,7 +492,7 @@ describe('a setting', () => {
       PATH: '/bin',
       AUTH: undefined,
     };
-    expect(readTexts(env, isForFunctions)).toEqual({ NODE_HOST: 'node', K8S_NAMESPACE: '' });
+    expect(readTexts(env, isForFunctions)).toEqual({ NODE_HOST: 'node' });
   });
 
   it('is read alone for serverless.yml', () => {

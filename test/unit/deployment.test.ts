@@ -270,6 +270,8 @@ describe('a deployment is refused', () => {
     'SANDBOX_NETWORK_POLICY is not set: without a policy any sandbox can run commands in any other (port 8080 asks for no key), ' +
     "and reach its node's cloud credentials. Choose isolated, offline, or none if that is meant";
   const isOpen = 'AUTH=off: anybody who knows the address of the API can use it';
+  const isShort =
+    'PROVISIONER_API_KEY has a key of fewer than 16 characters, which could be guessed: take one of openssl rand -hex 32';
   const noCluster =
     'nothing says where the cluster is: set one of KUBECONFIG_CONTENT, KUBECONFIG_SECRET_ID, KUBECONFIG_PARAMETER, ' +
     'EKS_CLUSTER_NAME, or KUBECONFIG_PATH for a file in a layer';
@@ -295,10 +297,15 @@ describe('a deployment is refused', () => {
     ['with one of this machine', { ...noPlaceYet, NODE_HOST: 'host.docker.internal' }, missing(noPlace)],
     ['with the same in capitals', { ...noPlaceYet, NODE_HOST: 'Host.Docker.Internal.' }, missing(noPlace)],
     ['not, but doubted, with AUTH=off', { ...noKeyYet, AUTH: 'off' }, { ...none, doubtful: [isOpen] }],
+    [
+      'not, but doubted, with a short key',
+      { ...complete, PROVISIONER_API_KEY: 'hunter2' },
+      { ...none, doubtful: [isShort] },
+    ],
     ['not, but doubted, without a cluster', without('KUBECONFIG_PATH'), { ...none, doubtful: [noCluster] }],
     [
       'with all that the functions would refuse',
-      { ...complete, SANDBOX_TTL_SECONDS: 'a day', PROVISIONER_API_KEY: 'hunter2', LOG_LEVEL: 'loud' },
+      { ...complete, SANDBOX_TTL_SECONDS: 'a day', PROVISIONER_API_KEY: '[hunter2]', LOG_LEVEL: 'loud' },
       {
         ...none,
         wrong: [
@@ -349,7 +356,6 @@ describe('the settings of a deployment', () => {
     [{ SECRETS_KMS_KEY_ARN: 'arn:aws:kms:eu-west-1:123456789012:alias/x' }, 'SECRETS_KMS_KEY_ARN must be'],
     [{ SECRETS_KMS_KEY_ARN: '*' }, 'SECRETS_KMS_KEY_ARN must be'],
     [{ ALARM_TOPIC_ARN: 'operators' }, 'ALARM_TOPIC_ARN must be'],
-    [{ ALARM_TOPIC_ARN: '' }, 'ALARM_TOPIC_ARN must not be empty'],
     [{ VPC_SUBNET_IDS: 'subnet-0a' }, 'VPC_SUBNET_IDS needs VPC_SECURITY_GROUP_IDS beside it'],
     [{ VPC_SECURITY_GROUP_IDS: 'sg-0a' }, 'VPC_SECURITY_GROUP_IDS needs VPC_SUBNET_IDS beside it'],
     [{ ...ids, VPC_SUBNET_IDS: 'subnet-0a,vpc-0b' }, "VPC_SUBNET_IDS must be subnets' ids"],

@@ -13,6 +13,10 @@ describe('a key', () => {
     ['one and more', [first], `${first}x`, false],
     ['nothing', [first], '', false],
     ['one where there is none', [], first, false],
+    ['one of bytes that are read as UTF-8', ['sch\u00fcssel \u{1f511}'], 'sch\u00fcssel \u{1f511}', true],
+    ['one of UTF-8, read as Latin-1', [first, 'sch\u00fcssel'], 'sch\u00c3\u00bcssel', true],
+    ['one beyond Latin-1 as well', ['\u{1f511}'], '\u00f0\u009f\u0094\u0091', true],
+    ['half of that', ['\u{1f511}'], '\u00f0\u009f', false],
     ['another spelling in Unicode', ['caf\u00e9-caf\u00e9-caf\u00e9'], 'cafe\u0301-cafe\u0301-cafe\u0301', false],
   ])('is one of those, or not: %s', (_what, keys, presented, isKnown) => {
     expect(isOneOf(keys, presented)).toBe(isKnown);

@@ -56,10 +56,7 @@ describe('the bare calls', () => {
     expect(seen.map((call) => call.body === body)).toEqual([true, true, true]);
     expect(seen[0]).toMatchObject({ method: 'POST', url: '/prefix/a', type: 'application/json' });
     expect(connections).toBe(1);
-    const traffic = await proxy.traffic();
-    expect(traffic.connections).toBe(1);
-    expect(traffic.bytesSent).toBeGreaterThan(3 * body.length);
-    expect(traffic.bytesReceived).toBeGreaterThan(3 * answer.text.length);
+    expect(await proxy.connections()).toBe(1);
   });
 
   it('of a create: a Service beside a look for the Pod, then the Pod that the Service owns', async () => {
