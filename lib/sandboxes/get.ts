@@ -18,8 +18,8 @@ export async function getSandbox(sandboxId: string, operation: Operation): Promi
     () => readSandbox(sandboxId, operation),
     ({ service, pod }) => service === undefined || hasPod(service, pod),
   );
-  if (service === undefined) throw notFound(sandboxId);
-  if (!hasPod(service, pod) || service.metadata?.deletionTimestamp !== undefined) throw withoutPod(sandboxId);
+  if (service === undefined || service.metadata?.deletionTimestamp !== undefined) throw notFound(sandboxId);
+  if (!hasPod(service, pod)) throw withoutPod(sandboxId);
   const current = isUseDue(service, now(), config) ? await noteLook(sandboxId, service, operation) : service;
   return present(sandboxId, current, pod, config);
 }
