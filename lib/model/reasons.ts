@@ -8,7 +8,7 @@ export type Reason =
   | 'Terminating'
   | 'Scheduling'
   | 'ContainerCreating'
-  // Only events tell these three from `ContainerCreating`.
+  // Only events tell these three from `ContainerCreating`: see `reasons-by-events`.
   | 'PullingImage'
   | 'FailedMount'
   | 'FailedCreatePodSandBox'
@@ -30,27 +30,20 @@ export type Reason =
 export type Readiness = { ready: true } | NotReady;
 type NotReady = { ready: false; reason: Reason; message: string };
 
-/** What is looked at of an event. */
-export type PodEvent = { reason?: string; message?: string };
-
 type PodStatus = NonNullable<ListedPod['status']>;
 type Condition = NonNullable<PodStatus['conditions']>[number];
 type ContainerStatus = NonNullable<PodStatus['containerStatuses']>[number];
 
-const notReady = (reason: Reason, message: string): NotReady => ({ ready: false, reason, message });
+/** Makes one. */
+export const notReady = (reason: Reason, message: string): NotReady => ({ ready: false, reason, message });
 
 const nextCreate = 'The next create brings one, behind the same address.';
 
 /**
- * Whether the sandbox of this Service is ready: its Pod stays, and Kubernetes says that it is ready. `events` are its Pod's, newest
- * first: they tell what holds up a container that is not made yet, where the status alone does not.
+ * Whether the sandbox of this Service is ready: its Pod stays, and Kubernetes says that it is ready. It costs no call: a container that
+ * is not made yet is `ContainerCreating`, whatever holds it up.
  */
-export function findReadiness(
-  service: ListedService,
-  pod: ListedPod | undefined,
-  now: Date,
-  events: readonly PodEvent[] = [],
-): Readiness {
+export function findReadiness(service: ListedService, pod: ListedPod | undefined, now: Date): Readiness {
   if (service.metadata?.deletionTimestamp !== undefined) return notReady('Terminating', 'It is being removed.');
   if (pod === undefined || isOwnedByAnother(pod, service)) return notReady('NoPod', `It has no Pod. ${nextCreate}`);
   const { deletionTimestamp, creationTimestamp } = pod.metadata ?? {};
@@ -70,16 +63,16 @@ export function findReadiness(
   const found =
     describeCrash(container) ??
     describeRunning(container, ready, now) ??
-    describeWaiting(container, creationTimestamp, now, events);
+    describeWaiting(container, creationTimestamp, now);
   if (container === undefined || container.name === containerName) return found;
   return { ...found, message: `${found.message} This is a container that the cluster put beside it.` };
 }
 
 /** Patterns of what Kubernetes says, and what it means. */
-type Meanings = readonly (readonly [pattern: RegExp, meaning: string])[];
+export type Meanings = readonly (readonly [pattern: RegExp, meaning: string])[];
 
 /** What a text means by the first pattern that it has, behind a colon; nothing where it has none. */
-function explain(meanings: Meanings, text = ''): string {
+export function explain(meanings: Meanings, text = ''): string {
   const found = meanings.find(([pattern]) => pattern.test(text));
   return found === undefined ? '' : `: ${found[1]}`;
 }
@@ -142,7 +135,7 @@ function describeRunning(
 }
 
 /** Why an image was not pulled, as the kubelet says it. */
-const pullFailures: Meanings = [
+export const pullFailures: Meanings = [
   [/no space left/, 'its node has no room for it'],
   [/toomanyrequests|429 Too Many/i, 'its registry limits how often'],
   [/x509|certificate/, 'the certificate of its registry is not trusted'],
@@ -160,29 +153,21 @@ const configFailures: Meanings = [
 ];
 
 /** Of a container that is not made yet, or cannot be. */
-function describeWaiting(
-  container: ContainerStatus | undefined,
-  createdAt: Date | undefined,
-  now: Date,
-  events: readonly PodEvent[],
-): NotReady {
+function describeWaiting(container: ContainerStatus | undefined, createdAt: Date | undefined, now: Date): NotReady {
   const { reason = 'ContainerCreating', message } = container?.state?.waiting ?? {};
   switch (reason) {
     case '':
     case 'ContainerCreating':
     case 'PodInitializing':
-      return describeMaking(createdAt, now, events);
+      return describeMaking(createdAt, now);
     case 'InvalidImageName':
       return notReady(reason, 'The name of its image is no legal one.');
     case 'ErrImagePull':
     case 'ImagePullBackOff':
     case 'ErrImageNeverPull':
     case 'ImageInspectError':
-    case 'RegistryUnavailable': {
-      const event = events.find((one) => one.reason === 'Failed' && one.message?.startsWith('Failed to pull'));
-      const why = explain(pullFailures, message) || explain(pullFailures, event?.message);
-      return notReady('ImagePullBackOff', `Its image cannot be pulled${why}.`);
-    }
+    case 'RegistryUnavailable':
+      return notReady('ImagePullBackOff', `Its image cannot be pulled${explain(pullFailures, message)}.`);
     case 'CreateContainerConfigError':
       return notReady(reason, `Its container cannot be made${explain(configFailures, message)}.`);
     default:
@@ -193,32 +178,8 @@ function describeWaiting(
 /** After how many seconds a container has not been made for long. */
 const makingSeconds = 20;
 
-/** Why a volume is not mounted, as the kubelet says it. */
-const mountFailures: Meanings = [
-  [/type check failed|is not a directory|does not exist|no such file/, 'its folder is not on the node'],
-  [/not found/, 'its claim is not there'],
-  [/permission denied|access denied/i, 'its server refuses it'],
-  [/Multi-Attach/, 'another node has it'],
-];
-
-/** Of a container that the kubelet says is being made, whatever holds it up: the newest event that tells. */
-function describeMaking(createdAt: Date | undefined, now: Date, events: readonly PodEvent[]): NotReady {
-  for (const { reason = '', message = '' } of events) {
-    if (reason === 'Pulling') return notReady('PullingImage', 'Its image is being pulled.');
-    if (reason === 'FailedCreatePodSandBox') {
-      return notReady(reason, 'Its node cannot set up its network, or does not have its runtime class.');
-    }
-    if (reason === 'FailedMount' || reason === 'FailedAttachVolume') {
-      // The kubelet gives up after two minutes, and says so without a cause.
-      const cause = events.find(
-        (one) => one.reason === reason && /MountVolume|AttachVolume|Multi-Attach/.test(one.message ?? ''),
-      );
-      // The names that manifests give volumes; others are the cluster's.
-      const [, name] = /volume "((?:skills|user-data|extra)[a-z0-9-]{0,20})"/.exec(cause?.message ?? message) ?? [];
-      const what = name === undefined ? 'A volume' : `The volume '${name}'`;
-      return notReady('FailedMount', `${what} cannot be mounted${explain(mountFailures, cause?.message)}.`);
-    }
-  }
+/** Of a container that the kubelet says is being made, whatever holds it up. */
+function describeMaking(createdAt: Date | undefined, now: Date): NotReady {
   const isLong = now.getTime() - (createdAt ?? now).getTime() >= makingSeconds * 1000;
   return notReady(
     'ContainerCreating',

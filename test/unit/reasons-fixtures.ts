@@ -1,5 +1,5 @@
 import type { ListedPod, ListedState } from '../../lib/model/listed.ts';
-import type { PodEvent } from '../../lib/model/reasons.ts';
+import type { PodEvent } from '../../lib/model/reasons-by-events.ts';
 
 /** A Pod as Kubernetes 1.20 told of it, so many whole seconds after it was made; its events, newest first, where they were kept. */
 export type Seen = {

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { ListedPod } from '../../lib/model/listed.ts';
-import { findReadiness, type PodEvent, type Readiness, type Reason } from '../../lib/model/reasons.ts';
+import { findReadiness, type Readiness, type Reason } from '../../lib/model/reasons.ts';
+import { type PodEvent, refineByEvents } from '../../lib/model/reasons-by-events.ts';
 import { at, madeAt, type Seen, seenPods } from './reasons-fixtures.ts';
 
 const service = { metadata: { uid: 'this-service' } };
@@ -82,8 +83,9 @@ describe('a sandbox whose Pod Kubernetes tells of', () => {
   ])('%s', (name, byStatus, byEvents = byStatus) => {
     const seen: Seen = seenPods[name];
     const now = at(seen.seconds);
-    expect(tell(findReadiness(service, podOf(seen), now))).toBe(byStatus);
-    expect(tell(findReadiness(service, podOf(seen), now, seen.events))).toBe(byEvents);
+    const readiness = findReadiness(service, podOf(seen), now);
+    expect(tell(readiness)).toBe(byStatus);
+    expect(tell(refineByEvents(readiness, seen.events ?? []))).toBe(byEvents);
   });
 
   // Of the source and the documentation of Kubernetes: not made to happen on a cluster.
@@ -146,7 +148,7 @@ describe('a sandbox whose Pod Kubernetes tells of', () => {
       "FailedMount: The volume 'skills' cannot be mounted: its folder is not on the node.",
     ],
     [
-      'a volume that is the cluster’s to name',
+      'a volume that the cluster names',
       [{ reason: 'FailedAttachVolume', message: 'Multi-Attach error for volume "pvc-1" Volume is already used' }],
       'FailedMount: A volume cannot be mounted: another node has it.',
     ],
@@ -157,7 +159,7 @@ describe('a sandbox whose Pod Kubernetes tells of', () => {
     ],
   ])('is being made for long, and its events tell of %s', (_what, events, expected) => {
     const pod = podOf(seenPods['slow pull']);
-    expect(tell(findReadiness(service, pod, at(130), events))).toBe(expected);
+    expect(tell(refineByEvents(findReadiness(service, pod, at(130)), events))).toBe(expected);
   });
 });
 
