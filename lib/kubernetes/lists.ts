@@ -53,7 +53,7 @@ const readWhole = <F extends Fields>(message: Buffer, fields: F): Read<F> =>
 
 /** What is done with the fields of a message, by their numbers. Those that are not named are skipped. */
 type Fields = Readonly<Record<number, Field<never>>>;
-type Field<T> = (target: T, reader: PbfReader) => void;
+type Field<T> = (target: T, reader: PbfReader, end: number) => void;
 
 /** What becomes of a message whose fields are read so. */
 type Read<F extends Fields> = F extends Readonly<Record<number, Field<infer T>>> ? T : never;
@@ -61,7 +61,7 @@ type Read<F extends Fields> = F extends Readonly<Record<number, Field<infer T>>>
 /** Reads a message that ends there. The library does not mind one that ends in the middle of a field. */
 function readMessage<F extends Fields>(reader: PbfReader, fields: F, end: number, target = {} as Read<F>): Read<F> {
   for (let field = reader.nextField(end); field !== 0; field = reader.nextField(end)) {
-    fields[field]?.(target as never, reader);
+    fields[field]?.(target as never, reader, end);
   }
   if (reader.pos !== end) throw new Error('it is not whole');
   return target;
@@ -93,6 +93,12 @@ const integer =
   <Name extends string>(name: Name): Field<Having<Name, number>> =>
   (target, reader) => {
     target[name] = reader.readVarint(true);
+  };
+
+const flag =
+  <Name extends string>(name: Name): Field<Having<Name, boolean>> =>
+  (target, reader) => {
+    target[name] = reader.readBoolean();
   };
 
 const bytes =
@@ -135,18 +141,46 @@ const entryOf = <Name extends string, Key extends string>(
   };
 };
 
+/** A text if it is one of these, which are ASCII: it is compared, not decoded. Of a message with another, the rest is skipped. */
+const oneOfWords =
+  <Name extends string, Word extends string>(name: Name, words: readonly Word[]): Field<Having<Name, Word>> =>
+  (target, reader, end) => {
+    const length = reader.readVarint();
+    for (const word of words) {
+      if (word.length === length && isNext(reader, word)) {
+        reader.pos += length;
+        target[name] = word;
+        return;
+      }
+    }
+    reader.pos = end;
+  };
+
+function isNext({ buf, pos }: PbfReader, word: string): boolean {
+  for (let i = 0; i < word.length; i += 1) if (buf[pos + i] !== word.charCodeAt(i)) return false;
+  return true;
+}
+
 /** A field that is not read where what was read before it shows that nobody asks for it. */
 const unless =
-  <T>(condition: (target: T) => boolean, field: Field<T>): Field<T> =>
-  (target, reader) => {
-    if (!condition(target)) field(target, reader);
+  <C, T>(condition: (target: C) => boolean, field: Field<T>): Field<C & T> =>
+  (target, reader, end) => {
+    if (!condition(target)) field(target, reader, end);
+  };
+
+/** A field behind which the rest of its message is skipped where what was read shows that nobody asks for it. */
+const until =
+  <C, T>(condition: (target: C) => boolean, field: Field<T>): Field<C & T> =>
+  (target, reader, end) => {
+    field(target, reader, end);
+    if (condition(target)) reader.pos = end;
   };
 
 /** A field that is read in one way where what was read before it is so, and in another where not. */
 const either =
   <C, T, U>(condition: (target: C) => boolean, whereSo: Field<T>, whereNot: Field<U>): Field<C & T & U> =>
-  (target, reader) => {
-    (condition(target) ? whereSo : whereNot)(target, reader);
+  (target, reader, end) => {
+    (condition(target) ? whereSo : whereNot)(target, reader, end);
   };
 
 const one =
@@ -188,13 +222,48 @@ const metadata = {
   13: oneOf('ownerReferences', { 4: text('uid') }),
 };
 
-const hasNotEnded = ({ phase }: NonNullable<ListedPod['status']>) => phase === 'Running' || phase === 'Pending';
+const hasNotEnded = ({ phase }: { phase?: string }) => phase === 'Running' || phase === 'Pending';
 
-const finishedAt = one('state', { 3: one('terminated', { 6: time('finishedAt') }) });
+const condition = {
+  1: text('type'),
+  2: text('status'),
+  4: time('lastTransitionTime'),
+  5: text('reason'),
+  6: text('message'),
+};
+
+type Condition = { type?: string; status?: string };
+
+const isTrueReady = ({ type, status }: Condition) => type === 'Ready' && status === 'True';
+
+/** Nearly all Pods of a list are ready, and nothing else is asked of their status. */
+const isReady = ({ conditions }: { conditions?: Condition[] }) => isTrueReady(conditions?.at(-1) ?? {});
+
+/** What is read of a condition while a Pod has not ended. */
+const livingCondition = {
+  ...condition,
+  1: oneOfWords('type', ['Ready', 'PodScheduled']),
+  2: until(isTrueReady, oneOfWords('status', ['True', 'False', 'Unknown'])),
+};
+
+const state = {
+  1: one('waiting', { 1: text('reason'), 2: text('message') }),
+  2: one('running', { 1: time('startedAt') }),
+  3: one('terminated', { 1: integer('exitCode'), 3: text('reason'), 6: time('finishedAt') }),
+};
+
+const containerStatus = {
+  1: text('name'),
+  2: one('state', state),
+  3: one('lastState', state),
+  4: flag('ready'),
+  5: integer('restartCount'),
+  9: flag('started'),
+};
 
 const container = { 1: text('name'), 7: oneOf('env', { 1: text('name'), 2: text('value') }) };
 
-const hasOwner = (pod: Pick<ListedPod, 'metadata'>) => isOwned(pod);
+const hasOwner = (pod: { metadata?: { ownerReferences?: { uid?: string }[] } }) => isOwned(pod);
 
 /** What of a Pod's spec is read in any case, and what of one that the original provisioner made. */
 const podSpec = { 2: oneOf('containers', container) };
@@ -208,8 +277,10 @@ const pod = {
   2: either(hasOwner, one('spec', podSpec), one('spec', mountingPodSpec)),
   3: one('status', {
     1: text('phase'),
-    2: unless(hasNotEnded, oneOf('conditions', { 4: time('lastTransitionTime') })),
-    8: unless(hasNotEnded, oneOf('containerStatuses', { 2: finishedAt })),
+    2: either(hasNotEnded, until(isReady, oneOf('conditions', livingCondition)), oneOf('conditions', condition)),
+    3: unless(hasNotEnded, text('message')),
+    4: unless(hasNotEnded, text('reason')),
+    8: oneOf('containerStatuses', containerStatus),
   }),
 };
 
@@ -225,7 +296,7 @@ const status = { 3: text('message'), 4: text('reason') };
 
 /** Whether what is read has every field that a type has, in all that is within it as well. */
 type HasAll<T, F extends Fields> = [Full<Read<F>>] extends [Full<T>] ? true : false;
-type Full<T> = T extends Date | string | number
+type Full<T> = T extends Date | string | number | boolean
   ? T
   : T extends readonly (infer Item)[]
     ? Full<Item>[]

@@ -15,9 +15,16 @@ export type ListedMetadata = Pick<
   ownerReferences?: { uid?: string }[];
 };
 
+/** What a list tells of how a container is, or was before it was started again. */
+export type ListedState = {
+  waiting?: { reason?: string; message?: string };
+  running?: { startedAt?: Date };
+  terminated?: { exitCode?: number; reason?: string; finishedAt?: Date };
+};
+
 /**
- * What a list tells of a Pod, and all that anything is judged by: its volumes and mounts where it has no owner, its conditions and
- * containers' states where it does not run and does not begin to. A whole one, a `V1Pod`, does as well.
+ * What a list tells of a Pod, and all that anything is judged by: its volumes and mounts where it has no owner; its containers'
+ * states where it is not ready; why it ended where it has. A whole one, a `V1Pod`, does as well.
  */
 export type ListedPod = {
   metadata?: ListedMetadata;
@@ -31,8 +38,17 @@ export type ListedPod = {
   };
   status?: {
     phase?: string;
-    conditions?: { lastTransitionTime?: Date }[];
-    containerStatuses?: { state?: { terminated?: { finishedAt?: Date } } }[];
+    message?: string;
+    reason?: string;
+    conditions?: { type?: string; status?: string; lastTransitionTime?: Date; reason?: string; message?: string }[];
+    containerStatuses?: {
+      name?: string;
+      state?: ListedState;
+      lastState?: ListedState;
+      ready?: boolean;
+      restartCount?: number;
+      started?: boolean;
+    }[];
   };
 };
 

@@ -4,15 +4,19 @@ import { findExpiresAt } from './expiry.ts';
 import type { ListedPod, ListedService } from './listed.ts';
 import { containerName, maxShellSessionsVariable } from './names.ts';
 import { belongsTo } from './ownership.ts';
+import { findReadiness, type Reason } from './reasons.ts';
 
 /**
- * What a caller sees of a sandbox. Times are RFC 3339; `expires_at` is null for one that does not expire. `container_id` is its Pod's
- * UID. There is never a Lark broker in it.
+ * What a caller sees of a sandbox; where it is not ready, with a reason and a message. Times are RFC 3339; `expires_at` is null for one
+ * that does not expire. `container_id` is its Pod's UID. There is never a Lark broker in it.
  */
 export type SandboxView = {
   sandbox_id: string;
   sandbox_url: string;
   status: SandboxStatus;
+  ready: boolean;
+  reason?: Reason;
+  message?: string;
   max_shell_sessions: number;
   container_id: string | null;
   lark_cli_broker: false;
@@ -31,6 +35,7 @@ export function viewSandbox(
   service: ListedService,
   pod: ListedPod | undefined,
   config: SandboxSettings,
+  now: Date,
 ): SandboxView | undefined {
   const url = findUrl(service, config);
   if (url === undefined) return undefined;
@@ -39,6 +44,7 @@ export function viewSandbox(
     sandbox_id: sandboxId,
     sandbox_url: url,
     status: statusOf(service, own),
+    ...findReadiness(service, pod, now),
     max_shell_sessions: findMaxShellSessions(own),
     container_id: own?.metadata?.uid ?? null,
     lark_cli_broker: false,

@@ -113,7 +113,7 @@ async function tryToCreate(
     noteAlive(request.sandboxId, operation);
     const unmet = findUnmetMounts(wanted, serving);
     return {
-      ...present(request.sandboxId, service, serving, config),
+      ...present(request.sandboxId, service, serving, operation),
       ...(unmet.length > 0 && { unmet_mounts: unmet }),
     };
   } catch (error) {

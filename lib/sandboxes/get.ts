@@ -21,5 +21,5 @@ export async function getSandbox(sandboxId: string, operation: Operation): Promi
   if (service === undefined || service.metadata?.deletionTimestamp !== undefined) throw notFound(sandboxId);
   if (!hasPod(service, pod)) throw withoutPod(sandboxId);
   const current = isUseDue(service, now(), config) ? await noteLook(sandboxId, service, operation) : service;
-  return present(sandboxId, current, pod, config);
+  return present(sandboxId, current, pod, operation);
 }

@@ -15,9 +15,8 @@ export async function listSandboxes(operation: Operation, sandboxIds?: readonly 
     () => readSandboxes(operation, sandboxIds),
     (seen) => seen.every(({ service, pod }) => pod === undefined || hasPod(service, pod)),
   );
-  return sandboxes.flatMap(
-    ({ sandboxId, service, pod }) => viewSandbox(sandboxId, service, pod, operation.config) ?? [],
-  );
+  const { config, now } = operation;
+  return sandboxes.flatMap(({ sandboxId, service, pod }) => viewSandbox(sandboxId, service, pod, config, now()) ?? []);
 }
 
 /**

@@ -1,5 +1,4 @@
 import type { V1Pod, V1Service } from '@kubernetes/client-node';
-import type { SandboxSettings } from '../config/index.ts';
 import { ProvisionerError } from '../errors.ts';
 import type { ListedPod, ListedService } from '../model/listed.ts';
 import { ifSandbox, podName, serviceName } from '../model/names.ts';
@@ -44,9 +43,9 @@ export function present(
   sandboxId: string,
   service: V1Service,
   pod: V1Pod | undefined,
-  config: SandboxSettings,
+  { config, now }: Operation,
 ): SandboxView {
-  const view = viewSandbox(sandboxId, service, pod, config);
+  const view = viewSandbox(sandboxId, service, pod, config, now());
   if (view !== undefined) return view;
   throw new ProvisionerError('unavailable', `Sandbox '${sandboxId}' has no address yet`, {
     headers: { 'retry-after': '1' },

@@ -14,7 +14,7 @@ export async function renewSandbox(
   ttlSeconds: number | undefined,
   operation: Operation,
 ): Promise<SandboxView> {
-  const { kubernetes, config, now, signal, requestId } = operation;
+  const { kubernetes, now, signal, requestId } = operation;
   const reading = settle(kubernetes.readPod(podName(sandboxId), signal));
   const annotations = useAnnotations({ at: now(), requestId, ttlSeconds });
   const service = await noteUse(sandboxId, annotate(annotations), operation, () =>
@@ -22,5 +22,5 @@ export async function renewSandbox(
   );
   if (service === undefined) throw notFound(sandboxId);
   const pod = ifSandbox(unwrap('Pod lookup failed', await reading), podName);
-  return present(sandboxId, service, pod, config);
+  return present(sandboxId, service, pod, operation);
 }

@@ -12,6 +12,7 @@ import { type HttpRequest, httpEvent, scheduledEvent } from '../support/events.t
 import { isFor, kubernetesStatus } from '../support/kubernetes-proxy.ts';
 import { type Invoked, type LambdaFunction, noLambdaRuntime, startLambdaFunction } from '../support/lambda-runtime.ts';
 import { usePlace } from '../support/place.ts';
+import { setReadinessAside } from '../support/readiness.ts';
 import { keepSecret } from '../support/secrets.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -56,7 +57,7 @@ async function call(name: string, request: HttpRequest, remainingMs?: number) {
   const { statusCode, headers, body } = invoked.answer;
   // What the log says of this invocation bears the same id.
   expect(headers).toMatchObject({ 'x-request-id': invoked.requestId });
-  return { status: statusCode, body: JSON.parse(body) };
+  return setReadinessAside({ status: statusCode, body: JSON.parse(body) });
 }
 
 const pathParameters = { sandbox_id: 'a1b2' };

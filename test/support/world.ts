@@ -15,6 +15,7 @@ import type { KubernetesClient, KubernetesObject } from './kubernetes-client.ts'
 import { type KubernetesCall, type KubernetesProxy, startKubernetesProxy } from './kubernetes-proxy.ts';
 import { originalPod, originalService, type SandboxNames } from './original.ts';
 import { type Provisioner, startProvisioner } from './provisioner.ts';
+import { setReadinessAside } from './readiness.ts';
 import type { Rights } from './rights.ts';
 
 /** A sandbox as the API tells of it. */
@@ -43,7 +44,7 @@ export interface World {
   /** The tests' own client, which does not go through the proxy. */
   readonly kubernetes: KubernetesClient;
 
-  /** A call with the key of a caller that belongs. */
+  /** A call with the key of a caller that belongs; what it says of readiness is looked at and set aside. */
   call(method: string, path: string, rest?: Partial<HttpCall>): Promise<HttpAnswer>;
   create(body: unknown, rest?: Partial<HttpCall>): Promise<HttpAnswer>;
   get(sandboxId: string, rest?: Partial<HttpCall>): Promise<HttpAnswer>;
@@ -126,8 +127,10 @@ export function useWorld(
 function worldOf(cluster: TestCluster, proxy: KubernetesProxy, provisioner: Provisioner, apiKey: string): World {
   const { kubernetes, settings, namespace, isEmbedded } = cluster;
 
-  const call: World['call'] = (method, path, rest) =>
-    callHttp({ method, url: `${provisioner.url}${path}`, ...rest, headers: { 'x-api-key': apiKey, ...rest?.headers } });
+  const call: World['call'] = async (method, path, rest) => {
+    const headers = { 'x-api-key': apiKey, ...rest?.headers };
+    return setReadinessAside(await callHttp({ method, url: `${provisioner.url}${path}`, ...rest, headers }));
+  };
   const create: World['create'] = (body, rest) =>
     call('POST', '/api/sandboxes', { body, headers: { 'content-type': 'application/json' }, ...rest });
   const get: World['get'] = (sandboxId, rest) => call('GET', `/api/sandboxes/${sandboxId}`, rest);

@@ -41,10 +41,18 @@ const podSpec = [
 
 const sandbox = { name: 'sandbox', env: [{ name: 'MAX_SHELL_SESSIONS', value: '13' }] };
 
-const terminated = [field(1, 137), field(5, time(1)), field(6, time(120))];
+const terminated = [
+  field(1, 137),
+  field(3, 'OOMKilled'),
+  field(4, 'its own words'),
+  field(5, time(1)),
+  field(6, time(120)),
+];
 const ends = [
   field(2, [field(1, 'Ready'), field(2, 'False'), field(3, []), field(4, time(60))]),
   field(2, [field(1, 'Initialized'), field(4, [])]),
+  field(3, 'it was ended'),
+  field(4, 'Evicted'),
   field(8, [field(1, 'sandbox'), field(2, [field(3, terminated)]), field(3, [field(3, [field(6, time(5))])])]),
   field(8, [field(1, 'other'), field(2, [field(2, [field(1, time(1))])])]),
 ];
@@ -90,8 +98,20 @@ describe('a list of Pods', () => {
           },
           status: {
             phase: 'Failed',
-            conditions: [{ lastTransitionTime: new Date(60_000) }, {}],
-            containerStatuses: [{ state: { terminated: { finishedAt: new Date(120_000) } } }, { state: {} }],
+            message: 'it was ended',
+            reason: 'Evicted',
+            conditions: [
+              { type: 'Ready', status: 'False', lastTransitionTime: new Date(60_000) },
+              { type: 'Initialized' },
+            ],
+            containerStatuses: [
+              {
+                name: 'sandbox',
+                state: { terminated: { exitCode: 137, reason: 'OOMKilled', finishedAt: new Date(120_000) } },
+                lastState: { terminated: { finishedAt: new Date(5_000) } },
+              },
+              { name: 'other', state: { running: { startedAt: new Date(1_000) } } },
+            ],
           },
         },
         {},
@@ -106,10 +126,64 @@ describe('a list of Pods', () => {
     expect(read?.status).toHaveProperty('conditions');
   });
 
-  it.each(['Running', 'Pending'])('tells nothing of how one ended that is %s', (phase) => {
-    const [read] = readPods(listOf('PodList', [podOf([], phase)])).items;
-    expect(read?.status).toStrictEqual({ phase });
-    expect(read).toHaveProperty('spec.volumes');
+  const condition = (type: string, status: string, ...rest: Field[]) => [
+    field(2, [field(1, type), field(2, status), field(3, []), ...rest]),
+  ];
+  const statusOf = (...fields: Field[]) =>
+    readPods(listOf('PodList', [[field(1, []), field(3, [field(1, 'Running'), ...fields])]])).items[0]?.status;
+
+  it('tells of one that is ready only that it is', () => {
+    const conditions = [
+      ...condition('Initialized', 'True', field(4, time(1))),
+      ...condition('Ready', 'True', field(4, time(2))),
+      ...condition('PodScheduled', 'True'),
+    ];
+    const containers = [field(8, [field(1, 'sandbox'), field(4, 1)])];
+    expect(statusOf(...conditions, ...containers)).toStrictEqual({
+      phase: 'Running',
+      conditions: [{}, { type: 'Ready', status: 'True' }],
+    });
+  });
+
+  it('tells of one that is not ready why, but not how it ended', () => {
+    const waiting = [field(1, 'CrashLoopBackOff'), field(2, 'back-off 10s')];
+    const fields = [
+      ...condition('Readz', 'True'),
+      ...condition(
+        'Ready',
+        'False',
+        field(4, time(60)),
+        field(5, 'ContainersNotReady'),
+        field(6, 'unready: [sandbox]'),
+      ),
+      ...condition('PodScheduled', 'True', field(4, time(1))),
+      field(3, 'no words'),
+      field(4, 'NoReason'),
+      field(8, [field(1, 'sandbox'), field(2, [field(1, waiting)]), field(4, 0), field(5, 3), field(9, 1)]),
+    ];
+    expect(statusOf(...fields)).toStrictEqual({
+      phase: 'Running',
+      conditions: [
+        {},
+        {
+          type: 'Ready',
+          status: 'False',
+          lastTransitionTime: new Date(60_000),
+          reason: 'ContainersNotReady',
+          message: 'unready: [sandbox]',
+        },
+        { type: 'PodScheduled', status: 'True', lastTransitionTime: new Date(1_000) },
+      ],
+      containerStatuses: [
+        {
+          name: 'sandbox',
+          state: { waiting: { reason: 'CrashLoopBackOff', message: 'back-off 10s' } },
+          ready: false,
+          restartCount: 3,
+          started: true,
+        },
+      ],
+    });
   });
 
   it('may be empty, and the last page', () => {

@@ -2,9 +2,11 @@ import type { V1ObjectMeta, V1Pod, V1PodStatus, V1Service } from '@kubernetes/cl
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../lib/config/index.ts';
 import { belongsTo } from '../../lib/model/ownership.ts';
+import { findReadiness } from '../../lib/model/reasons.ts';
 import { cannotStart, isServing, viewSandbox } from '../../lib/model/status.ts';
 
 const config = loadConfig({ NODE_HOST: 'node.example' });
+const now = new Date('2026-11-22T12:00:00Z');
 
 const service = {
   metadata: {
@@ -45,10 +47,11 @@ describe('what a caller sees of a sandbox', () => {
     ['its own Pod that terminates', pod({ ...terminating, ownerReferences: owned }, 'Running'), 'NotFound'],
     ["the original's Pod that terminates", pod(terminating, 'Running'), 'NotFound'],
   ])('with %s', (_which, itsPod, status) => {
-    expect(viewSandbox('a', service, itsPod, config)).toStrictEqual({
+    expect(viewSandbox('a', service, itsPod, config, now)).toStrictEqual({
       sandbox_id: 'a',
       sandbox_url: 'http://node.example:30123',
       status,
+      ...findReadiness(service, itsPod, now),
       max_shell_sessions: 10,
       container_id: status === 'NotFound' ? null : 'this-pod',
       lark_cli_broker: false,
@@ -57,13 +60,25 @@ describe('what a caller sees of a sandbox', () => {
     });
   });
 
+  it('is ready, or not and why', () => {
+    const ready = {
+      ...phased('Running'),
+      status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] },
+    };
+    const view = viewSandbox('a', service, ready, config, now);
+    expect(view).toMatchObject({ status: 'Running', ready: true });
+    expect(view).not.toHaveProperty('reason');
+    const message = 'It has no Pod. The next create brings one, behind the same address.';
+    expect(viewSandbox('a', service, undefined, config, now)).toMatchObject({ ready: false, reason: 'NoPod', message });
+  });
+
   it('is NotFound while its Service is being removed, though its Pod runs', () => {
     const going = { ...service, metadata: { ...service.metadata, ...terminating } };
-    expect(viewSandbox('a', going, phased('Running'), config)?.status).toBe('NotFound');
+    expect(viewSandbox('a', going, phased('Running'), config, now)?.status).toBe('NotFound');
   });
 
   it('has the address of an IPv6 node in brackets, as the configuration gives it', () => {
-    const view = viewSandbox('a', service, undefined, loadConfig({ NODE_HOST: '::1' }));
+    const view = viewSandbox('a', service, undefined, loadConfig({ NODE_HOST: '::1' }), now);
     expect(view?.sandbox_url).toBe('http://[::1]:30123');
   });
 
@@ -74,7 +89,7 @@ describe('what a caller sees of a sandbox', () => {
     ['no time is noted: the settings have it', used('2026-11-22T13:00:00.5Z'), null, '2026-11-23T13:00:00.500Z'],
     ['it is for ever', used('2026-11-22T13:00:00Z', { 'sandbox-provisioner/ttl-seconds': '0' }), null, null],
   ])('has its times, or null, where %s', (_what, metadata, created_at, expires_at) => {
-    const view = viewSandbox('a', { ...service, metadata }, undefined, config);
+    const view = viewSandbox('a', { ...service, metadata }, undefined, config, now);
     expect(view).toMatchObject({ created_at, expires_at });
   });
 
@@ -85,19 +100,19 @@ describe('what a caller sees of a sandbox', () => {
     ['has no spec', {}],
     ['has other ports only', { spec: { ports: [{ name: 'metrics', port: 9090, nodePort: 30_001 }] } }],
   ])('is nothing while its Service %s', (_how, incomplete) => {
-    expect(viewSandbox('a', incomplete, pod({}, 'Running'), config)).toBeUndefined();
+    expect(viewSandbox('a', incomplete, pod({}, 'Running'), config, now)).toBeUndefined();
   });
 
   it('leads to the port `http`, whichever place it has', () => {
     const ports = [{ name: 'metrics', port: 9090, nodePort: 30_001 }, ...service.spec.ports];
-    const view = viewSandbox('a', { ...service, spec: { ports } }, undefined, config);
+    const view = viewSandbox('a', { ...service, spec: { ports } }, undefined, config, now);
     expect(view?.sandbox_url).toBe('http://node.example:30123');
   });
 
   it('leads to the name of its Service within the cluster, whatever the settings say by now', () => {
     const metadata = { ...service.metadata, namespace: 'agents' };
     const spec = { type: 'ClusterIP', ports: [{ name: 'http', port: 9000 }] };
-    const view = viewSandbox('a', { metadata, spec }, undefined, config);
+    const view = viewSandbox('a', { metadata, spec }, undefined, config, now);
     expect(view?.sandbox_url).toBe('http://sandbox-a-svc.agents.svc.cluster.local:9000');
   });
 
@@ -114,7 +129,7 @@ describe('what a caller sees of a sandbox', () => {
       { name: 'MAX_SHELL_SESSIONS', ...(value !== undefined && { value }) },
     ];
     const spec = { containers: [{ name: 'injected' }, { name: 'sandbox', env }] };
-    const view = viewSandbox('a', service, { ...phased('Running'), spec }, config);
+    const view = viewSandbox('a', service, { ...phased('Running'), spec }, config, now);
     expect(view?.max_shell_sessions).toBe(shells);
   });
 });
@@ -137,7 +152,6 @@ describe('a Pod', () => {
 });
 
 describe('a Pod that never ran', () => {
-  const now = new Date('2026-11-22T12:00:00Z');
   const ago = (seconds: number) => new Date(now.getTime() - seconds * 1000);
   const container = (state: object, restartCount = 0) => {
     return { name: 'sandbox', image: '', imageID: '', ready: false, restartCount, state };

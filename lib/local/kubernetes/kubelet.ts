@@ -62,14 +62,17 @@ export function startKubelet(store: Store, timers: Timers, times: PodTimes): voi
   /** Writes how far the Pod has come. */
   function setStatus(pod: Pod, state: object, isReady: boolean, status: Partial<PodStatus> = {}): void {
     const reached = { Initialized: true, Ready: isReady, ContainersReady: isReady, PodScheduled: true };
+    const names = pod.spec.containers.map(({ name }) => name);
+    const unready = { reason: 'ContainersNotReady', message: `containers with unready status: [${names.join(' ')}]` };
     const conditions = Object.entries(reached).map(([type, isTrue]) => {
-      const next = { type, status: isTrue ? 'True' : 'False', lastProbeTime: null };
+      const next = { type, status: isTrue ? 'True' : 'False', lastProbeTime: null, ...(!isTrue && unready) };
       // A condition keeps its time as long as it says the same.
       const before = pod.status.conditions?.find((one) => one.type === type && one.status === next.status);
       return before ?? { ...next, lastTransitionTime: formatTime(Date.now()) };
     });
     const containerStatuses = pod.spec.containers.map(({ name, image }) => {
-      return { name, image, state, ready: isReady, started: 'running' in state, restartCount: 0 };
+      // The startup probe and the readiness probe are answered at the same moment here.
+      return { name, image, state, lastState: {}, ready: isReady, started: isReady, restartCount: 0 };
     });
     store.put({ ...pod, status: { ...pod.status, ...status, conditions, containerStatuses } });
   }

@@ -21,6 +21,8 @@ const text: Write = (writer, number, value) => writer.writeStringField(number, S
 
 const integer: Write = (writer, number, value) => writer.writeVarintField(number, Number(value ?? 0));
 
+const flag: Write = (writer, number, value) => writer.writeBooleanField(number, value === true);
+
 const message =
   (fields: Fields): Write =>
   (writer, number, value) =>
@@ -92,7 +94,19 @@ const condition = message({
 const state = message({
   waiting: [1, optional(message({ reason: [1, text], message: [2, text] }))],
   running: [2, optional(message({ startedAt: [1, time] }))],
-  terminated: [3, optional(message({ exitCode: [1, integer], startedAt: [5, time], finishedAt: [6, time] }))],
+  terminated: [
+    3,
+    optional(message({ exitCode: [1, integer], reason: [3, text], startedAt: [5, time], finishedAt: [6, time] })),
+  ],
+});
+
+const containerStatus = message({
+  name: [1, text],
+  state: [2, state],
+  lastState: [3, state],
+  ready: [4, flag],
+  restartCount: [5, integer],
+  started: [9, optional(flag)],
 });
 
 const volumeMount = message({ name: [1, text], mountPath: [3, text], subPath: [4, text] });
@@ -114,7 +128,7 @@ const pod = message({
       conditions: [2, list(condition)],
       message: [3, text],
       reason: [4, text],
-      containerStatuses: [8, list(message({ name: [1, text], state: [2, state] }))],
+      containerStatuses: [8, list(containerStatus)],
     }),
   ],
 });

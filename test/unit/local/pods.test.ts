@@ -1,4 +1,6 @@
 import { expect, it } from 'vitest';
+import { readPods } from '../../../lib/kubernetes/lists.ts';
+import { writeProtobuf } from '../../../lib/local/kubernetes/protobuf.ts';
 import { failure, MERGE_PATCH, podManifest, SOME_UID, serviceManifest, startTestCluster, until } from './cluster.ts';
 
 // The stand-ins end as slowly as the real sandbox, which ignores SIGTERM.
@@ -44,6 +46,25 @@ it('takes a Pod from Pending to Ready, with events', async () => {
     ],
   });
   expect(await eventsOf('life')).toEqual(['Normal Scheduled', 'Normal Started']);
+});
+
+it('has a Pod run before it is Ready, and says so in lists as well', async () => {
+  const { call } = await startTestCluster({ readyMs: 100_000 });
+  await call('POST', PODS, podManifest('starting'));
+  const { body } = await until(
+    () => call('GET', `${PODS}/starting`),
+    ({ body }) => body.status.phase === 'Running',
+  );
+  const message = 'containers with unready status: [sandbox]';
+  const isUnready = { type: 'Ready', status: 'False', reason: 'ContainersNotReady', message };
+  expect(body.status.conditions).toContainEqual(expect.objectContaining(isUnready));
+  const container = { name: 'sandbox', lastState: {}, ready: false, restartCount: 0, started: false };
+  const state = { running: { startedAt: expect.anything() } };
+  expect(body.status.containerStatuses).toEqual([{ ...container, image: 'sandbox:1', state }]);
+  const list = writeProtobuf({ kind: 'PodList', items: [body] } as object) as Buffer;
+  const [listed] = readPods(list).items;
+  expect(listed?.status?.conditions).toContainEqual(expect.objectContaining(isUnready));
+  expect(listed?.status?.containerStatuses).toEqual([{ ...container, state }]);
 });
 
 it('finds no node for a Pod that asks for one, and removes it without grace', async () => {
