@@ -6,8 +6,7 @@ import types
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SKILLS, LARK = "/mnt/skills", "/mnt/integrations/lark-cli"
-CATEGORIES = ("public", "custom", "legacy", "integrations")
+SKILLS, LARK, CATEGORIES = "/mnt/skills", "/mnt/integrations/lark-cli", ("public", "custom", "legacy", "integrations")
 THREAD = "t1"  # of every user
 OLD_USER = "bob"  # with old skills; came before Lark was installed
 
@@ -30,8 +29,7 @@ class Checkout:
         )
         sys.modules["httpx"] = types.ModuleType("httpx")  # for another way to wait, which is not taken here
         remote = importlib.import_module("deerflow.community.aio_sandbox.remote_backend")
-        self.Backend, self.Info = remote.RemoteSandboxBackend, remote.SandboxInfo
-        self.select_mounts = remote._provisioner_extra_mounts_payload
+        self.Backend, self.Info, self.select_mounts = remote.RemoteSandboxBackend, remote.SandboxInfo, remote._provisioner_extra_mounts_payload
         self.wait_until_ready = sys.modules[remote.SandboxBackend.__module__].wait_for_sandbox_ready
         self.is_new = hasattr(self.Backend, "is_absent")  # of September 2026 or later: counts shells, asks for presence
 

@@ -73,7 +73,7 @@ class Gateway:
 
     def __init__(self, checkout, layout):
         self.checkout, self.layout, self.backend = checkout, layout, checkout.Backend(URL, KEY)
-        # New ones: on the node an earlier Pod of the same name may still end.
+        # Each time others: on the node an earlier Pod of the same name may still end.
         self.ids = {user: os.urandom(8).hex() for user in ("alice", "bob", "carol", "dave")}
 
     def create(self, user, backend=None, **flags):
@@ -81,8 +81,8 @@ class Gateway:
             self.layout.on_node(host_path).mkdir(parents=True, exist_ok=True)
         return (backend or self.backend).create(THREAD, self.ids[user], self.layout.list_mounts(user), user_id=user, **flags)
 
-    def run(self, user, *command):
-        return run(HERE / "../../node_modules/.bin/node", HERE / "run-in-sandbox.ts", NAMESPACE, self.ids[user], *command)
+    def run(self, user, command):
+        return run(HERE / "../../node_modules/.bin/node", HERE / "run-in-sandbox.ts", NAMESPACE, self.ids[user], *command.split())
 
     def check_strangers(self):
         refused, sandbox_id = re.compile("RuntimeError.* 401"), self.ids["alice"]
@@ -114,19 +114,21 @@ class Gateway:
             (folder / "gateway").write_text(f"{folder}")
         (expected["/mnt/user-data"][0] / "look.sh").write_text(f"""
             for m in $(/bin/busybox awk '$2 ~ "^/mnt" {{print $2}}' /proc/mounts); do
-                echo "$m|$(/bin/busybox cat $m/gateway)|$( (echo {user} >$m/{user}) 2>&1 && echo written)|$(/bin/busybox cat $m/alice 2>&1)"
+                echo "$m|$(/bin/busybox cat $m/gateway)|$( (echo {user} >$m/{user}) 2>&1 && echo written)"
             done""")
-        seen, alices = {}, []
-        for line in self.run(user, "/bin/sh", "/mnt/user-data/look.sh").splitlines():
-            mount, folder, writing, alice = line.split("|")
-            is_written = writing == "written" and Path(folder, user).read_text().strip() == user
-            seen[mount] = (Path(folder), is_written if is_written or "Read-only file system" in writing else writing)
-            alices += [mount] if alice == "alice" else []
-        wrong = {mount: (expected.get(mount), seen.get(mount)) for mount in expected | seen if expected.get(mount) != seen.get(mount)}
-        writable = [mount for mount, (_, is_writable) in seen.items() if is_writable is True]
-        check(f"{user}: {len(seen)} mounts read, {len(writable)} written", {}, lambda: wrong)
+
+        def look():
+            seen = {}
+            for line in self.run(user, "/bin/sh /mnt/user-data/look.sh").splitlines():
+                mount, folder, writing = line.split("|")
+                is_written = writing == "written" and Path(folder, user).read_text().strip() == user
+                seen[mount] = (Path(folder), is_written if is_written or "Read-only file system" in writing else writing)
+            return {mount: (expected.get(mount), seen.get(mount)) for mount in expected | seen if expected.get(mount) != seen.get(mount)}
+
+        check(f"{user}: {len(expected)} mounts, {sum(can_write for _, can_write in expected.values())} writable", {}, look)
         if user == "bob":
-            check("bob: where he finds alice's file", ["/mnt/user-data"] if self.layout.threads else [], lambda: alices)
+            of_alice = "/mnt/user-data/alice" if self.layout.threads else ""
+            check("bob: what he finds of alice", of_alice, lambda: self.run("bob", "/bin/busybox find /mnt -name alice"))
             check("list", {self.ids["alice"], self.ids["bob"]}, lambda: {one.sandbox_id for one in self.backend.list_running()})
 
     def check_lost_pod(self):
@@ -148,7 +150,7 @@ class Gateway:
         check("12 subagents: create over that one", re.compile("RuntimeError.* 409"), lambda: self.create("alice", twelve))
         info = check("12 subagents: create", re.compile("container_id='"), lambda: self.create("carol", twelve))
         check("12 subagents: is_alive", True, lambda: twelve.is_alive(info), 60)
-        check("12 subagents: said in the sandbox", True, lambda: "MAX_SHELL_SESSIONS=13" in self.run("carol", "/bin/busybox", "env"))
+        check("12 subagents: said in the sandbox", True, lambda: "MAX_SHELL_SESSIONS=13" in self.run("carol", "/bin/busybox env"))
         backend, bad = self.backend, self.backend.inspect_runtime(self.ids["bob"])
         check("quarantine: destroy", None, lambda: backend.destroy(bad))
         check("quarantine: lifted, as the Pod is absent", True, lambda: backend.is_absent(bad.sandbox_id), 120)
