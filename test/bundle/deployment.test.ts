@@ -141,7 +141,9 @@ describe('a package without any settings', () => {
     for (const name of names) {
       const code = await readFile(join(folder, `.build/${name}/functions/${name}.cjs`), 'utf8');
       const kept = Object.values(allSettings).filter(
-        ({ neededBy, field }) => field && neededBy !== 'every function' && !functions[name]?.needs.includes(neededBy),
+        ({ neededBy, field }) =>
+          field &&
+          ![neededBy].flat().some((need) => need === 'every function' || functions[name]?.needs.includes(need)),
       );
       // As a property, or taken out of an object.
       const read = kept.filter(({ field }) => new RegExp(`[.{,]${field}\\b(?!:)`).test(code));
