@@ -12,6 +12,7 @@ function logger(): Logger {
 
 /** The log: one JSON object a line. `LOG_LEVEL` says from which level on (`DEBUG`, `INFO`, `WARN`, `ERROR`, `SILENT`). */
 export const log = {
+  debug: (message: string, details: Details) => logger().debug(message, details),
   info: (message: string, details: Details) => logger().info(message, details),
   warn: (message: string, details: Details) => logger().warn(message, details),
   error: (message: string, details: Details) => logger().error(message, details),

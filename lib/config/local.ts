@@ -1,13 +1,14 @@
-import { flag, hostName, matching, meaning } from './rules.ts';
+import { flag, hostName, meaning, passing } from './rules.ts';
 import type { Settings } from './setting.ts';
 
 /** What `npm start` needs to know beside what the functions read. */
 export const localSettings = {
   PORT: {
-    rule: () => meaning(matching(/^\d{1,5}$/, 'must be a port'), Number),
+    rule: () =>
+      meaning(passing([(text) => /^\d{1,5}$/.test(text) && Number(text) <= 65_535, 'must be a port']), Number),
     default: 8002,
     neededBy: 'npm start',
-    doc: 'the port that `npm start` listens on',
+    doc: 'the port that `npm start`, or [the server](compose.md#the-server), listens on',
   },
   HOST: {
     rule: hostName,

@@ -10,7 +10,7 @@ import { grantPage, isPreflight } from './cors.ts';
 import { malformedBody } from './request.ts';
 
 /** The largest body that is read, in bytes. A request for a sandbox has some hundred. */
-const maxBodyBytes = 65_536;
+export const maxBodyBytes = 65_536;
 
 /** The only place where an outcome becomes an HTTP status. */
 const statusCodes: Record<Outcome, number> = {

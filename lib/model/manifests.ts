@@ -99,6 +99,12 @@ export function findServiceChange(service: V1Service, config: SandboxSettings): 
   return { type: config.serviceType, ports: [{ ...wanted, ...nodePort }] };
 }
 
+/** The settings for a Pod behind this Service: where it could not be changed, its Pod listens where the Service leads. */
+export function withPortOf(service: V1Service, config: SandboxSettings): SandboxSettings {
+  const targetPort = service.spec?.ports?.find(({ name }) => name === 'http')?.targetPort;
+  return typeof targetPort === 'number' ? { ...config, containerPort: targetPort } : config;
+}
+
 /**
  * Opens the NodePort as soon as the sandbox's process listens, not only when the Pod is ready: there is one Pod behind it, and
  * callers ask until it answers. A Service of an older version, or of the original, gets it with its next create.

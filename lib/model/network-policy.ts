@@ -19,7 +19,7 @@ export function buildNetworkPolicy(namespace: string, config: SandboxSettings): 
     spec: {
       podSelector: { matchLabels: { ...sandboxLabel } },
       policyTypes: ['Ingress', 'Egress'],
-      ingress: [{ _from: callers(config), ports: [{ protocol: 'TCP', port: 8080 }] }],
+      ingress: [{ _from: callers(config), ports: [{ protocol: 'TCP', port: config.containerPort }] }],
       // Kubernetes leaves out what is empty; without a rule, nothing goes out.
       ...(networkPolicy === 'isolated' && { egress: [askForNames(config), ...reachPublicAddresses(config)] }),
     },

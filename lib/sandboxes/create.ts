@@ -252,7 +252,8 @@ async function bringToSettings(service: V1Service, operation: Operation): Promis
     } catch (error) {
       if (!isConflict(error)) {
         log.warn('Could not bring a Service to the settings', { service: name, error: error as Error });
-        return current;
+        // Where the answer was lost, it may be changed: and then so is its URL.
+        return requireSameService(service, operation);
       }
     }
     await pause(attempt, 'its Service is being changed all the time', signal);

@@ -9,7 +9,7 @@ import {
   isNotFound,
 } from '../kubernetes/index.ts';
 import { findThreadId, findUserId } from '../model/adoption.ts';
-import { buildOwner, buildPod, isMadeOtherwise } from '../model/manifests.ts';
+import { buildOwner, buildPod, isMadeOtherwise, withPortOf } from '../model/manifests.ts';
 import { ifSandbox, podName, serviceName } from '../model/names.ts';
 import { isOwned, isOwnedByAnother } from '../model/ownership.ts';
 import type { CreateSandboxRequest } from '../model/request.ts';
@@ -31,7 +31,8 @@ export async function ensurePod(
   confining: Promise<Settled<void>>,
   operation: Operation,
 ): Promise<V1Pod> {
-  const { kubernetes, config, now, signal } = operation;
+  const { kubernetes, now, signal } = operation;
+  const config = withPortOf(service, operation.config);
   const name = podName(request.sandboxId);
   // For a new sandbox it does not matter that the Pod could not be read: creating it will tell.
   let pod = isNew && 'error' in read ? undefined : unwrap('Pod lookup failed', read);
@@ -147,7 +148,7 @@ function requireCapacity({ maxShellSessions = 0 }: CreateSandboxRequest, pod: V1
   );
 }
 
-/** Whether the Pod is one for the port of the settings, as its Service is by now. */
+/** Whether the Pod is one for this port. */
 const listensWhere = (pod: V1Pod, { containerPort }: SandboxSettings): boolean =>
   pod.spec?.containers.some(({ ports = [] }) => ports.some((port) => port.containerPort === containerPort)) ?? false;
 

@@ -21,6 +21,7 @@ const modules = Object.entries(functions).map(([name, { handler }]) => ({
 const askingNames = [
   'create-sandbox',
   'get-sandbox',
+  'get-presence',
   'list-sandboxes',
   'renew-sandbox',
   'destroy-sandbox',
@@ -135,7 +136,9 @@ describe('a bundle', () => {
   });
 
   it('is there for every function of serverless.yml', () => {
-    expect([...builds.keys()].toSorted()).toEqual(['fallback', 'health', ...askingNames].toSorted());
+    expect([...builds.keys()].toSorted()).toEqual(
+      ['fallback', 'get-capabilities', 'health', ...askingNames].toSorted(),
+    );
   });
 });
 

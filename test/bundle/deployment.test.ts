@@ -61,17 +61,17 @@ const pick = ({ Resources }: Template, type: string): Record<string, Properties>
 const idOf = (name: string) => name.replace(/^./, (letter) => letter.toUpperCase()).replaceAll('-', 'Dash');
 const names = Object.keys(functions);
 const needing = (need: string) => names.filter((name) => functions[name]?.needs.includes(need));
-const asking = ['create-sandbox', 'get-sandbox', 'list-sandboxes', 'renew-sandbox', 'destroy-sandbox'];
+const asking = ['create-sandbox', 'get-sandbox', 'list-sandboxes', 'renew-sandbox', 'destroy-sandbox', 'get-presence'];
 /** For each function: a property that CloudFormation gets of it. */
 const readEach = (template: Template, property: string) =>
   names.map((name) => template.Resources[`${idOf(name)}LambdaFunction`]?.Properties[property]);
 const keysOf = (routes: Properties[]) => routes.map(({ RouteKey }) => RouteKey).toSorted();
 
 it('serverless.yml says what each function has to do with', () => {
-  expect(needing('callers')).toEqual([...asking, 'fallback']);
+  expect(needing('callers')).toEqual([...asking, 'get-capabilities', 'fallback']);
   expect(needing('kubernetes')).toEqual([...asking, 'cleanup-sandboxes']);
   expect(needing('cleanup')).toEqual(['cleanup-sandboxes']);
-  expect(names).toEqual([...asking, 'health', 'fallback', 'cleanup-sandboxes']);
+  expect(names).toEqual([...asking, 'get-capabilities', 'health', 'fallback', 'cleanup-sandboxes']);
 });
 
 describe('a package without any settings', () => {
@@ -229,7 +229,8 @@ describe('a package with every setting', () => {
       AuthorizationType === 'JWT' && JSON.stringify(AuthorizerId) === '{"Ref":"HttpApiAuthorizerCallers"}';
     expect(keysOf(routes.filter((route) => !isGuarded(route)))).toEqual(['GET /health', 'OPTIONS /{proxy+}']);
     expect(keysOf(routes.filter(isGuarded))).toEqual([
-      ...['$default', 'DELETE /api/sandboxes/{sandbox_id}', 'GET /api/sandboxes', 'GET /api/sandboxes/{sandbox_id}'],
+      ...['$default', 'DELETE /api/sandboxes/{sandbox_id}', 'GET /api/capabilities', 'GET /api/sandboxes'],
+      ...['GET /api/sandboxes/{sandbox_id}', 'GET /api/sandboxes/{sandbox_id}/presence'],
       ...['POST /api/sandboxes', 'POST /api/sandboxes/{sandbox_id}/renew'],
     ]);
   });

@@ -99,7 +99,8 @@ describe.skipIf(noLambdaRuntime !== undefined)(
         const created = await create();
         const url = expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/);
         const status = expect.stringMatching(/^(Pending|Running)$/);
-        const view = { sandbox_id: 'a1b2', sandbox_url: url, status, created_at: aTime, expires_at: aTime };
+        const own = { max_shell_sessions: 10, container_id: expect.any(String), lark_cli_broker: false };
+        const view = { sandbox_id: 'a1b2', sandbox_url: url, status, ...own, created_at: aTime, expires_at: aTime };
         expect(created).toEqual({ status: 200, body: view });
         expect(await create()).toEqual({ status: 200, body: afterUse(created.body, { status }) });
         expect(await get()).toEqual({ status: 200, body: afterUse(created.body, { status }) });

@@ -169,6 +169,20 @@ describe('what Kubernetes said', () => {
   });
 });
 
+describe('Kubernetes that fails in passing', () => {
+  it.each(['services', 'pods'] as const)('to the reading of %s is asked again by the same create', async (resource) => {
+    const { sandboxId, threadId } = await world.givenOriginalSandbox();
+    const when = callTo('GET', resource, sandboxId);
+    const unavailable = kubernetesStatus(503, 'ServiceUnavailable', 'unable to handle the request');
+    const faults = [tooManyRequests('1'), unavailable].map((answer) =>
+      world.proxy.injectFault({ when, action: { answer }, times: 1 }),
+    );
+    const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
+    expect(answer, answer.text).toMatchObject({ status: 200, body: { status: 'Running' } });
+    expect(faults.map(({ hits }) => hits.length)).toEqual([1, 1]);
+  });
+});
+
 describe('Kubernetes that asks to be left alone for a second', () => {
   it.each([
     ['the Service', 'services'],

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { afterUse, aTime, expectError } from '../support/answers.ts';
+import { afterUse, aTime, expectError, expectNoPod, withoutPod } from '../support/answers.ts';
 import { eventually } from '../support/eventually.ts';
 import type { HttpAnswer } from '../support/http-call.ts';
 import {
@@ -58,7 +58,7 @@ describe('a sandbox whose Pod is not there', () => {
   it('gets it back at the next POST, behind the same URL, when it was deleted by hand', async () => {
     const { sandboxId, threadId, view } = await world.givenRunningSandbox();
     await world.kubernetes.remove('pods', `sandbox-${sandboxId}`, 0);
-    expect((await world.get(sandboxId)).body).toEqual({ ...view, status: 'NotFound' });
+    expectNoPod(await world.get(sandboxId), sandboxId);
     const again = await world.givenSandbox({ sandboxId, threadId });
     expect(again.view).toMatchObject({
       sandbox_url: view.sandbox_url,
@@ -75,8 +75,8 @@ describe('a sandbox whose Pod is not there', () => {
     await world.kubernetes.remove('pods', `sandbox-${sandboxId}`);
     // It is `Running` for up to 30 s more, but nobody should begin to use it.
     expect((await world.findPod(sandboxId))?.metadata.deletionTimestamp).toEqual(expect.any(String));
-    expect((await world.get(sandboxId)).body).toEqual({ ...view, status: 'NotFound' });
-    expect((await world.list()).body).toEqual({ sandboxes: [{ ...view, status: 'NotFound' }], count: 1 });
+    expectNoPod(await world.get(sandboxId), sandboxId);
+    expect((await world.list()).body).toEqual({ sandboxes: [{ ...view, ...withoutPod }], count: 1 });
     expect((await world.givenSandbox({ sandboxId, threadId })).view.sandbox_url).toBe(view.sandbox_url);
     const { pod } = await expectWholeSandbox(world, sandboxId);
     expect(pod.metadata.uid).not.toBe(oldPod?.metadata.uid);
@@ -106,7 +106,7 @@ describe('a sandbox whose Pod is not there', () => {
       () => world.findPod(sandboxId),
       (found) => found?.status.phase === 'Running',
     );
-    expect((await world.get(sandboxId)).body.status).toBe('NotFound');
+    expectNoPod(await world.get(sandboxId), sandboxId);
     await world.givenSandbox(names);
     await expectWholeSandbox(world, sandboxId);
   });
@@ -128,9 +128,8 @@ describe('eight creates of one sandbox at once', () => {
     const body = asBody(newNames());
     const answers = await createEight(body);
     for (const answer of answers) {
-      const { sandbox_id, sandbox_url, created_at } = answers[0]?.body ?? {};
       const status = expect.toBeOneOf(['Pending', 'Running']);
-      expect(answer.body).toEqual({ sandbox_id, sandbox_url, status, created_at, expires_at: aTime });
+      expect(answer.body).toEqual({ ...answers[0]?.body, status, expires_at: aTime });
     }
     await world.destroy(body.sandbox_id);
     await createEight(body);
@@ -253,7 +252,8 @@ describe('a create that fails', () => {
     const body = asBody({ sandboxId, threadId });
     const fault = world.proxy.injectFault({ ...creationOf('pods', sandboxId), action: { answer: internalError } });
     expectError(await world.create(body), 500, /^Pod creation failed: \S/);
-    expect((await world.get(sandboxId)).body).toEqual(afterUse(view, { status: 'NotFound' }));
+    expectNoPod(await world.get(sandboxId), sandboxId);
+    expect((await world.list()).body).toEqual({ sandboxes: [afterUse(view, withoutPod)], count: 1 });
     fault.remove();
     expect(await world.create(body)).toMatchObject({ status: 200, body: { sandbox_url: view.sandbox_url } });
     await expectWholeSandbox(world, sandboxId);
@@ -304,15 +304,28 @@ describe('a create that fails', () => {
   });
 });
 
-describe('a NodePort that is never allocated', () => {
-  it('fails the create, which leaves nothing behind', async () => {
+describe('a NodePort', () => {
+  /** Has so many answers about the sandbox's Service tell no NodePort. */
+  const hideNodePort = (sandboxId: string, times: number) =>
+    world.proxy.injectFault({
+      when: (call) => isFor(call, 'services') && isAbout(call, sandboxId),
+      action: { rewrite: (answer) => ({ ...answer, text: answer.text.replaceAll(/,?"nodePort":\d+/g, '') }) },
+      times,
+    });
+
+  it('that is allocated a moment later is waited for', async () => {
+    const body = asBody(newNames());
+    const hidden = hideNodePort(body.sandbox_id, 3);
+    expect((await world.create(body)).status).toBe(200);
+    expect(hidden.hits.map(({ method }) => method)).toEqual(['POST', 'GET', 'GET']);
+    await expectWholeSandbox(world, body.sandbox_id);
+  });
+
+  it('that is never allocated fails the create, which leaves nothing behind', async () => {
     // The original left the Pod and the Service.
     const body = asBody(newNames());
-    world.proxy.injectFault({
-      when: (call) => isFor(call, 'services') && isAbout(call, body.sandbox_id),
-      action: { rewrite: (answer) => ({ ...answer, text: answer.text.replaceAll(/,?"nodePort":\d+/g, '') }) },
-    });
-    expectError(await world.create(body), 500, 'NodePort was not allocated in time');
+    hideNodePort(body.sandbox_id, Number.POSITIVE_INFINITY);
+    expectError(await world.create(body), 500, 'Service access URL was not available in time');
     expect(await world.servicesOf(body.sandbox_id)).toEqual([]);
     await world.untilPodGoes(body.sandbox_id);
   });

@@ -75,6 +75,8 @@ describe.skipIf(!isEmbeddedCluster)('npm start', () => {
     await start({ HOST: '0.0.0.0' });
     expect(said()).toBe('Callers: all are refused until PROVISIONER_API_KEY is set');
     expectError(await list(), 401, 'A valid X-API-Key is required');
+    expectError(await list({ 'x-api-key': 'any' }), 401, 'A valid X-API-Key is required');
+    expect(await callHttp({ method: 'GET', url: `${provisioner?.url}/health` })).toMatchObject({ status: 200 });
     expect(provisioner?.output()).toMatch(/Every caller is refused: no key is set.*AUTH=off/);
   });
 

@@ -17,9 +17,16 @@ afterEach(async () => {
   provisioner = undefined;
 });
 
-async function start(by: 'node' | 'npm'): Promise<Provisioner> {
+type By = 'node' | 'npm' | 'server';
+
+async function start(by: By): Promise<Provisioner> {
   const { cluster, proxy, namespace } = place;
-  const settings = { EMBEDDED_KUBERNETES: 'false', KUBECONFIG_PATH: proxy.kubeconfig, K8S_NAMESPACE: namespace };
+  const settings = {
+    EMBEDDED_KUBERNETES: 'false',
+    KUBECONFIG_PATH: proxy.kubeconfig,
+    K8S_NAMESPACE: namespace,
+    AUTH: 'off',
+  };
   provisioner = await startProvisioner({ ...settings, ...cluster.settings }, by);
   return provisioner;
 }
@@ -46,6 +53,7 @@ it.each([
   ['SIGTERM', 'npm'],
   ['SIGTERM', 'node'],
   ['SIGINT', 'node'],
+  ['SIGTERM', 'server'],
 ] as const)('a create that is under way at a %s to %s is answered, then all ends', async (signal, by) => {
   const { url, ports, output } = await start(by);
   const { sandboxId, creating, release } = await givenHeldCreate(url);
@@ -55,7 +63,7 @@ it.each([
     () => isListening(ports[0] as number),
     (isOpen) => !isOpen,
   );
-  await eventually('waiting', output, (text) => text.includes('Waiting for 1 call under way'));
+  await eventually('waiting', output, (text) => text.includes('under way'));
   // It was cut after 5 s, though the sandbox was made.
   setTimeout(release, 8_000);
   expect(await creating).toMatchObject({ status: 200, body: { sandbox_id: sandboxId } });
@@ -63,12 +71,12 @@ it.each([
   expect(await place.cluster.kubernetes.find('pods', `sandbox-${sandboxId}`)).toBeDefined();
 });
 
-it('whoever says it once more has it end at once', async () => {
-  const { url, pid, output } = await start('node');
+it.each<By>(['node', 'server'])('whoever says it once more has it end at once: %s', async (by) => {
+  const { url, pid, output } = await start(by);
   const { creating, release } = await givenHeldCreate(url);
   onTestFinished(() => release());
   const ended = end('SIGINT');
-  await eventually('waiting', output, (text) => text.includes('Waiting for 1 call under way'));
+  await eventually('waiting', output, (text) => text.includes('under way'));
   // Sooner, it is taken for the first.
   await new Promise((resolve) => setTimeout(resolve, 2_000));
   process.kill(pid, 'SIGINT');
@@ -76,8 +84,8 @@ it('whoever says it once more has it end at once', async () => {
   await ended;
 });
 
-it('a connection that nobody uses keeps nothing open', async () => {
-  const { ports } = await start('node');
+it.each<By>(['node', 'server'])('a connection that nobody uses keeps nothing open: %s', async (by) => {
+  const { ports } = await start(by);
   const connect = async (request: string) => {
     // One that does not end when the other side does.
     const socket = net.connect({ port: ports[0] as number, host: '127.0.0.1', allowHalfOpen: true });

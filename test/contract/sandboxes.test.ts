@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { afterUse, aTime, expectError } from '../support/answers.ts';
+import { afterUse, aTime, expectError, expectNoPod, withoutPod } from '../support/answers.ts';
 import { cleanUp, usedAgo } from '../support/clean-up.ts';
 import { eventually } from '../support/eventually.ts';
 import type { KubernetesObject } from '../support/kubernetes-client.ts';
@@ -15,19 +15,23 @@ afterEach(async () => {
   await world.clear();
 });
 
-const statuses = ['Pending', 'Running', 'Succeeded', 'Failed', 'Unknown', 'NotFound'];
+const statuses = ['Pending', 'Running', 'Succeeded', 'Failed', 'Unknown'];
 
 /** The whole answer about a sandbox, its status one that a sandbox with a Pod has. */
 const aView = (sandboxId: string, status: unknown = expect.toBeOneOf(statuses)) => ({
   sandbox_id: sandboxId,
   sandbox_url: expect.stringMatching(new RegExp(`^http://${world.settings.NODE_HOST}:[1-9]\\d{3,4}$`)),
   status,
+  max_shell_sessions: 10,
+  container_id: expect.any(String),
+  lark_cli_broker: false,
   created_at: aTime,
   expires_at: aTime,
 });
 
 /** The same of one that the original made, of which nobody noted when it was used. */
 const aViewOfOriginal = (sandboxId: string, status: unknown) => ({ ...aView(sandboxId, status), expires_at: null });
+const aViewWithoutPod = (sandboxId: string) => ({ ...aViewOfOriginal(sandboxId, 'NotFound'), ...withoutPod });
 
 describe('POST /api/sandboxes', () => {
   it('makes a sandbox, and answers before its Pod runs', async () => {
@@ -89,7 +93,7 @@ describe('POST /api/sandboxes', () => {
   });
 
   it('ignores fields that it does not know', async () => {
-    const body = { sandbox_id: newSandboxId(), thread_id: newThreadId(), user_id: 'someone', image: { any: 1 } };
+    const body = { sandbox_id: newSandboxId(), thread_id: newThreadId(), environment: 'any', image: { any: 1 } };
     const answer = await world.create(body);
     expect(answer.status, answer.text).toBe(200);
     expect((await world.podsOf(body.sandbox_id)).length).toBe(1);
@@ -199,7 +203,7 @@ describe('a sandbox that the original made', () => {
     const service = await world.findService(sandboxId);
     const url = `http://${world.settings.NODE_HOST}:${service?.spec.ports[0].nodePort}`;
     // Nobody noted when it was used: its expiry is not known before it is.
-    const view = { sandbox_id: sandboxId, sandbox_url: url, status: 'Running', created_at: aTime, expires_at: null };
+    const view = { ...aViewOfOriginal(sandboxId, 'Running'), sandbox_url: url, container_id: pod?.metadata.uid };
     expect((await world.get(sandboxId)).body).toEqual(view);
     expect((await world.list()).body).toEqual({ sandboxes: [view], count: 1 });
     expect(await world.create({ sandbox_id: sandboxId, thread_id: threadId })).toMatchObject({
@@ -221,7 +225,7 @@ describe('a sandbox that the original made', () => {
   it('comes back behind its URL when its Pod is gone', async () => {
     const { sandboxId, threadId } = await world.givenOriginalSandbox({}, { withPod: false });
     const service = await world.findService(sandboxId);
-    expect((await world.get(sandboxId)).body).toMatchObject({ status: 'NotFound' });
+    expectNoPod(await world.get(sandboxId), sandboxId);
     const { view } = await world.givenSandbox({ sandboxId, threadId });
     expect(view.sandbox_url).toBe(`http://${world.settings.NODE_HOST}:${service?.spec.ports[0].nodePort}`);
     await world.untilRunning(sandboxId);
@@ -301,8 +305,8 @@ describe('a Service and a Pod that only bear the names of a sandbox', () => {
     const pod = originalPod({ sandboxId, threadId: 't' }, world.settings);
     const { spec } = alter(pod, { spec: onNoNode }) as KubernetesObject;
     await world.kubernetes.create('pods', { metadata: { name: `sandbox-${sandboxId}` }, spec });
-    expect((await world.get(sandboxId)).body).toEqual(aViewOfOriginal(sandboxId, 'NotFound'));
-    expect((await world.list()).body).toEqual({ sandboxes: [aViewOfOriginal(sandboxId, 'NotFound')], count: 1 });
+    expectNoPod(await world.get(sandboxId), sandboxId);
+    expect((await world.list()).body).toEqual({ sandboxes: [aViewWithoutPod(sandboxId)], count: 1 });
     expect((await world.destroy(sandboxId)).status).toBe(200);
     expect(await world.findService(sandboxId)).toBeUndefined();
     expect((await world.findPod(sandboxId))?.metadata.deletionTimestamp).toBeUndefined();
@@ -348,7 +352,7 @@ describe('GET /api/sandboxes/{sandbox_id}', () => {
 describe('GET /api/sandboxes', () => {
   it('tells of every sandbox, and of no other Service', async () => {
     const given = [await world.givenRunningSandbox(), await world.givenRunningSandbox()];
-    const withoutPod = await world.givenOriginalSandbox({}, { withPod: false });
+    const lost = await world.givenOriginalSandbox({}, { withPod: false });
     const metadata = { name: 'a-service-of-somebody-else', labels };
     await world.kubernetes.create('services', { metadata, spec: anyService });
     const answer = await world.list();
@@ -356,7 +360,7 @@ describe('GET /api/sandboxes', () => {
     expect(answer.body).toEqual({ sandboxes: expect.any(Array), count: 3 });
     const bySandboxId = (one: SandboxView, other: SandboxView) => one.sandbox_id.localeCompare(other.sandbox_id);
     const views = given.map(({ view }) => ({ ...view, status: 'Running' }));
-    const all = [...views, aViewOfOriginal(withoutPod.sandboxId, 'NotFound') as SandboxView];
+    const all = [...views, aViewWithoutPod(lost.sandboxId) as SandboxView];
     expect(answer.body.sandboxes.toSorted(bySandboxId)).toEqual(all.toSorted(bySandboxId));
   });
 });

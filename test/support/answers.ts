@@ -7,7 +7,7 @@ import type { SandboxView } from './world.ts';
 export const aTime = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/);
 
 /** A sandbox's view after one more use: what is said here has changed, its expiry was put off, and all else is as it was. */
-export const afterUse = (view: SandboxView, changes: { status?: unknown } = {}) => ({
+export const afterUse = (view: SandboxView, changes: Partial<Record<keyof SandboxView, unknown>> = {}) => ({
   ...view,
   expires_at: expect.toSatisfy((expiresAt: unknown) => isPutOff(view.expires_at, expiresAt), 'is put off'),
   ...changes,
@@ -17,6 +17,13 @@ function isPutOff(before: string | null, after: unknown): boolean {
   if (before === null) return after === null;
   return typeof after === 'string' && Date.parse(after) > Date.parse(before);
 }
+
+/** What a list says of a sandbox whose Pod is gone, or going. */
+export const withoutPod = { status: 'NotFound', container_id: null } as const;
+
+/** A get of such a sandbox: not found, so that the caller creates it, which brings its Pod back behind the same URL. */
+export const expectNoPod = (answer: HttpAnswer, sandboxId: string): void =>
+  expectError(answer, 404, `Sandbox '${sandboxId}' not found: it has no Pod until the next create`);
 
 /** An error of ours: JSON with `detail` and nothing else; the detail a short text, not what Kubernetes said, headers and all. */
 export function expectError(answer: HttpAnswer, status: number | readonly number[], detail?: string | RegExp): void {

@@ -20,6 +20,7 @@ export async function setup(): Promise<() => Promise<void>> {
   for (const [name, module] of Object.entries(await readModules())) {
     await buildArtifact(ROOT, module, path.join(folder, name));
   }
+  await buildArtifact(ROOT, 'lib/server/main', path.join(folder, 'server'));
   return () => rm(folder, { recursive: true, force: true });
 }
 
@@ -36,4 +37,10 @@ export async function readModules(): Promise<Record<string, string>> {
 export function functionFile(name: string): string {
   const bundles = process.env.OFFLINE_BUNDLES;
   return bundles === undefined ? `functions/${name}.ts` : path.join(bundles, name, `functions/${name}.cjs`);
+}
+
+/** The server's file, in the same way. */
+export function serverFile(): string {
+  const bundles = process.env.OFFLINE_BUNDLES;
+  return bundles === undefined ? 'lib/server/main.ts' : path.join(bundles, 'server', 'lib', 'server', 'main.cjs');
 }

@@ -283,8 +283,19 @@ function considerSandbox(id: string, before: Snapshot, taken: readonly Taken[], 
   const isAbsentUntil = (to: number) => service === undefined && !creates.some(({ startedAt }) => startedAt < to);
   /** Whether nobody may touch the Pod that was there before, as long as its Service is there. */
   const keepsPod = wasWhole && !wasEnded && [kills, fails, destroys].every((by) => by.length === 0);
+  /** Whether the sandbox is sure to have had a Pod in all that time: the one that was there before, or that a create answered. */
+  const hasPodThroughout = (from: number, to: number): boolean => {
+    const lives = livesThroughout(from, to) !== undefined;
+    if (lives && keepsPod && survives) return true;
+    const isHurt = (create: Taken) =>
+      [...kills, ...fails].some((one) => isStillThere(one, create) && one.startedAt < to);
+    return creates
+      .filter(isAcknowledged)
+      .some((create) => create.answeredAt < from && keepsUntil(create, to) && !isHurt(create));
+  };
   return {
     ...{ service, pod, uses, creates, renewals, gets, destroys, kills, fails, survives, keepsPod, isBefore, findEnd },
+    ...{ hasPodThroughout },
     ...{ kept: keeping.filter((use) => keepsUntil(use, Number.POSITIVE_INFINITY)), livesThroughout, isAbsentUntil },
   };
 }
@@ -311,13 +322,22 @@ function checkSandbox(id: string, before: Snapshot, taken: readonly Taken[], aft
     }
   }
   for (const look of [...round.gets, ...round.renewals]) {
+    const { answer } = look;
     const lives = round.livesThroughout(look.startedAt, look.answeredAt);
-    if ('error' in look.answer && look.answer.error === 'not-found' && lives !== undefined) {
+    // A get that finds the Service alone says so; a renewal does not mind.
+    const missedPod =
+      'error' in answer && answer.detail === `Sandbox '${id}' not found: it has no Pod until the next create`;
+    if (missedPod && (look.action.kind !== 'get' || round.hasPodThroughout(look.startedAt, look.answeredAt))) {
+      say(look, 'found no Pod, though there is one');
+    }
+    if ('error' in answer && answer.error === 'not-found' && !missedPod && lives !== undefined) {
       say(look, `found nothing, though it lives since ${lives.since}`);
     }
+    if ((missedPod || isAcknowledged(look)) && round.isAbsentUntil(look.answeredAt))
+      say(look, 'found what cannot be there');
     if (!isAcknowledged(look)) continue;
-    if (round.isAbsentUntil(look.answeredAt)) say(look, 'found what cannot be there');
     const { status } = look.answer.view;
+    if (look.action.kind === 'get' && status === 'NotFound') say(look, 'was answered with a sandbox without a Pod');
     if (round.keepsPod && round.survives && status !== 'Pending' && status !== 'Running') {
       say(look, `saw its live Pod as ${status}`);
     }

@@ -4,12 +4,13 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { parseApiKeys } from '../../lib/config/callers.ts';
+import { serverFile } from './bundles.ts';
 import { eventually } from './eventually.ts';
 import { findFreePorts, isListening } from './free-ports.ts';
 import { callHttp } from './http-call.ts';
 import { keepSecret, watchLog } from './secrets.ts';
 
-/** The provisioner as `npm start` runs it. */
+/** The provisioner as `npm start` runs it, or as the server of `npm run build`. */
 export interface Provisioner {
   readonly url: string;
   readonly pid: number;
@@ -33,13 +34,16 @@ const END_WITH_TESTS = `--import=data:text/javascript,${encodeURIComponent(
     process.stdin.on('end', () => process.kill(process.pid, 'SIGINT')).resume().unref();`,
 )}`;
 
+/** What starts it where a test does not say: `SANDBOX_TEST_SERVER=true` has the server stand in for serverless-offline. */
+const usual = process.env.SANDBOX_TEST_SERVER === 'true' ? 'server' : 'node';
+
 /**
  * Starts the functions under serverless-offline on free ports, with these settings and no others; waits until they answer. As
- * `npm start` does; with `npm` in `by`, it is npm that starts them, and npm alone that gets the signals.
+ * `npm start` does; with `npm` in `by`, it is npm that starts them, and npm alone that gets the signals. With `server`, it is the server.
  */
 export async function startProvisioner(
   settings: Record<string, string>,
-  by: 'node' | 'npm' = 'node',
+  by: 'node' | 'npm' | 'server' = usual,
 ): Promise<Provisioner> {
   const ports = await findFreePorts(1);
   const [port] = ports;
@@ -49,10 +53,14 @@ export async function startProvisioner(
       return value === undefined ? [] : [[name, value]];
     }),
   );
-  const [command, args] =
-    by === 'npm'
-      ? ['npm', ['start']]
-      : [process.execPath, [END_WITH_TESTS, path.join(BIN, 'serverless'), 'offline', 'start', '--noSponsor']];
+  const [command, args] = {
+    npm: ['npm', ['start']] as const,
+    node: [
+      process.execPath,
+      [END_WITH_TESTS, path.join(BIN, 'serverless'), 'offline', 'start', '--noSponsor'],
+    ] as const,
+    server: [process.execPath, [END_WITH_TESTS, serverFile()]] as const,
+  }[by];
   // Its output ends with the tests' own process; a pipe of ours would end with npm, and what npm leaves behind with it.
   const leash = spawn('cat', { stdio: ['pipe', 'pipe', 'inherit'] });
   const child = spawn(command, args, {
@@ -66,7 +74,7 @@ export async function startProvisioner(
       HOST: '127.0.0.1',
       PORT: String(port),
       // Not while tests run: what it finds it would adopt, or remove, before they look.
-      CLEANUP_SCHEDULE: 'cron(0 0 1 1 ? *)',
+      CLEANUP_SCHEDULE: by === 'server' ? 'rate(20 days)' : 'cron(0 0 1 1 ? *)',
       ...settings,
     },
     stdio: [leash.stdout, 'pipe', 'pipe'],

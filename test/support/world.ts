@@ -22,6 +22,10 @@ export interface SandboxView {
   readonly sandbox_id: string;
   readonly sandbox_url: string;
   readonly status: string;
+  readonly max_shell_sessions: number;
+  /** The UID of its Pod. */
+  readonly container_id: string | null;
+  readonly lark_cli_broker: boolean;
   readonly created_at: string | null;
   readonly expires_at: string | null;
 }
@@ -78,18 +82,23 @@ export const newThreadId = (): string => randomUUID();
 
 /**
  * Starts a world for the tests of the file, and ends it after them, whatever happened: the provisioner with its ports and its
- * rights, the proxy, the namespace and the embedded cluster.
+ * rights, the proxy, the namespace and the embedded cluster. `beside` another, the cluster and the proxy are that one's: it is
+ * the same namespace, with a provisioner of other settings.
  */
-export function useWorld(settings: Record<string, string> = {}, rights: Rights = 'namespace'): World {
+export function useWorld(
+  settings: Record<string, string> = {},
+  rights: Rights = 'namespace',
+  { beside }: { beside?: World } = {},
+): World {
   const world = {} as World;
   const apiKey = randomBytes(32).toString('hex');
   const endings: (() => Promise<void>)[] = [];
 
   beforeAll(async () => {
-    const cluster = await openTestCluster(rights, settings);
-    endings.unshift(() => cluster.close());
-    const proxy = await startKubernetesProxy(cluster.access);
-    endings.unshift(() => proxy.close());
+    const cluster = beside?.cluster ?? (await openTestCluster(rights, settings));
+    if (beside === undefined) endings.unshift(() => cluster.close());
+    const proxy = beside?.proxy ?? (await startKubernetesProxy(cluster.access));
+    if (beside === undefined) endings.unshift(() => proxy.close());
     const provisioner = await startProvisioner({
       EMBEDDED_KUBERNETES: 'false',
       KUBECONFIG_PATH: proxy.kubeconfig,

@@ -66,9 +66,10 @@ describe('the network policy', () => {
     );
   });
 
-  it('offline: in from outside the sandboxes, and no rule that lets anything out', () => {
-    expect(policyOf({ SANDBOX_NETWORK_POLICY: 'offline', SANDBOX_NETWORK_EXCLUDED_CIDRS: '1.1.1.1/32' })).toStrictEqual(
-      policy({ ingress: [{ _from: fromOutside, ports: port }] }),
+  it('offline: in from outside the sandboxes, to their port, and no rule that lets anything out', () => {
+    const settings = { SANDBOX_NETWORK_EXCLUDED_CIDRS: '1.1.1.1/32', SANDBOX_CONTAINER_PORT: '9090' };
+    expect(policyOf({ SANDBOX_NETWORK_POLICY: 'offline', ...settings })).toStrictEqual(
+      policy({ ingress: [{ _from: fromOutside, ports: [{ protocol: 'TCP', port: 9090 }] }] }),
     );
   });
 

@@ -95,9 +95,18 @@ const state = message({
   terminated: [3, optional(message({ exitCode: [1, integer], startedAt: [5, time], finishedAt: [6, time] }))],
 });
 
+const volumeMount = message({ name: [1, text], mountPath: [3, text], subPath: [4, text] });
+
+const container = message({
+  name: [1, text],
+  image: [2, text],
+  env: [7, list(message({ name: [1, text], value: [2, text] }))],
+  volumeMounts: [9, list(volumeMount)],
+});
+
 const pod = message({
   metadata: [1, metadata],
-  spec: [2, message({ volumes: [1, list(volume)] })],
+  spec: [2, message({ volumes: [1, list(volume)], containers: [2, list(container)] })],
   status: [
     3,
     message({

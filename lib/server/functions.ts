@@ -1,0 +1,23 @@
+import { handler as createSandbox } from '../../functions/create-sandbox.ts';
+import { handler as destroySandbox } from '../../functions/destroy-sandbox.ts';
+import { handler as fallback } from '../../functions/fallback.ts';
+import { handler as getCapabilities } from '../../functions/get-capabilities.ts';
+import { handler as getPresence } from '../../functions/get-presence.ts';
+import { handler as getSandbox } from '../../functions/get-sandbox.ts';
+import { handler as health } from '../../functions/health.ts';
+import { handler as listSandboxes } from '../../functions/list-sandboxes.ts';
+import { handler as renewSandbox } from '../../functions/renew-sandbox.ts';
+import type { Functions } from './server.ts';
+
+/** The functions by their routes, as in serverless.yml: a test holds the two together. */
+export const functions: Functions = {
+  'GET /health': health,
+  'GET /api/capabilities': getCapabilities,
+  'GET /api/sandboxes': listSandboxes,
+  'POST /api/sandboxes': createSandbox,
+  'GET /api/sandboxes/{sandbox_id}': getSandbox,
+  'DELETE /api/sandboxes/{sandbox_id}': destroySandbox,
+  'GET /api/sandboxes/{sandbox_id}/presence': getPresence,
+  'POST /api/sandboxes/{sandbox_id}/renew': renewSandbox,
+  $default: fallback,
+};

@@ -1,0 +1,33 @@
+import { randomUUID } from 'node:crypto';
+import type { Context } from 'aws-lambda';
+
+/** A function as Lambda calls it. */
+export type Handler<Event, Answer> = (event: Event, context: Context) => Promise<Answer>;
+
+/** The function has not answered in its time. */
+export class OutOfTime extends Error {}
+
+/**
+ * Calls a function as Lambda does: it has so many milliseconds, and knows how many are left. Rejects with what it throws, or with
+ * `OutOfTime`; what it does after that nobody looks at.
+ */
+export async function invoke<Event, Answer>(
+  handler: Handler<Event, Answer>,
+  event: Event,
+  timeMs: number,
+  requestId: string = randomUUID(),
+): Promise<Answer> {
+  const end = performance.now() + timeMs;
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new OutOfTime(`The function has not answered in ${timeMs} ms`)), timeMs);
+  // What the functions read of it.
+  const context = {
+    awsRequestId: requestId,
+    getRemainingTimeInMillis: () => Math.floor(end - performance.now()),
+  } as Context;
+  try {
+    return await Promise.race([handler(event, context), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

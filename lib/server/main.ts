@@ -1,0 +1,78 @@
+import { handler as cleanUp } from '../../functions/cleanup-sandboxes.ts';
+import { type Config, currentConfig } from '../config/index.ts';
+import { currentServerConfig } from '../config/server.ts';
+import { connectToKubernetes } from '../kubernetes/index.ts';
+import { log } from '../log.ts';
+import { describeVolumes } from '../model/volumes/sources.ts';
+import { functions } from './functions.ts';
+import { invoke } from './invoke.ts';
+import { runEvery } from './schedule.ts';
+import { describe, startServer } from './server.ts';
+
+// The functions as a server, for months: `node lib/server/main.ts`, or what `npm run build` makes of it. Serves until a SIGTERM or
+// SIGINT, then answers what is under way and ends; a second one ends it at once. Ends with 1 where it cannot begin.
+
+/** What the clean-up has for a run, in milliseconds, as in serverless.yml. */
+const cleanUpMs = 120_000;
+
+// All state is in Kubernetes, every request has its own deadline, and who waits for one that died gets a 504. So what nobody has
+// caught costs one request its answer; to end would cost all of them theirs.
+for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+  process.on(event, (error: unknown) => log.error('Nobody has caught this', { event, cause: describe(error) }));
+}
+
+run().catch((error: unknown) => {
+  log.error('The server cannot start', { cause: describe(error) });
+  process.exit(1);
+});
+
+async function run(): Promise<void> {
+  const config = currentConfig();
+  const { host, port, cleanupIntervalMs } = currentServerConfig();
+  judgeCallers(config);
+  const server = await startServer(functions, { host, port });
+  const { namespace, sandboxImage } = config;
+  const volumes = describeVolumes(config.volumes);
+  log.info('Listening', { host, port: server.address.port, namespace, sandboxImage, volumes });
+  findKubernetes(config);
+  const endCleanUps = runEvery(cleanupIntervalMs, () =>
+    invoke(cleanUp, {}, cleanUpMs).then(
+      () => {},
+      (error) => log.error('The clean-up failed', { cause: describe(error) }),
+    ),
+  );
+  const signals = ['SIGTERM', 'SIGINT'] as const;
+  const end = async (signal: NodeJS.Signals) => {
+    // The next one has the system end the process.
+    for (const name of signals) process.off(name, end);
+    log.info('Ending: what is under way is answered first', { signal });
+    endCleanUps();
+    const cut = await server.stop();
+    log.info('Ended', { cut });
+    // A clean-up may be under way, which can end anywhere; and connections to Kubernetes are kept.
+    process.exit(0);
+  };
+  for (const name of signals) process.on(name, end);
+}
+
+/** Says who may call, where an operator would not expect it. Throws where nobody ever could. */
+function judgeCallers({ authentication }: Config): void {
+  if (authentication.kind === 'jwt') {
+    throw new Error('JWT_ISSUER: API Gateway checks tokens, this server cannot. Set PROVISIONER_API_KEY instead');
+  }
+  if (authentication.kind === 'off') log.warn('Anybody may call: AUTH is off', {});
+  if (authentication.kind === 'api-key' && authentication.keys.length === 0) {
+    log.error('Every caller is refused: no key is set', { set: 'PROVISIONER_API_KEY; or AUTH=off' });
+  }
+}
+
+/**
+ * Finds the credentials before anybody calls: a kubeconfig that is not there yet is waited for longer than a request can. What fails
+ * is tried again by the next request.
+ */
+function findKubernetes(config: Config): void {
+  const waitMs = (config.kubeconfigWaitSeconds + 10) * 1000;
+  connectToKubernetes(config, AbortSignal.timeout(waitMs)).catch((error: unknown) =>
+    log.error('There is no way to Kubernetes yet', { cause: describe(error) }),
+  );
+}
