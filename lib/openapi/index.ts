@@ -33,6 +33,7 @@ type Response = {
 export type Description = Json & {
   paths: Record<string, Record<string, DescribedOperation>>;
   components: {
+    securitySchemes?: Json;
     schemas: Record<string, Json>;
     headers: Record<string, { schema: Json }>;
     responses: Record<string, Response>;
@@ -54,7 +55,8 @@ export function describeApi({ authentication, maxTtlSeconds, basePath = '' }: Ci
   const paths: Description['paths'] = {};
   for (const operation of operations) {
     const isOpen = isForAnybody || operation.open === 'always';
-    const statuses = [...commonFailures, ...(isOpen ? [] : callerFailures), ...operation.fails].toSorted();
+    const failing = [...commonFailures, ...(isOpen ? [] : callerFailures), ...operation.fails];
+    const statuses = [...new Set(failing)].toSorted();
     for (const status of statuses) used.add(status);
     paths[operation.path] = {
       ...paths[operation.path],
@@ -92,7 +94,7 @@ export function describeApi({ authentication, maxTtlSeconds, basePath = '' }: Ci
     components: {
       ...(!isForAnybody && { securitySchemes: { [scheme]: securitySchemes[scheme] } }),
       schemas: describeSchemas(maxTtlSeconds, authentication === 'jwt'),
-      headers,
+      headers: isForAnybody ? withoutKey : headers,
       responses: Object.fromEntries(
         [...used].toSorted().map((status) => [failures[status].name, describeFailure(status, authentication)]),
       ),
@@ -130,6 +132,7 @@ const headers = {
     "default-src 'none'",
   ),
 };
+const { 'WWW-Authenticate': _, ...withoutKey } = headers;
 type HeaderName = keyof typeof headers;
 const everyHeader: readonly HeaderName[] = ['Cache-Control', 'X-Content-Type-Options', 'X-Request-Id'];
 const headersOf: Partial<Record<FailureStatus, readonly HeaderName[]>> = {

@@ -96,7 +96,7 @@ export const tags = {
 /** What every operation can answer. */
 export const commonFailures: readonly FailureStatus[] = [403, 500, 504];
 
-/** What those can answer beside it that let only callers in. */
+/** What those can answer beside it that let only callers in: that one is none, or that there is no saying. */
 export const callerFailures: readonly FailureStatus[] = [401, 503];
 
 const bodyFailures: readonly FailureStatus[] = [413, 415, 422];
@@ -113,7 +113,7 @@ export const operations: readonly Operation[] = [
       'Answers with the sandbox, whether it was there or is new. To repeat it does no harm, and counts as a use. A new one answers at `sandbox_url` about as soon as its process listens.',
     body: { name: 'CreateRequest', required: true },
     answer: ['The sandbox, new or not.', 'CreatedSandbox'],
-    fails: [400, 409, ...bodyFailures, 429],
+    fails: [400, 409, ...bodyFailures, 429, 503],
   },
   {
     path: '/api/sandboxes',
@@ -125,7 +125,7 @@ export const operations: readonly Operation[] = [
       'All of them; with `limit`, page by page. The pages together are of the sandboxes that there were at the first one; each is shown as it is now.',
     takes: ['page'],
     answer: ['The sandboxes.', 'SandboxList'],
-    fails: [410, 422],
+    fails: [410, 422, 503],
   },
   {
     path: '/api/sandboxes/{sandbox_id}',
@@ -136,7 +136,7 @@ export const operations: readonly Operation[] = [
     description: 'Counts as a use. A sandbox without a Pod that will stay is not found.',
     takes: ['sandbox'],
     answer: ['The sandbox as it is now.', 'Sandbox'],
-    fails: [404, 422],
+    fails: [404, 422, 503],
   },
   {
     path: '/api/sandboxes/{sandbox_id}',
@@ -146,7 +146,7 @@ export const operations: readonly Operation[] = [
     summary: 'Remove a sandbox',
     takes: ['sandbox'],
     answer: ['It is gone, or was not there.', 'Removal'],
-    fails: [422],
+    fails: [422, 503],
   },
   {
     path: '/api/sandboxes/{sandbox_id}/renew',
@@ -158,7 +158,7 @@ export const operations: readonly Operation[] = [
     takes: ['sandbox'],
     body: { name: 'RenewRequest', required: false },
     answer: ['The sandbox with its new `expires_at`.', 'Sandbox'],
-    fails: [404, ...bodyFailures],
+    fails: [404, ...bodyFailures, 503],
   },
   {
     path: '/api/sandboxes/{sandbox_id}/presence',
@@ -169,7 +169,7 @@ export const operations: readonly Operation[] = [
     description: 'Whatever became of its Service. No use of the sandbox.',
     takes: ['sandbox'],
     answer: ['Whether it has a Pod, and which.', 'Presence'],
-    fails: [422],
+    fails: [422, 503],
   },
   {
     path: '/api/capabilities',
