@@ -39,8 +39,8 @@ export type {
 /** Where the provisioner is, and how this caller shows that it belongs: by a key, or by a token. */
 export type SandboxClientOptions = Readonly<{
   url: string;
-  key?: string;
-  token?: string;
+  key?: string | undefined;
+  token?: string | undefined;
   /** For what calls HTTP in another way. */
   fetch?: (request: Request) => Promise<Response>;
 }>;
