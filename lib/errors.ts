@@ -1,5 +1,5 @@
-/** What can become of an operation other than success, in the provisioner's words. lib/http makes an HTTP status of it. */
-export type Outcome =
+/** What kinds of errors there are, in our own words. lib/http makes an HTTP status of each. */
+export type ErrorKind =
   | 'invalid-request'
   | 'bad-request'
   | 'unauthenticated'
@@ -32,21 +32,21 @@ export type RequestIssue = {
 type Extras = { cause?: unknown; headers?: Record<string, string> };
 
 /**
- * An outcome that a caller is told of. `detail` is all that the caller sees: our words, and of Kubernetes' at most the one
+ * An error that a caller is told of. `detail` is all that the caller sees: our words, and of Kubernetes' at most the one
  * that names a reason; `cause` is for the log alone; `headers` go with the answer.
  */
 export class ProvisionerError extends Error {
-  readonly outcome: Outcome;
+  readonly kind: ErrorKind;
   readonly detail: string | RequestIssue[];
   readonly headers: Record<string, string>;
 
-  constructor(outcome: Outcome, detail: string | RequestIssue[], { cause, headers = {} }: Extras = {}) {
+  constructor(kind: ErrorKind, detail: string | RequestIssue[], { cause, headers = {} }: Extras = {}) {
     // Of a request, only what is wrong and where: what it held is for its sender alone, and the message goes into the log.
     super(typeof detail === 'string' ? detail : detail.map(({ type, loc }) => `${loc.join('.')}: ${type}`).join('; '), {
       cause,
     });
     this.name = 'ProvisionerError';
-    this.outcome = outcome;
+    this.kind = kind;
     this.detail = detail;
     this.headers = headers;
   }
@@ -73,8 +73,8 @@ export class KubernetesError extends ProvisionerError {
   readonly reason: string;
   readonly status: KubernetesStatus | undefined;
 
-  constructor(outcome: Outcome, reason: string, extras: Extras & { status?: KubernetesStatus } = {}) {
-    super(outcome, reason, extras);
+  constructor(kind: ErrorKind, reason: string, extras: Extras & { status?: KubernetesStatus } = {}) {
+    super(kind, reason, extras);
     this.name = 'KubernetesError';
     this.reason = reason;
     this.status = extras.status;
@@ -82,11 +82,11 @@ export class KubernetesError extends ProvisionerError {
 }
 
 /**
- * Says what was being done when `error` happened: `Pod creation failed: Kubernetes …`. The outcome stays what it was, but for
+ * Says what was being done when `error` happened: `Pod creation failed: Kubernetes …`. Its kind stays what it was, but for
  * a 404 and a 409 of Kubernetes: where nobody expected them, they say nothing about the sandbox that our caller asked for.
  */
 export function describeFailure(what: string, error: unknown, reason?: string): unknown {
   if (!(error instanceof KubernetesError)) return error;
-  const outcome = error.outcome === 'not-found' || error.outcome === 'conflict' ? 'failed' : error.outcome;
-  return new ProvisionerError(outcome, `${what}: ${reason ?? error.reason}`, { cause: error, headers: error.headers });
+  const kind = error.kind === 'not-found' || error.kind === 'conflict' ? 'failed' : error.kind;
+  return new ProvisionerError(kind, `${what}: ${reason ?? error.reason}`, { cause: error, headers: error.headers });
 }

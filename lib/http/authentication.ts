@@ -111,8 +111,8 @@ function pickField(text: string): string {
  * are kept.
  */
 function hideFromCallers(error: unknown): never {
-  const { message, cause, outcome } = error as ProvisionerError;
+  const { message, cause, kind } = error as ProvisionerError;
   log.error(`The keys of callers: ${message}`, { cause });
-  if (outcome === 'misconfigured') throw new ProvisionerError('misconfigured', 'The keys of callers are misconfigured');
+  if (kind === 'misconfigured') throw new ProvisionerError('misconfigured', 'The keys of callers are misconfigured');
   throw new ProvisionerError('unavailable', 'The keys of callers cannot be read', { headers: { 'retry-after': '5' } });
 }

@@ -3,7 +3,7 @@ import httpErrorHandler from '@middy/http-error-handler';
 import httpJsonBodyParser from '@middy/http-json-body-parser';
 import type { APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import { type AccessConfig, currentAccessConfig } from '../config/index.ts';
-import { type Outcome, ProvisionerError } from '../errors.ts';
+import { type ErrorKind, ProvisionerError } from '../errors.ts';
 import { log } from '../log.ts';
 import { authenticate } from './authentication.ts';
 import { grantPage, isPreflight } from './cors.ts';
@@ -12,8 +12,8 @@ import { malformedBody } from './request.ts';
 /** The largest body that is read, in bytes. A request for a sandbox has some hundred. */
 export const maxBodyBytes = 65_536;
 
-/** The only place where an outcome becomes an HTTP status. */
-const statusCodes: Record<Outcome, number> = {
+/** The only place where the kind of an error becomes an HTTP status. */
+const statusCodes: Record<ErrorKind, number> = {
   'invalid-request': 422,
   // Of what the original refuses with its own words, and not with its library's.
   'bad-request': 400,
@@ -285,7 +285,7 @@ function answerErrors(): MiddlewareObj<HttpEvent> {
   return {
     onError(request) {
       const error = toProvisionerError(request.error, request.event);
-      const statusCode = statusCodes[error.outcome];
+      const statusCode = statusCodes[error.kind];
       const { routeKey } = request.event;
       const entry = { routeKey, statusCode, requestId: request.context.awsRequestId, cause: findCause(error) };
       if (statusCode >= 500) log.error(error.message, entry);

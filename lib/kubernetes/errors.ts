@@ -30,7 +30,7 @@ export function statusError(
   // Before anything else: a webhook and a policy choose the code, the reason and the causes that they refuse with.
   const policy = isStatus ? judgePolicy(status) : undefined;
   if (policy !== undefined) {
-    return new KubernetesError(policy.outcome, policy.reason, policy.outcome === 'unavailable' ? retry : extras);
+    return new KubernetesError(policy.kind, policy.reason, policy.kind === 'unavailable' ? retry : extras);
   }
   if (status.causes.includes('NamespaceTerminating')) {
     return new KubernetesError('unavailable', 'its namespace is being deleted', retry);
@@ -126,18 +126,18 @@ const policyWords = /^[^:]* is forbidden: ValidatingAdmissionPolicy '([^']*)' .{
  * What a refusal means that comes from a webhook or a policy of the operator's; undefined for any other. They are named, as the
  * operator has named them. A webhook that cannot be asked, or says that it is itself not well, may be well again soon.
  */
-function judgePolicy({ code, message }: KubernetesStatus): Pick<KubernetesError, 'outcome' | 'reason'> | undefined {
+function judgePolicy({ code, message }: KubernetesStatus): Pick<KubernetesError, 'kind' | 'reason'> | undefined {
   const [isWebhook, denying, failing] = webhookWords.exec(message) ?? [];
   if (isWebhook !== undefined) {
     const webhook = nameOf('webhook', denying ?? failing);
     if (failing !== undefined || code === 429 || code >= 500) {
-      return { outcome: 'unavailable', reason: `admission fails: ${webhook} (${code})` };
+      return { kind: 'unavailable', reason: `admission fails: ${webhook} (${code})` };
     }
-    return { outcome: 'not-admitted', reason: refusedBy(webhook, code) };
+    return { kind: 'not-admitted', reason: refusedBy(webhook, code) };
   }
   const [isPolicy, policy] = policyWords.exec(message) ?? [];
   if (isPolicy === undefined) return undefined;
-  return { outcome: 'not-admitted', reason: refusedBy(nameOf('ValidatingAdmissionPolicy', policy), code) };
+  return { kind: 'not-admitted', reason: refusedBy(nameOf('ValidatingAdmissionPolicy', policy), code) };
 }
 
 /** Only what is a name is shown as one. */
@@ -273,8 +273,8 @@ export function proxyError(error: unknown, proxy: string): KubernetesError {
  * what we may not do: other credentials of the same user change nothing.
  */
 export const isRefusalOfUs = (error: KubernetesError): boolean =>
-  error.outcome === 'misconfigured' ||
-  (error.outcome === 'refused' && (error.status === undefined || error.status.code === 401));
+  error.kind === 'misconfigured' ||
+  (error.kind === 'refused' && (error.status === undefined || error.status.code === 401));
 
 /**
  * Says more of a refusal where our own client certificate tells why: the API server only says 401, or hangs up, and of an alert
@@ -319,10 +319,9 @@ export function deadlineError(signal: AbortSignal, reason = 'Kubernetes did not 
  */
 export function whileStarting(error: KubernetesError, wasAway: boolean): KubernetesError {
   if (!wasAway) return error;
-  const { outcome, reason, status, cause } = error;
-  const isRight =
-    outcome === 'refused' && / is forbidden: User "[^"]*" cannot \S+ resource "/.test(status?.message ?? '');
-  if (!isRight && outcome !== 'deadline-exceeded') return error;
+  const { kind, reason, status, cause } = error;
+  const isRight = kind === 'refused' && / is forbidden: User "[^"]*" cannot \S+ resource "/.test(status?.message ?? '');
+  if (!isRight && kind !== 'deadline-exceeded') return error;
   const what = isRight
     ? 'Kubernetes does not permit it, or is only starting (403 Forbidden)'
     : `${reason}: it was away before`;
@@ -334,13 +333,13 @@ export function whileStarting(error: KubernetesError, wasAway: boolean): Kuberne
 }
 
 /** Whether time was over. */
-export const isDeadlineExceeded = (error: unknown): boolean => isOutcome(error, 'deadline-exceeded');
+export const isDeadlineExceeded = (error: unknown): boolean => isOfKind(error, 'deadline-exceeded');
 
 /** Whether Kubernetes said that the object is not there. */
-export const isNotFound = (error: unknown): boolean => isOutcome(error, 'not-found');
+export const isNotFound = (error: unknown): boolean => isOfKind(error, 'not-found');
 
 /** Whether a precondition did not hold: another UID, another resource version. */
-export const isConflict = (error: unknown): boolean => isOutcome(error, 'conflict');
+export const isConflict = (error: unknown): boolean => isOfKind(error, 'conflict');
 
 /** Whether an object of that name is already there, or still there: a Pod keeps its name while it terminates. */
 export const isAlreadyExists = (error: unknown): boolean =>
@@ -352,7 +351,7 @@ export const isNamespaceMissing = (error: unknown): boolean =>
 
 /** Whether an object could not be made because its namespace is being deleted. */
 export const isNamespaceTerminating = (error: unknown): boolean =>
-  isOutcome(error, 'unavailable') &&
+  isOfKind(error, 'unavailable') &&
   error instanceof KubernetesError &&
   (error.status?.causes.includes('NamespaceTerminating') ?? false);
 
@@ -377,10 +376,10 @@ export const isTestFailed = (error: unknown): boolean => isFailure(error, 422);
 
 /** Whether it is for Kubernetes itself that the call failed with this code. */
 const isFailure = (error: unknown, code: number): boolean =>
-  error instanceof KubernetesError && error.outcome === 'failed' && error.status?.code === code;
+  error instanceof KubernetesError && error.kind === 'failed' && error.status?.code === code;
 
-function isOutcome(error: unknown, outcome: KubernetesError['outcome']): boolean {
-  return error instanceof KubernetesError && error.outcome === outcome;
+function isOfKind(error: unknown, kind: KubernetesError['kind']): boolean {
+  return error instanceof KubernetesError && error.kind === kind;
 }
 
 /** Seconds to wait, as the API server says them; whoever else answers may say anything. */

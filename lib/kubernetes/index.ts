@@ -226,7 +226,7 @@ function openNamespace(
       return retry(() => api.patchNamespacedService({ namespace, name, body }, within(signal, headers)), signal);
     },
     deleteService: (name, preconditions, signal) =>
-      outcomeOf(
+      deletionOf(
         retry(() => api.deleteNamespacedService({ namespace, name, body: { preconditions } }, within(signal)), signal),
       ),
     createPod: (body, signal) => retry(() => api.createNamespacedPod({ namespace, body }, within(signal)), signal),
@@ -241,9 +241,9 @@ function openNamespace(
       const headers = { 'content-type': mergePatch };
       return retry(() => api.patchNamespacedPod({ namespace, name, body }, within(signal, headers)), signal);
     },
-    deletePod: (name, preconditions, signal) => outcomeOf(deletePod(name, { preconditions }, signal)),
+    deletePod: (name, preconditions, signal) => deletionOf(deletePod(name, { preconditions }, signal)),
     evictPod: (name, preconditions, signal) =>
-      outcomeOf(deletePod(name, { gracePeriodSeconds: 0, preconditions }, signal)),
+      deletionOf(deletePod(name, { gracePeriodSeconds: 0, preconditions }, signal)),
     readNetworkPolicy(name, signal) {
       const reading = retry(() => networking.readNamespacedNetworkPolicy({ namespace, name }, within(signal)), signal);
       return orNothing(reading);
@@ -256,7 +256,7 @@ function openNamespace(
       await retry(() => networking.replaceNamespacedNetworkPolicy({ namespace, name, body }, within(signal)), signal);
     },
     deleteNetworkPolicy: (name, signal) =>
-      outcomeOf(
+      deletionOf(
         retry(() => networking.deleteNamespacedNetworkPolicy({ namespace, name }, within(signal)), signal),
         false,
       ),
@@ -292,7 +292,7 @@ async function readPages<T>(readPage: (page: Page) => Promise<Listed<T>>): Promi
   }
 }
 
-async function outcomeOf(deletion: Promise<object>, hasPreconditions = true): Promise<Deletion> {
+async function deletionOf(deletion: Promise<object>, hasPreconditions = true): Promise<Deletion> {
   try {
     await deletion;
     return 'deleted';

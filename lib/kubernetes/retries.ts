@@ -37,7 +37,7 @@ export async function retry<T>(call: () => Promise<T>, signal: AbortSignal): Pro
  */
 export function findRetryDelay(error: unknown, attempt: number): number | undefined {
   if (!(error instanceof KubernetesError) || isNamespaceTerminating(error)) return undefined;
-  if (error.outcome !== 'unavailable' && error.status?.code !== 500) return undefined;
+  if (error.kind !== 'unavailable' && error.status?.code !== 500) return undefined;
   const askedSeconds = error.status?.retryAfterSeconds ?? 0;
   if (askedSeconds > longestAskedSeconds) return undefined;
   return askedSeconds * 1000 + firstWaitMs * 2 ** (attempt - 1) * (0.5 + Math.random() / 2);

@@ -47,5 +47,6 @@ const ownSubPath = /^deer-flow\/users\/([A-Za-z0-9_-]+)\//;
 function findUserData(pod: MountingPod | undefined): string | undefined {
   const mounts = pod?.spec?.containers?.flatMap(({ volumeMounts = [] }) => volumeMounts) ?? [];
   const subPath = mounts.find(({ mountPath }) => mountPath === '/mnt/user-data')?.subPath;
-  return subPath ?? pod?.spec?.volumes?.find(({ name }) => name === 'user-data')?.hostPath?.path;
+  // In a list, what is not set is empty.
+  return subPath || pod?.spec?.volumes?.find(({ name }) => name === 'user-data')?.hostPath?.path;
 }

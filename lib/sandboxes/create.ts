@@ -65,7 +65,7 @@ export async function createSandbox(request: CreateSandboxRequest, operation: Op
     } catch (error) {
       if (!(error instanceof Obstacle)) {
         // What stood in the way before tells more than that time was over then.
-        const isLate = error instanceof ProvisionerError && error.outcome === 'deadline-exceeded';
+        const isLate = error instanceof ProvisionerError && error.kind === 'deadline-exceeded';
         throw isLate ? (earlier ?? error) : error;
       }
       earlier = error instanceof PassingFailure ? error.cause : notEnoughTime(error.message, error);
@@ -154,7 +154,7 @@ async function claimService(request: CreateSandboxRequest, operation: Operation)
     const taken = isAlreadyExists(failure);
     const service = await useService(request, operation).catch((error) => {
       // That a Service could not be used is only worth telling if there is one; another thread's is one.
-      throw taken || error instanceof Obstacle || error.outcome === 'conflict' ? error : refusal;
+      throw taken || error instanceof Obstacle || error.kind === 'conflict' ? error : refusal;
     });
     if (service !== undefined) return { service, isNew: false };
     if (taken) throw new Obstacle('its Service is being removed');

@@ -8,7 +8,7 @@ import { callHttp } from '../support/http-call.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-it('what npm run build makes is all that the image needs to serve', async () => {
+it('what npm run build makes is all that the image needs to serve', { timeout: 60_000 }, async () => {
   const built = spawnSync(process.execPath, ['lib/tools/build.ts'], { cwd: root, encoding: 'utf8' });
   expect(built).toMatchObject({ status: 0, stderr: '' });
   const dockerfile = await readFile(path.join(root, 'Dockerfile'), 'utf8');
@@ -26,7 +26,7 @@ it('what npm run build makes is all that the image needs to serve', async () => 
   onTestFinished(() => void server.kill('SIGKILL'));
   let output = '';
   for (const stream of [server.stdout, server.stderr]) stream.on('data', (text) => (output += text));
-  await expect.poll(() => output, { timeout: 15_000 }).toContain('no way to Kubernetes');
+  await expect.poll(() => output, { timeout: 30_000 }).toContain('no way to Kubernetes');
   const lines = output
     .trim()
     .split('\n')

@@ -189,7 +189,7 @@ describe('what is seldom called', () => {
     expect(isLoaded()).toBe(true);
     const lines = Object.entries(JSON.parse(json)).map(([name, value]) => `${name}: ${JSON.stringify(value)}`);
     await expect(callWith(lines.join('\n'))).resolves.toBeUndefined();
-    await expect(callWith('{"current-context":')).rejects.toMatchObject({ outcome: 'misconfigured' });
+    await expect(callWith('{"current-context":')).rejects.toMatchObject({ kind: 'misconfigured' });
   });
 });
 

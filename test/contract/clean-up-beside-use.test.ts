@@ -136,7 +136,7 @@ describe('A clean-up beside a use', () => {
     expect((await cleanUpSandboxes(operation(anHourLater))).deleted.expired).toBe(1);
     noting.release();
     // It was once shown all the same, with an end that was long past.
-    await expect(looking).rejects.toMatchObject({ outcome: 'not-found' });
+    await expect(looking).rejects.toMatchObject({ kind: 'not-found' });
   });
 
   it("keeps the original provisioner's Pod that got a Service, and was taken over, between the two lists", async () => {

@@ -389,8 +389,8 @@ describe('what a sandbox mounts beside the usual', () => {
       acpOf(`${root}/users/alice/x`),
       { ...acpOf(`${root}/users/alice/y`), container_path: '/mnt/acp-workspace/' },
     ]),
-    mounting('Extra mount must be read-only: /mnt/acp-workspace', (root) => [
-      { ...acpOf(`${root}/users/alice/x`), read_only: false },
+    mounting('Extra mount must be read-only: /mnt/integrations/lark-cli/config', (root) => [
+      { host_path: `${root}/users/alice/integrations/x`, container_path: `${lark}/config`, read_only: false },
     ]),
     mounting('Extra mount host path must be read-only: ROOT/skills_view/public', (root) => [
       { host_path: `${root}/skills_view/public`, container_path: `${lark}/data`, read_only: false },

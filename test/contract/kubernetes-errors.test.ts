@@ -46,16 +46,16 @@ const refusals: [string, FaultAction, 'failed' | 'unavailable'][] = [
 const conflict = { answer: kubernetesStatus(409, 'Conflict', modified, sandboxService) };
 const deletionRefusals: typeof refusals = [...refusals, ['409', conflict, 'failed']];
 
-function expectRefusal(answer: HttpAnswer, outcome: 'failed' | 'unavailable', detail?: RegExp): void {
+function expectRefusal(answer: HttpAnswer, kind: 'failed' | 'unavailable', detail?: RegExp): void {
   // 404 would be a sandbox to forget, and 200 with NotFound one to kill: the original answered the one or the other.
-  if (outcome === 'failed') expectError(answer, 500, detail);
+  if (kind === 'failed') expectError(answer, 500, detail);
   else expectUnavailable(answer, detail);
 }
 
-describe.each(refusals)('when Kubernetes answers with %s', (_what, action, outcome) => {
+describe.each(refusals)('when Kubernetes answers with %s', (_what, action, kind) => {
   it.each(['services', 'pods'] as const)('to the reading of %s, a get says so', async (resource) => {
     world.proxy.injectFault({ when: callTo('GET', resource), action });
-    expectRefusal(await world.get(given.sandboxId), outcome);
+    expectRefusal(await world.get(given.sandboxId), kind);
   });
 
   it.each([
@@ -63,7 +63,7 @@ describe.each(refusals)('when Kubernetes answers with %s', (_what, action, outco
     ['pods', undefined],
   ] as const)('to the listing of %s, a list says so', async (resource, detail) => {
     world.proxy.injectFault({ when: callTo('GET', resource), action });
-    expectRefusal(await world.list(), outcome, detail);
+    expectRefusal(await world.list(), kind, detail);
   });
 
   it.each([
@@ -72,7 +72,7 @@ describe.each(refusals)('when Kubernetes answers with %s', (_what, action, outco
   ] as const)('to the making of %s, a create says so, and leaves nothing behind', async (resource, detail) => {
     const id = newSandboxId();
     world.proxy.injectFault({ when: callTo('POST', resource), action });
-    expectRefusal(await world.create({ sandbox_id: id, thread_id: newThreadId() }), outcome, detail);
+    expectRefusal(await world.create({ sandbox_id: id, thread_id: newThreadId() }), kind, detail);
     expect([...(await world.servicesOf(id)), ...(await world.podsOf(id))]).toEqual([]);
   });
 
@@ -82,21 +82,21 @@ describe.each(refusals)('when Kubernetes answers with %s', (_what, action, outco
     const answer = await world.create({ sandbox_id: given.sandboxId, thread_id: given.threadId });
     // It may know the Pod by another way than reading it, but not by guessing.
     if (answer.status === 200) expect(answer.body).toEqual({ ...given.view, status: 'Running' });
-    else expectRefusal(answer, outcome);
+    else expectRefusal(answer, kind);
     expect((await world.findPod(given.sandboxId))?.metadata.uid).toBe(uid);
   });
 
   it('to everything, a create of a sandbox that exists says so', async () => {
     world.proxy.injectFault({ when: () => true, action });
-    expectRefusal(await world.create({ sandbox_id: given.sandboxId, thread_id: given.threadId }), outcome);
+    expectRefusal(await world.create({ sandbox_id: given.sandboxId, thread_id: given.threadId }), kind);
   });
 });
 
-describe.each(deletionRefusals)('when Kubernetes answers with %s', (_what, action, outcome) => {
+describe.each(deletionRefusals)('when Kubernetes answers with %s', (_what, action, kind) => {
   it('to the deletion of the Service, a delete says so, and has removed the Pod', async () => {
     const { sandboxId } = await world.givenSandbox();
     world.proxy.injectFault({ when: callTo('DELETE', 'services'), action });
-    expectRefusal(await world.destroy(sandboxId), outcome, /^Partial cleanup: service: [^,]+$/);
+    expectRefusal(await world.destroy(sandboxId), kind, /^Partial cleanup: service: [^,]+$/);
     const pod = await world.findPod(sandboxId);
     expect(pod === undefined || pod.metadata.deletionTimestamp !== undefined).toBe(true);
   });
@@ -107,14 +107,14 @@ describe.each(deletionRefusals)('when Kubernetes answers with %s', (_what, actio
     const answer = await world.destroy(sandboxId);
     // After a conflict it is looked whether the Pod is still there: its Service's end may have taken it away by then.
     if (answer.status === 200) expect(await world.findPod(sandboxId)).toBeUndefined();
-    else expectRefusal(answer, outcome, /^Partial cleanup: pod: [^,]+$/);
+    else expectRefusal(answer, kind, /^Partial cleanup: pod: [^,]+$/);
     expect(await world.servicesOf(sandboxId)).toEqual([]);
   });
 
   it('to both deletions, a delete names both', async () => {
     const { sandboxId } = await world.givenSandbox();
     world.proxy.injectFault({ when: ({ method }) => method === 'DELETE', action });
-    expectRefusal(await world.destroy(sandboxId), outcome, /^Partial cleanup: service: [^,]+, pod: [^,]+$/);
+    expectRefusal(await world.destroy(sandboxId), kind, /^Partial cleanup: service: [^,]+, pod: [^,]+$/);
     expect((await world.get(sandboxId)).status).toBe(200);
   });
 

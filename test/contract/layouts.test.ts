@@ -1,7 +1,10 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
+import { isEmbeddedCluster } from '../support/cluster.ts';
 import { providerMounts, type SentMount } from '../support/deerflow.ts';
 import { callTo } from '../support/kubernetes-proxy.ts';
+import { runInSandbox } from '../support/look-inside.ts';
+import { originalPod } from '../support/original.ts';
 import { newSandboxId, newThreadId, useWorld } from '../support/world.ts';
 
 /** DeerFlow's state: where a real kubelet may make folders. */
@@ -130,18 +133,24 @@ describe('with the settings of DeerFlow’s compose file', () => {
   });
 });
 
-type Case = [what: string, mounts: 'none' | 'six' | 'nine', expected: (names: Names, mounts: SentMount[]) => Layout];
+/** What is asked for: the provider's extra mounts, none, or not even a user. */
+type Asked = 'nobody' | 'none' | 'six' | 'nine';
+type Case = [what: string, asked: Asked, expected: (names: Names, mounts: SentMount[]) => Layout];
 const layouts: [string, Record<string, string>, Case[]][] = [
   [
     'the old folder of skills, and user data where the original has it',
-    { ...compose, SKILLS_HOST_PATH: '/srv/skills', USER_DATA_LAYOUT: 'threads' },
+    { ...compose, SKILLS_HOST_PATH: `${state}/skills`, USER_DATA_LAYOUT: 'threads' },
     [
-      ['that folder', 'none', (names) => ({ '/mnt/skills': '/srv/skills Directory, ro', ...onNodeByThread(names) })],
+      [
+        'that folder',
+        'none',
+        (names) => ({ '/mnt/skills': `${state}/skills Directory, ro`, ...onNodeByThread(names) }),
+      ],
       [
         'what is left of that folder',
         'six',
         (names, mounts) => ({
-          '/mnt/skills/public': '/srv/skills Directory public, ro',
+          '/mnt/skills/public': `${state}/skills Directory public, ro`,
           ...onNodeByThread(names),
           ...onNode(mounts),
         }),
@@ -163,6 +172,7 @@ const layouts: [string, Record<string, string>, Case[]][] = [
         },
       ],
       ['no projection', 'nine', (names, mounts) => ({ ...inClaimByUser(names), ...inClaim(mounts) })],
+      ['the default user’s projections', 'nobody', (names) => ({ ...projections(names), ...inClaimByUser(names) })],
     ],
   ],
   [
@@ -210,16 +220,83 @@ const layouts: [string, Record<string, string>, Case[]][] = [
   ],
 ];
 
+/** The claims of the settings, on a node. */
+const claims = ['home', 'skills'];
+const claimPath = () => `/api/v1/namespaces/${world.namespace}/persistentvolumeclaims`;
+const volumePath = '/api/v1/persistentvolumes';
+const volumeName = (claim: string) => `${world.namespace}-${claim}`;
+
+beforeAll(async () => {
+  if (isEmbeddedCluster) return;
+  for (const claim of claims) {
+    // A class of its own: no other claim of the cluster takes the volume.
+    const shared = { accessModes: ['ReadWriteMany'], storageClassName: world.namespace };
+    const hostPath = { path: `${state}/claims/${claim}`, type: 'DirectoryOrCreate' };
+    const volume = {
+      metadata: { name: volumeName(claim) },
+      spec: { ...shared, capacity: { storage: '1Gi' }, hostPath },
+    };
+    const spec = { ...shared, volumeName: volumeName(claim), resources: { requests: { storage: '1Gi' } } };
+    expect((await world.kubernetes.request('POST', volumePath, volume)).status).toBe(201);
+    expect((await world.kubernetes.request('POST', claimPath(), { metadata: { name: claim }, spec })).status).toBe(201);
+  }
+});
+
+afterAll(async () => {
+  if (isEmbeddedCluster) return;
+  for (const claim of claims) {
+    await world.kubernetes.request('DELETE', `${claimPath()}/${claim}`);
+    await world.kubernetes.request('DELETE', `${volumePath}/${volumeName(claim)}`);
+  }
+});
+
+/** Fresh names, the extra mounts that are sent with them, and what a create says of both. */
+function ask(asked: Asked) {
+  const names = newNames(asked === 'nobody' ? 'default' : 'alice');
+  const mounts = asked === 'six' || asked === 'nine' ? providerMounts(state, names)[asked] : [];
+  return { names, mounts, body: { extra_mounts: mounts, ...(asked === 'nobody' && { user_id: undefined }) } };
+}
+
+/** Has the node make the folders that DeerFlow's gateway would have made. */
+async function makeFolders(volumes: readonly Volume[]): Promise<void> {
+  const folders = volumes.flatMap(({ name, hostPath }) =>
+    hostPath === undefined ? [] : [{ name, hostPath: { ...hostPath, type: 'DirectoryOrCreate' } }],
+  );
+  const { spec } = originalPod({ sandboxId: 'a', threadId: 'a' }, world.settings) as { spec: { containers: object[] } };
+  const volumeMounts = folders.map(({ name }) => ({ name, mountPath: `/${name}` }));
+  const containers = [{ ...spec.containers[0], volumeMounts }];
+  const metadata = { name: `folders-${newSandboxId()}` };
+  await world.kubernetes.create('pods', { metadata, spec: { ...spec, containers, volumes: folders } });
+}
+
 describe.each(layouts)('with %s', (_which, settings, cases) => {
   const other = useWorld(settings, 'namespace', { beside: world });
 
   it.each(cases)(
     'a sandbox has %s, user data, and the extra mounts that are asked for: %s',
     async (_what, asked, expected) => {
-      const names = newNames();
-      const mounts = asked === 'none' ? [] : providerMounts(state, names)[asked];
-      const layout = describeLayout(await make(other, names, { extra_mounts: mounts }));
+      const { names, body, mounts } = ask(asked);
+      const layout = describeLayout(await make(other, names, body));
       expect(layout).toEqual(expected(names, mounts));
+    },
+  );
+
+  it.skipIf(isEmbeddedCluster).each(cases)(
+    'it runs on a node, and writes where it may, and nowhere else: %s, for %s',
+    async (_what, asked) => {
+      const { names, body } = ask(asked);
+      const { volumes, volumeMounts } = await make(other, names, body);
+      await makeFolders(volumes);
+      await other.untilRunning(names.sandboxId);
+      const run = (...command: string[]) => runInSandbox(world.cluster, names.sandboxId, ['/bin/busybox', ...command]);
+      for (const { mountPath, readOnly } of volumeMounts) {
+        const file = `${mountPath}/written`;
+        const writing = run('cp', '/proc/version', file);
+        if (readOnly) await expect(writing, mountPath).rejects.toThrow(/[Rr]ead-only file system/);
+        else await writing;
+        if (!readOnly) expect(await run('cat', file), mountPath).toMatch(/^Linux/);
+        else await run('ls', mountPath);
+      }
     },
   );
 });

@@ -34,6 +34,8 @@ describe.skipIf(!isEmbeddedCluster)('npm start', () => {
     const unset = Object.keys(allSettings).filter((name) => !own.includes(name));
     const { url } = await start(Object.fromEntries(unset.map((name) => [name, ''])));
     expect(said()).toBe('Callers: anybody on this machine (AUTH is off: no PROVISIONER_API_KEY is set)');
+    const volumes = 'skills: /skills; user data: /.deer-flow/threads, by thread; extra mounts: below /.deer-flow';
+    expect(provisioner?.output()).toContain(`Volumes: ${volumes}\n`);
     expect(await list()).toMatchObject({ status: 200 });
     expect(await list({ 'x-api-key': 'whatever' })).toMatchObject({ status: 200 });
     const sandbox = { method: 'POST', url: `${url}/api/sandboxes`, body: { sandbox_id: newSandboxId() } };

@@ -189,7 +189,7 @@ describe('the network policy of all sandboxes', () => {
     const failure = await process.create().catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(ProvisionerError);
     const detail = 'Network policy update failed: Kubernetes does not permit it (403 Forbidden)';
-    expect(failure).toMatchObject({ outcome: 'refused', detail });
+    expect(failure).toMatchObject({ kind: 'refused', detail });
     expect(place.proxy.calls.filter(isPodCreation)).toEqual([]);
     expect([await count('pods'), await count('services')]).toEqual([0, 0]);
     const run = await cleanUp(place, isolated);
@@ -290,7 +290,7 @@ describe('a sandbox of a runtime class that is not there', () => {
   it('is refused, and leaves nothing behind', async () => {
     const failure = await (await startProcess()).create().catch((error: unknown) => error);
     expect(failure).toMatchObject({
-      outcome: 'not-admitted',
+      kind: 'not-admitted',
       detail: 'Pod creation failed: admission refuses it: its RuntimeClass (403)',
     });
     expect([await count('pods'), await count('services')]).toEqual([0, 0]);

@@ -229,7 +229,7 @@ export async function runChaos(cluster: TestCluster, seed: number, steps: number
           return { done: true };
       }
     } catch (error) {
-      if (error instanceof ProvisionerError) return { error: error.outcome, detail: error.message };
+      if (error instanceof ProvisionerError) return { error: error.kind, detail: error.message };
       return { error: 'unexpected', detail: (error as Error).stack ?? String(error) };
     }
   }

@@ -6,8 +6,13 @@ import { Exec, KubeConfig, type V1Status } from '@kubernetes/client-node';
 import type { TestCluster } from './cluster.ts';
 import { sendToKubernetes } from './kubernetes-client.ts';
 
+/** What is needed of a cluster to look into its sandboxes. */
+type Inside = Pick<TestCluster, 'kubernetes' | 'namespace' | 'address'> & {
+  readonly settings: Pick<TestCluster['settings'], 'NODE_HOST'>;
+};
+
 /** Runs a command in a sandbox of a real cluster, as its administrator, and gives what it printed; throws if it failed. */
-export async function runInSandbox(cluster: TestCluster, sandboxId: string, command: string[]): Promise<string> {
+export async function runInSandbox(cluster: Inside, sandboxId: string, command: string[]): Promise<string> {
   const { body: nodes } = await cluster.kubernetes.request('GET', '/api/v1/nodes');
   const hasAddress = (nodes.items as { status: { addresses?: unknown[] } }[]).some(
     ({ status }) => status.addresses !== undefined,
@@ -15,7 +20,7 @@ export async function runInSandbox(cluster: TestCluster, sandboxId: string, comm
   return hasAddress ? runThroughApi(cluster, sandboxId, command) : runThroughKubelet(cluster, sandboxId, command);
 }
 
-async function runThroughApi({ namespace }: TestCluster, sandboxId: string, command: string[]): Promise<string> {
+async function runThroughApi({ namespace }: Inside, sandboxId: string, command: string[]): Promise<string> {
   const config = new KubeConfig();
   config.loadFromFile(process.env.KUBECONFIG_PATH as string);
   const [output, errors] = [new PassThrough(), new PassThrough()];
@@ -36,7 +41,7 @@ async function runThroughApi({ namespace }: TestCluster, sandboxId: string, comm
  * For a node without an address, where all of the cluster is on one machine: the API server does not find the kubelet then, but
  * the kubelet takes commands itself, from whom it trusts.
  */
-async function runThroughKubelet(cluster: TestCluster, sandboxId: string, command: string[]): Promise<string> {
+async function runThroughKubelet(cluster: Inside, sandboxId: string, command: string[]): Promise<string> {
   const kubelet = { url: new URL(`https://${cluster.settings.NODE_HOST}:10250`), options: cluster.address.options };
   const path = `/run/${cluster.namespace}/sandbox-${sandboxId}/sandbox?cmd=${encodeURIComponent(command.join(' '))}`;
   const answer = await sendToKubernetes(kubelet, { method: 'POST', path, headers: {}, text: '' });

@@ -39,6 +39,13 @@ describe('whose a sandbox is', () => {
     ['noted on its Service', noted, undefined, ['noted', 'noted-user']],
     ['noted, whatever its Pod mounts', noted, claimed, ['noted', 'noted-user']],
     ["told by the oldest original's folder", service, mounting('/threads/mounted/user-data'), ['mounted', undefined]],
+    // A list has an empty text for what is not set.
+    [
+      'told by that folder in a list',
+      service,
+      podOf([folder('user-data', '/threads/mounted/user-data')], [mount('user-data', '/mnt/user-data', '')]),
+      ['mounted', undefined],
+    ],
     ['told where the Service is gone', undefined, mounting('/a/b/c/mounted/user-data'), ['mounted', undefined]],
     ['told below the root folder', undefined, mounting('/mounted/user-data'), ['mounted', undefined]],
     ['told on Windows', undefined, mounting('C:\\state\\threads\\T\\user-data'), ['T', undefined]],

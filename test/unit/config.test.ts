@@ -13,7 +13,7 @@ const problemsOf = (env: Env, load: (env: Env) => unknown = loadConfig): string 
     load(env);
   } catch (error) {
     expect(error).toBeInstanceOf(ProvisionerError);
-    expect((error as ProvisionerError).outcome).toBe('misconfigured');
+    expect((error as ProvisionerError).kind).toBe('misconfigured');
     return (error as ProvisionerError).message;
   }
   throw new Error(`accepted: ${JSON.stringify(env)}`);

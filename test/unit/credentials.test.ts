@@ -31,7 +31,7 @@ const keys = {
 };
 const aws = { AWS_REGION: 'eu-central-1', ...keys };
 const nowhere = join(tmpdir(), 'sandbox-provisioner-test-that-is-not-there');
-const misconfigured = (detail: unknown) => ({ outcome: 'misconfigured', detail });
+const misconfigured = (detail: unknown) => ({ kind: 'misconfigured', detail });
 
 let now: Date;
 const later = (seconds: number) => {
@@ -141,7 +141,7 @@ current-context: x
     const { env, secret } = await startExtension('');
     secret.isGone = true;
     await expect(open({ ...env, KUBECONFIG_SECRET_ID: 'agents' })).rejects.toMatchObject({
-      outcome: 'unavailable',
+      kind: 'unavailable',
       detail: "No kubeconfig from KUBECONFIG_SECRET_ID: The secret 'agents' could not be read (500)",
       headers: { 'retry-after': '1' },
     });
@@ -202,7 +202,7 @@ describe('EKS without a kubeconfig', () => {
     const env = { ...aws, ...eks('https://kube.example:6443'), K8S_API_SERVER: api.url };
     expect(await show(await open(env), api)).toBe(await token());
     const wrong = await open({ ...env, EKS_CLUSTER_CA: base64(makeCertificate('kube.example').certificate) });
-    await expect(read(wrong)).rejects.toMatchObject({ outcome: 'refused' });
+    await expect(read(wrong)).rejects.toMatchObject({ kind: 'refused' });
   });
 
   it('gets a new token after ten minutes, of the 15 that EKS takes one for, and not with every call', async () => {
@@ -230,7 +230,7 @@ describe('EKS without a kubeconfig', () => {
     const [before, second] = [shown(api).length, api.good];
     api.good = 'none';
     const detail = 'Kubernetes refused our credentials (401 Unauthorized)';
-    await expect(read(kubernetes)).rejects.toMatchObject({ outcome: 'refused', detail });
+    await expect(read(kubernetes)).rejects.toMatchObject({ kind: 'refused', detail });
     expect(shown(api).slice(before)).toEqual([second, await token()]);
   });
 
@@ -470,7 +470,7 @@ describe('a plug-in of the kubeconfig', () => {
     };
     // It was Kubernetes that was blamed.
     const blamed = {
-      outcome: 'deadline-exceeded',
+      kind: 'deadline-exceeded',
       detail: `the plug-in '${process.execPath}' of the kubeconfig did not end in time: it may wait for somebody to log in`,
     };
     short.abort();
@@ -574,7 +574,7 @@ describe('what is rotated', () => {
   it('is warned of, once, where from now on the certificate of the API server is not to be checked', async () => {
     const api = await startApiServer(undefined, makeCertificate('kube.example'));
     const { path, write, kubernetes } = await startWithFile(api);
-    await expect(read(kubernetes)).rejects.toMatchObject({ outcome: 'refused' });
+    await expect(read(kubernetes)).rejects.toMatchObject({ kind: 'refused' });
     expect(warnings()).toEqual([]);
     for (const more of [{}, { 'tls-server-name': 'kube.example' }]) {
       await write('first', api, { 'insecure-skip-tls-verify': true, ...more });
@@ -614,7 +614,7 @@ describe('what is rotated', () => {
     api.good = 'second';
     await read(kubernetes);
     api.good = 'third';
-    await expect(read(kubernetes)).rejects.toMatchObject({ outcome: 'refused' });
+    await expect(read(kubernetes)).rejects.toMatchObject({ kind: 'refused' });
     expect(shown(api)).toEqual(['first', 'first', 'second', 'second']);
   });
 

@@ -17,10 +17,10 @@ const conflictOn = (kind: string, name: string, why: string): string =>
   status('Conflict', `Operation cannot be fulfilled on ${kind} "${name}": ${why}`, { name, kind });
 const html = '<html><head><title>Bad</title></head><body>nginx</body></html>';
 
-const told = (error: KubernetesError) => ({ outcome: error.outcome, reason: error.reason, headers: error.headers });
-const final = (outcome: string, reason: string) => ({ outcome, reason, headers: {} });
+const told = (error: KubernetesError) => ({ kind: error.kind, reason: error.reason, headers: error.headers });
+const final = (kind: string, reason: string) => ({ kind, reason, headers: {} });
 const passing = (reason: string, seconds = '1') => {
-  return { outcome: 'unavailable', reason, headers: { 'retry-after': seconds } };
+  return { kind: 'unavailable', reason, headers: { 'retry-after': seconds } };
 };
 
 const { isNotFound, isConflict, isAlreadyExists, isExpired, isInvalidToken, ...others } = errors;
@@ -156,7 +156,7 @@ describe('what Kubernetes answers', () => {
   ])('is read without what is no text: %s', (_what, odd) => {
     const fields = { reason: odd, message: odd, details: { kind: odd, causes: [odd, { reason: odd }, null] } };
     const error = statusError(500, JSON.stringify({ kind: 'Status', ...fields }));
-    expect(error).toMatchObject({ outcome: 'failed', reason: 'HTTP 500' });
+    expect(error).toMatchObject({ kind: 'failed', reason: 'HTTP 500' });
     expect(error.status).toEqual({ code: 500, reason: '', message: '', causes: ['', '', ''] });
   });
 
@@ -266,7 +266,7 @@ describe('what admission says', () => {
     expect(told(error)).toEqual(refusedBy("the ValidatingAdmissionPolicy 'no-host-paths'", code));
     expect(holding(error)).toBe('');
     const expired = makeCertificate('me', { validTo: new Date(Date.now() - 60_000) }).certificate;
-    expect(explainRefusal(error, expired, new Date()).outcome).toBe('not-admitted');
+    expect(explainRefusal(error, expired, new Date()).kind).toBe('not-admitted');
   });
 
   it('names a webhook only where that is a name', () => {
@@ -288,7 +288,7 @@ describe('a refusal of rights while Kubernetes may be starting', () => {
   // An API server that has not read its bindings yet says just what it says where there are none. Seen on 1.20.
   it.each(['pods', 'pods "sandbox-a"'])('may be passing: %s', (object) => {
     const refusal = statusError(403, status('Forbidden', `${object} is forbidden: ${right}`));
-    expect(told(refusal)).toMatchObject({ outcome: 'refused' });
+    expect(told(refusal)).toMatchObject({ kind: 'refused' });
     expect(whileStarting(refusal, false)).toBe(refusal);
     const reason = 'Kubernetes does not permit it, or is only starting (403 Forbidden)';
     expect(told(whileStarting(refusal, true))).toEqual(passing(reason));

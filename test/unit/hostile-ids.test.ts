@@ -19,7 +19,7 @@ function parse(body: unknown): CreateSandboxRequest | undefined {
   try {
     return parseCreateRequest(body, 0);
   } catch (error) {
-    if (error instanceof ProvisionerError && error.outcome === 'invalid-request') return undefined;
+    if (error instanceof ProvisionerError && error.kind === 'invalid-request') return undefined;
     throw error;
   }
 }

@@ -14,7 +14,7 @@ const load = async (path: string, env: Record<string, string> = {}, signal = nev
   const config = loadConfig({ KUBECONFIG_WAIT_SECONDS: '0', KUBECONFIG_PATH: path, ...env });
   return (await openAccess(config, signal, () => new Date())).get(signal);
 };
-const misconfigured = (detail: string) => ({ outcome: 'misconfigured', detail });
+const misconfigured = (detail: string) => ({ kind: 'misconfigured', detail });
 
 async function withText(text: string, name = 'kubeconfig'): Promise<string> {
   const path = join(await temporaryFolder(), name);
@@ -61,7 +61,7 @@ describe('the kubeconfig file', () => {
     const tried = `No kubeconfig at ${path}, and in-cluster config is unavailable`;
     const loading = load(path, { KUBECONFIG_WAIT_SECONDS: waitSeconds }, AbortSignal.timeout(signalMs));
     await expect(loading).rejects.toMatchObject({
-      outcome: 'unavailable',
+      kind: 'unavailable',
       detail: `${tried}: this is not a Pod with a service account`,
       headers: { 'retry-after': '5' },
     });
@@ -96,7 +96,7 @@ describe('the kubeconfig file', () => {
     const path = await withText(text);
     const problem = new RegExp(`^Failed to load kubeconfig from ${path}: it is not valid( \\(line 1\\))?$`);
     // The parser's message quotes the file, and the log would have it.
-    const error = { outcome: 'misconfigured', detail: expect.stringMatching(problem), cause: undefined };
+    const error = { kind: 'misconfigured', detail: expect.stringMatching(problem), cause: undefined };
     await expect(load(path)).rejects.toMatchObject(error);
   });
 });

@@ -55,7 +55,7 @@ function issuesOf(parse: () => unknown): RequestIssue[] {
     parse();
   } catch (error) {
     expect(error).toBeInstanceOf(ProvisionerError);
-    expect((error as ProvisionerError).outcome).toBe('invalid-request');
+    expect((error as ProvisionerError).kind).toBe('invalid-request');
     expect((error as ProvisionerError).detail).toBeInstanceOf(Array);
     return (error as ProvisionerError).detail as RequestIssue[];
   }
@@ -308,7 +308,7 @@ describe('a body that cannot be parsed', () => {
   it.each([[undefined], ['']])('is missing where it is %j', (body) => {
     const cause = new Error('from the parser');
     const error = malformedBody(body, cause);
-    expect(error).toMatchObject({ outcome: 'invalid-request', cause });
+    expect(error).toMatchObject({ kind: 'invalid-request', cause });
     expect(error.detail).toStrictEqual([missing(['body'], null)]);
   });
 

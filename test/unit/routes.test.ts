@@ -19,15 +19,15 @@ const stray = (
   const requestContext = { apiId, domainName, stage: '$default', ...context, http: { method } };
   return { rawPath, rawQueryString: query, requestContext };
 };
-const told = (error: ProvisionerError) => ({ outcome: error.outcome, detail: error.detail, headers: error.headers });
-const notFound = { outcome: 'unknown-path', detail: 'Not Found', headers: {} };
+const told = (error: ProvisionerError) => ({ kind: error.kind, detail: error.detail, headers: error.headers });
+const notFound = { kind: 'unknown-path', detail: 'Not Found', headers: {} };
 const notAllowed = (allow: string) => ({
-  outcome: 'method-not-allowed',
+  kind: 'method-not-allowed',
   detail: 'Method Not Allowed',
   headers: { allow },
 });
 const moved = (location: string) => ({
-  outcome: 'moved',
+  kind: 'moved',
   detail: 'The path has a slash too many',
   headers: { location },
 });

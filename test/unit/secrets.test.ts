@@ -33,11 +33,11 @@ const read = ({ port }: { port: number }, source = secret, signal = never) =>
   readSecret(source, { port, sessionToken: 'session-token' }, signal);
 const readReplies = async (...replies: Reply[]) => read(await startExtension(...replies));
 
-const misconfigured = (detail: unknown) => ({ outcome: 'misconfigured', detail });
+const misconfigured = (detail: unknown) => ({ kind: 'misconfigured', detail });
 const called = "The secret 'agents/kubeconfig'";
 const notRead = (why: string) => misconfigured(`${called} could not be read (${why})`);
-const unavailable = { outcome: 'unavailable', headers: { 'retry-after': '1' } };
-const cutOff = { outcome: 'unavailable', detail: expect.stringContaining('ECONNRESET') };
+const unavailable = { kind: 'unavailable', headers: { 'retry-after': '1' } };
+const cutOff = { kind: 'unavailable', detail: expect.stringContaining('ECONNRESET') };
 
 describe('a secret', () => {
   const bySecretId = '/secretsmanager/get?secretId=agents%2Fkubeconfig';
@@ -117,7 +117,7 @@ describe('a secret', () => {
     ['hang', AbortSignal.abort(), 0],
   ])('is waited for no longer than the signal: %s', async (reply, signal = AbortSignal.timeout(200), requests) => {
     const extension = await startExtension(reply as Reply);
-    const error = { outcome: 'deadline-exceeded', detail: `${called} was not read in time` };
+    const error = { kind: 'deadline-exceeded', detail: `${called} was not read in time` };
     await expect(read(extension, secret, signal)).rejects.toMatchObject(error);
     expect(extension.requests).toHaveLength(requests);
   });

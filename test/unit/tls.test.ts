@@ -79,7 +79,7 @@ describe("the API server's certificate", () => {
     const call = read(await open({ server: at || api.url, cluster }, { ...rewritten, ...env }));
     if (fault === undefined) return expect(await call).toBeUndefined();
     const reason = `the certificate of the API server ${fault}`;
-    expect(await errorOf(call)).toMatchObject({ outcome: 'refused', reason });
+    expect(await errorOf(call)).toMatchObject({ kind: 'refused', reason });
     expect(api.requests).toEqual([]);
   });
 
@@ -99,7 +99,7 @@ describe("the API server's certificate", () => {
     const proxied = await open({ server: named, cluster: { ...trust, 'proxy-url': proxy.url } });
     const direct = await open({ server: api.url, cluster: trustNamed });
     for (const kubernetes of [direct, proxied]) {
-      expect(await errorOf(read(kubernetes))).toMatchObject({ outcome: 'refused' });
+      expect(await errorOf(read(kubernetes))).toMatchObject({ kind: 'refused' });
     }
     expect(api.requests).toEqual([]);
   });
@@ -111,7 +111,7 @@ describe("the API server's certificate", () => {
     await writeFile(file, makeCertificate('authority').certificate);
     const cluster = { 'certificate-authority': file, 'tls-server-name': host };
     const kubernetes = await open({ server: api.url, cluster }, {}, () => now);
-    expect(await errorOf(read(kubernetes))).toMatchObject({ outcome: 'refused' });
+    expect(await errorOf(read(kubernetes))).toMatchObject({ kind: 'refused' });
     // The call that finds out is made once more, with no time between.
     await writeFile(file, authority.certificate);
     await read(kubernetes);
@@ -136,7 +136,7 @@ describe("the API server's certificate", () => {
   ])('cannot be checked by a CA that is %s, which is told as ours', async (_what, ca, reason) => {
     const api = await startApiServer(undefined, server);
     const error = await errorOf(read(await open({ server: api.url, cluster: { ...ca, 'tls-server-name': host } })));
-    expect(error).toMatchObject({ outcome: 'misconfigured', reason: expect.stringMatching(reason) });
+    expect(error).toMatchObject({ kind: 'misconfigured', reason: expect.stringMatching(reason) });
     expect(api.requests).toEqual([]);
   });
 });
@@ -157,7 +157,7 @@ describe('a TLS stream that breaks', () => {
   it('in the middle of an answer is a broken connection as any other: the call is made again, up to three times', async () => {
     const { api, kubernetes } = await start(4);
     const reason = expect.stringMatching(/^Kubernetes is unreachable \(E\w+\)$/);
-    const error = { outcome: 'unavailable', reason, headers: { 'retry-after': '1' } };
+    const error = { kind: 'unavailable', reason, headers: { 'retry-after': '1' } };
     expect(await errorOf(read(kubernetes))).toMatchObject(error);
     expect(api.requests).toHaveLength(4);
     await read(kubernetes);
@@ -198,7 +198,7 @@ describe('a client certificate', () => {
     ['is nobody there', signed('me'), ''],
   ])('that gets a 401 is said to be what it is, where it %s', async (_what, identity, why) => {
     const reason = `Kubernetes refused our credentials (401 Unauthorized)${why}`;
-    const error = { outcome: 'refused', status: { code: 401 }, reason };
+    const error = { kind: 'refused', status: { code: 401 }, reason };
     expect(await call(identity, { rejectUnauthorized: false })).toMatchObject(error);
   });
 
@@ -215,7 +215,7 @@ describe('a client certificate', () => {
     const refusal = `the API server refused our client certificate (TLS alert ${alert})`;
     for (const [why, identity] of Object.entries({ '': signed('me'), [expiredAt]: expired })) {
       const kubernetes = await open({ server: `https://127.0.0.1:${port}`, user: userOf(identity) });
-      expect(await errorOf(read(kubernetes))).toMatchObject({ outcome: 'refused', reason: refusal + why });
+      expect(await errorOf(read(kubernetes))).toMatchObject({ kind: 'refused', reason: refusal + why });
     }
   });
 
@@ -223,9 +223,9 @@ describe('a client certificate', () => {
   it.each(['TLSv1.2', 'TLSv1.3'] as const)('that is hung up on is said to have expired, with %s', async (version) => {
     const reason = 'Kubernetes is unreachable (ECONNRESET)';
     const options = { minVersion: version, maxVersion: version };
-    const hungUp = { outcome: 'refused', reason: reason + expiredAt };
+    const hungUp = { kind: 'refused', reason: reason + expiredAt };
     expect(await call(expired, options)).toMatchObject(hungUp);
-    expect(await call(makeCertificate('me'), options)).toMatchObject({ outcome: 'unavailable', reason });
+    expect(await call(makeCertificate('me'), options)).toMatchObject({ kind: 'unavailable', reason });
   });
 
   // What our own TLS does not take was the server's fault.
@@ -242,7 +242,7 @@ describe('a client certificate', () => {
     for (const more of [{}, { 'proxy-url': proxy.url }]) {
       const access = { server: api.url, cluster: { ...trustNamed, ...more }, user: userOf(identity) };
       const error = await errorOf(read(await open(access)));
-      expect(error.outcome).toBe('misconfigured');
+      expect(error.kind).toBe('misconfigured');
       expect(error.reason).toMatch(/^(the key of )?the client certificate of the kubeconfig /);
       expect(error.reason).toContain(problem);
     }
@@ -304,7 +304,7 @@ describe('a client certificate', () => {
 
     it('is used as soon as it is one with its key, where it was not at first', async () => {
       const { write, call } = await start(second.certificate);
-      await expect(call()).rejects.toMatchObject({ outcome: 'misconfigured' });
+      await expect(call()).rejects.toMatchObject({ kind: 'misconfigured' });
       await write('key', second.key);
       expect(await call()).toBe('me-2');
     });
@@ -348,7 +348,7 @@ describe.each([
     const { api, proxy, through } = await start(identity);
     const call = read(await through(settings));
     if (fault === undefined) expect(await call).toBeUndefined();
-    else expect(await errorOf(call)).toMatchObject({ outcome: 'refused', reason: expect.stringContaining(fault) });
+    else expect(await errorOf(call)).toMatchObject({ kind: 'refused', reason: expect.stringContaining(fault) });
     expect(proxy.targets).toEqual([settings.env === elsewhere ? 'elsewhere.example:7443' : `${host}:6443`]);
     expect(api.requests).toHaveLength(fault === undefined ? 1 : 0);
   });
@@ -356,7 +356,7 @@ describe.each([
   it('a call ends when its signal does', async () => {
     const { through } = await start(server, {}, () => {});
     const call = read(await through(), 'a', AbortSignal.timeout(300));
-    expect(await errorOf(call)).toMatchObject({ outcome: 'deadline-exceeded' });
+    expect(await errorOf(call)).toMatchObject({ kind: 'deadline-exceeded' });
   });
 
   it('calls show the log-in of its URL to the proxy, which may have an IPv6 address, and to nobody else', async () => {
@@ -376,10 +376,10 @@ describe.each([
     ['wants another log-in', { login: 'me:right' }, 'me:top-secret', 'misconfigured', wantsLogin],
     ['does not let us through', { refusal: isConnect ? 403 : 2 }, 'me:top-secret', 'refused', noWay],
     ['does not reach it', { refusal: isConnect ? 502 : 4 }, 'me:top-secret', 'unavailable', notReached],
-  ])('a proxy that %s is named, without its log-in', async (_what, options, login, outcome, reason) => {
+  ])('a proxy that %s is named, without its log-in', async (_what, options, login, kind, reason) => {
     const { api, proxy, through } = await start(server, options);
     const error = await errorOf(read(await through({ login })));
-    expect(error.outcome).toBe(outcome);
+    expect(error.kind).toBe(kind);
     expect(error.reason.replace(`the proxy ${proxy.url} of the kubeconfig`, 'PROXY')).toMatch(reason);
     expect(api.requests).toEqual([]);
   });
@@ -397,7 +397,7 @@ describe.each([
     ] as const) {
       const cluster = { 'proxy-url': `${scheme}://me:top-secret@${address}` };
       const error = await errorOf(read(await through({ cluster })));
-      expect(error.outcome).toBe('unavailable');
+      expect(error.kind).toBe('unavailable');
       expect(error.reason).toContain(`the proxy ${scheme}://${address} of the kubeconfig ${problem}`);
     }
   });
@@ -420,7 +420,7 @@ describe("a kubeconfig's proxy", () => {
       const kubernetes = await open({ server: named, cluster: { 'proxy-url': `${scheme}://127.0.0.1:${port}` } });
       const waiting = new Promise((resolve) => setTimeout(resolve, 5_000, 'still waiting'));
       const ended = errorOf(read(kubernetes, 'a', AbortSignal.timeout(300)));
-      expect(await Promise.race([ended, waiting])).toMatchObject({ outcome: 'deadline-exceeded' });
+      expect(await Promise.race([ended, waiting])).toMatchObject({ kind: 'deadline-exceeded' });
     },
   );
 
@@ -436,7 +436,7 @@ describe("a kubeconfig's proxy", () => {
     vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
     const { url, answer } = await of(makeCertificate('localhost'));
     expect(await errorOf(answer)).toMatchObject({
-      outcome: 'refused',
+      kind: 'refused',
       reason: `the certificate of the proxy ${url} of the kubeconfig is not trusted (DEPTH_ZERO_SELF_SIGNED_CERT)`,
     });
   });

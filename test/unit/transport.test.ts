@@ -87,7 +87,7 @@ describe('the connection to Kubernetes', () => {
       else answerNotFound(request, response);
     });
     if (reason === undefined) await expect(call(kubernetes)).resolves.toBeUndefined();
-    else expect(await errorOf(call(kubernetes))).toMatchObject({ outcome: 'unavailable', reason });
+    else expect(await errorOf(call(kubernetes))).toMatchObject({ kind: 'unavailable', reason });
     expect(api.requests).toHaveLength(requests);
   });
 
@@ -95,7 +95,7 @@ describe('the connection to Kubernetes', () => {
     // Nothing listens on port 1.
     const kubernetes = await open({ server: 'http://127.0.0.1:1' });
     const reason = 'Kubernetes is unreachable (ECONNREFUSED)';
-    const error = { outcome: 'unavailable', reason, headers: { 'retry-after': '1' } };
+    const error = { kind: 'unavailable', reason, headers: { 'retry-after': '1' } };
     expect(await errorOf(kubernetes.listPods(never))).toMatchObject(error);
   });
 });
@@ -178,7 +178,7 @@ describe('a call', () => {
   ])('ends when its signal does, %s', async (_when, answer) => {
     const { kubernetes } = await start(answer);
     expect(await errorOf(read(kubernetes, 'a', AbortSignal.timeout(200)))).toMatchObject({
-      outcome: 'deadline-exceeded',
+      kind: 'deadline-exceeded',
       reason: 'Kubernetes did not answer in time',
       status: undefined,
     });
@@ -187,7 +187,7 @@ describe('a call', () => {
   it('is not made where its signal is over', async () => {
     const { api, kubernetes } = await start();
     const call = read(kubernetes, 'a', AbortSignal.abort());
-    expect(await errorOf(call)).toMatchObject({ outcome: 'deadline-exceeded' });
+    expect(await errorOf(call)).toMatchObject({ kind: 'deadline-exceeded' });
     expect(api.requests).toEqual([]);
   });
 
@@ -251,7 +251,7 @@ describe('an answer', () => {
     });
     await read(kubernetes);
     const reason = 'Kubernetes is unreachable (ECONNRESET)';
-    expect(await errorOf(read(kubernetes, 'cut'))).toMatchObject({ outcome: 'unavailable', reason });
+    expect(await errorOf(read(kubernetes, 'cut'))).toMatchObject({ kind: 'unavailable', reason });
   });
 
   it('is read as UTF-8 wherever the packets part it', async () => {
@@ -280,7 +280,7 @@ describe('an answer', () => {
     await expect(kubernetes.evictPod('a', other, never)).resolves.toBe('changed');
     await expect(kubernetes.deleteNetworkPolicy('a', never)).resolves.toBe('gone');
     // Nothing was deleted.
-    expect(await errorOf(kubernetes.deleteNetworkPolicy('held', never))).toMatchObject({ outcome: 'conflict' });
+    expect(await errorOf(kubernetes.deleteNetworkPolicy('held', never))).toMatchObject({ kind: 'conflict' });
   });
 
   const protobuf = 'application/vnd.kubernetes.protobuf';
@@ -311,7 +311,7 @@ describe('an answer', () => {
     const pod = { metadata: { name: 'sandbox-a' } };
     const onePod = listOf('PodList', [[field(1, [field(1, 'sandbox-a')])]]);
     const foreign = (code: number) => ({
-      outcome: 'failed',
+      kind: 'failed',
       reason: `what answered was not the Kubernetes API (${code})`,
     });
     const tooOld = 'the continue token is too old';
@@ -405,7 +405,7 @@ describe('many calls at once', () => {
     expect(most.calls).toBeLessThanOrEqual(64);
     expect(most.lists).toBe(8);
     const reason = 'other calls to Kubernetes took all time';
-    expect(await late).toMatchObject({ outcome: 'deadline-exceeded', reason });
+    expect(await late).toMatchObject({ kind: 'deadline-exceeded', reason });
     const ending = setInterval(() => held.shift()?.(), 5);
     onTestFinished(() => clearInterval(ending));
     await Promise.all(lists);
@@ -417,7 +417,7 @@ describe('an API server that has just started', () => {
   const words = 'pods "a" is forbidden: User "me" cannot get resource "pods" in API group "" in the namespace "b"';
   const refuse: Answer = (_request, response) =>
     answerJson(response, { kind: 'Status', message: words, reason: 'Forbidden', details: {}, code: 403 }, 403);
-  const refused = { outcome: 'refused', reason: 'Kubernetes does not permit it (403 Forbidden)' };
+  const refused = { kind: 'refused', reason: 'Kubernetes does not permit it (403 Forbidden)' };
 
   // While it reads the rights, it says what it says where there are none.
   it('is asked again where it does not permit what it may permit in a moment', async () => {
@@ -443,7 +443,7 @@ describe('an API server that has just started', () => {
     // At rest the end of a connection is noticed as well.
     await new Promise((resolve) => setTimeout(resolve, 100));
     const away = { reason: 'Kubernetes did not answer in time: it was away before', headers: { 'retry-after': '1' } };
-    const expected = isCut ? { outcome: 'unavailable', ...away } : { outcome: 'deadline-exceeded' };
+    const expected = isCut ? { kind: 'unavailable', ...away } : { kind: 'deadline-exceeded' };
     for (let round = 0; round < 2; round += 1) {
       const late = AbortSignal.timeout(200);
       const calls = [kubernetes.readPod('a', late), kubernetes.listPods(late), kubernetes.listPods(late)].map(errorOf);
@@ -461,7 +461,7 @@ describe('an API server that has just started', () => {
     }
     api.cutConnections();
     const reason = 'Kubernetes does not permit it, or is only starting (403 Forbidden)';
-    expect(await errorOf(kubernetes.readPod('a', never))).toMatchObject({ outcome: 'unavailable', reason });
+    expect(await errorOf(kubernetes.readPod('a', never))).toMatchObject({ kind: 'unavailable', reason });
     now = new Date(now.getTime() + 31_000);
     expect(await errorOf(kubernetes.readPod('a', never))).toMatchObject(refused);
     // An API server ends a connection that was at rest for long, and what is in between does.

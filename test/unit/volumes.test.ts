@@ -251,7 +251,7 @@ function refusalOf(build: () => unknown): string | undefined {
     return undefined;
   } catch (error) {
     expect(error).toBeInstanceOf(ProvisionerError);
-    expect((error as ProvisionerError).outcome).toBe('bad-request');
+    expect((error as ProvisionerError).kind).toBe('bad-request');
     return (error as ProvisionerError).message;
   }
 }
@@ -406,7 +406,7 @@ describe('a sandbox planned for Lark', () => {
     refuseLarkBroker({ ...old, larkRuntime: true });
     expect(() => refuseLarkBroker({ ...old, larkRuntime: true, larkBroker: true })).toThrow(
       expect.objectContaining({
-        outcome: 'unavailable',
+        kind: 'unavailable',
         detail: 'Requested Lark broker image is not configured',
         headers: { 'x-deerflow-capability-refresh': 'lark-broker' },
       }),

@@ -61,9 +61,9 @@ export async function runExecPlugIn(
 }
 
 type Failure = { code?: string | number | null; signal?: string | null };
-type Outcome = { error: Failure | null; stdout: string; stderr: string };
+type Exit = { error: Failure | null; stdout: string; stderr: string };
 
-function run(plugIn: ExecPlugIn, cluster: object | undefined, signal: AbortSignal): Promise<Outcome> {
+function run(plugIn: ExecPlugIn, cluster: object | undefined, signal: AbortSignal): Promise<Exit> {
   const info = {
     apiVersion: plugIn.apiVersion,
     kind: 'ExecCredential',

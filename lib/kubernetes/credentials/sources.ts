@@ -108,7 +108,7 @@ function secret(store: 'secrets-manager' | 'parameter-store', id: string, settin
     read: (signal) =>
       readSecret({ store, id }, extension, signal).catch((error: unknown) => {
         if (!(error instanceof ProvisionerError)) throw error;
-        throw new ProvisionerError(error.outcome, `No kubeconfig from ${setting}: ${error.message}`, {
+        throw new ProvisionerError(error.kind, `No kubeconfig from ${setting}: ${error.message}`, {
           cause: error.cause,
           headers: error.headers,
         });
