@@ -214,7 +214,8 @@ function judgeWebPages(): Stage {
   return {
     before(request) {
       const { origin, ...headers } = request.event.headers;
-      // The browser's own word, which no page can write: the page is ours, /docs.
+      // The page is ours, /docs: the browser's own word, which no page can write. It says so over HTTPS and to localhost alone, so not
+      // where a page's own name was made to lead here.
       if (origin === undefined || headers['sec-fetch-site'] === 'same-origin') return;
       const { allowedOrigins } = readAccessConfig();
       if (!allowedOrigins.includes(origin)) {
