@@ -4,6 +4,7 @@ import { type AwsConfig, readAwsConfig } from './aws.ts';
 import { type Authentication, callerSettings, findCallerProblems, readAuthentication } from './callers.ts';
 import { clusterSettings, type EksClusterConfig, findClusterProblems, readCluster } from './cluster.ts';
 import { confinementSettings } from './confinement.ts';
+import { descriptionSettings } from './description.ts';
 import { findLifetimeProblems, lifetimeSettings } from './lifetimes.ts';
 import { findResourceProblems, resourceSettings } from './resources.ts';
 import { sandboxSettings } from './sandboxes.ts';
@@ -95,6 +96,18 @@ export function currentAccessConfig(): AccessConfig {
   rememberedAccess ??= remembered ?? loadAccessConfig(process.env);
   return rememberedAccess;
 }
+
+/** What the description of the API is made with; read by nothing else. */
+const describing = () => ({
+  ...descriptionSettings,
+  SANDBOX_MAX_TTL_SECONDS: lifetimeSettings.SANDBOX_MAX_TTL_SECONDS,
+});
+
+/** The longest time that the description says a caller may ask for; 0: any. Throws `misconfigured`. */
+export const describedMaxTtlSeconds = (): number => read(describing(), process.env).SANDBOX_MAX_TTL_SECONDS;
+
+/** Whether anybody may read the description. If a setting of it is wrong, callers alone may: they are told what is wrong. */
+export const isDescriptionOpen = (): boolean => readSettings(describing(), process.env).values?.API_DOCS === 'open';
 
 /** The whole environment of this process, for what hands settings on. */
 export const currentEnvironment = (): Environment => process.env;

@@ -14,7 +14,7 @@ export const lifetimeSettings = {
     field: 'sandboxMaxTtlSeconds',
     rule: seconds,
     default: 604_800,
-    neededBy: 'kubernetes',
+    neededBy: ['kubernetes', 'description'],
     doc: 'the longest time that a caller may ask for; 0: any, and 0 for ever',
   },
   SANDBOX_MAX_LIFETIME_SECONDS: {

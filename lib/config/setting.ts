@@ -1,7 +1,7 @@
 import type * as z from 'zod/mini';
 
-/** What a function has to do with, as serverless.yml says: those who call, Kubernetes, the clean-up. */
-export type Need = 'callers' | 'kubernetes' | 'cleanup';
+/** What a function has to do with, as serverless.yml says: those who call, Kubernetes, the clean-up, the API's own description. */
+export type Need = 'callers' | 'kubernetes' | 'cleanup' | 'description';
 
 /**
  * A setting: one variable of the environment, declared here and nowhere else. From its declaration follow what the functions read,
@@ -15,7 +15,7 @@ export type Setting = Readonly<{
   /** The name of its value in the configuration, with the unit. None: the value becomes a part of something else. */
   field?: string;
   /** Which functions need it and are given it; or who else reads it, and no function does. */
-  neededBy: Need | 'every function' | 'deployment' | 'npm start';
+  neededBy: Need | readonly Need[] | 'every function' | 'deployment' | 'npm start';
   /** The store of AWS that keeps the secret whose name it is, in the words of an ARN. */
   keptIn?: 'secretsmanager' | 'ssm';
   /** What holds where it is unset, in Markdown, if its default does not say that. */

@@ -2,6 +2,7 @@ import { callerSettings } from './callers.ts';
 import { clusterSettings, clusterSources } from './cluster.ts';
 import { confinementSettings } from './confinement.ts';
 import { deploymentSettings } from './deployment.ts';
+import { descriptionSettings } from './description.ts';
 import { lifetimeSettings } from './lifetimes.ts';
 import { localSettings } from './local.ts';
 import { logSettings } from './log.ts';
@@ -56,7 +57,7 @@ export const themes: readonly Theme[] = [
   {
     title: 'Callers',
     introduction: 'Only one of the four ways may be set. [Callers](callers.md) explains them.',
-    settings: callerSettings,
+    settings: { ...callerSettings, ...descriptionSettings },
   },
   { title: 'Log', settings: logSettings },
   { title: 'On your machine only', introduction: 'Only `npm start` reads these.', settings: localSettings },

@@ -1,9 +1,11 @@
 import { createWriteStream } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { cp, mkdir, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { type BuildOptions, build } from 'esbuild';
 import yazl from 'yazl';
+import { viewerFile } from '../openapi/page.ts';
 import { findSeldomCalled, trimClient } from './trim-client.ts';
 
 /** Where a function's bundle is, its source map, and the zip that Lambda gets. */
@@ -18,13 +20,15 @@ export const bundleOptions = {
   platform: 'node',
   target: 'node24',
   format: 'cjs',
+  // CommonJS' own word for it.
+  define: { 'import.meta.filename': '__filename' },
   logLevel: 'warning',
 } satisfies BuildOptions;
 
 /**
  * Makes what Lambda runs of one function: one minified CommonJS file with all it imports at the path that its handler setting
- * names, and beside it in the zip, where `require` finds them, the packages that it loads only when they are called. The
- * source map stays beside the bundle, outside the zip. The same sources make the same bytes.
+ * names, and beside it in the zip, where `require` finds them, the packages that it loads only when they are called, and the
+ * viewer of the description where it is asked for. The source map stays beside the bundle, outside the zip. The same sources make the same bytes.
  *
  * @param root the project's folder
  * @param module the handler's module without its ending, `functions/health`
@@ -47,8 +51,12 @@ export async function buildArtifact(root: string, module: string, outputFolder: 
   for (const { name, path } of packages) {
     await build({ ...bundleOptions, absWorkingDir: root, entryPoints: [name], outfile: join(outputFolder, path) });
   }
+  const files = metafile.inputs['lib/openapi/page.ts'] === undefined ? [] : [`node_modules/${viewerFile}`];
+  for (const path of files) {
+    await cp(createRequire(join(root, 'package.json')).resolve(viewerFile), join(outputFolder, path));
+  }
   const zip = `${outputFolder}.zip`;
-  const paths = [path, ...packages.map(({ path }) => path)];
+  const paths = [path, ...packages.map(({ path }) => path), ...files];
   await writeZip(
     zip,
     paths.map((path) => ({ file: join(outputFolder, path), path })),

@@ -1,5 +1,6 @@
 import { accessSources, isShortKey, parseApiKeys } from '../config/callers.ts';
 import { clusterSettings, clusterSources } from '../config/cluster.ts';
+import { descriptionSettings } from '../config/description.ts';
 import { loadConfig } from '../config/index.ts';
 import { logSettings } from '../config/log.ts';
 import { sandboxSettings } from '../config/sandboxes.ts';
@@ -112,7 +113,7 @@ function findOversize(functions: Deployment['functions']): string[] {
 
 /** What the functions themselves would say of it at their first call; and their logger, which would not. */
 function findMisconfigurations(environment: Environment): string[] {
-  const { problems } = readSettings(logSettings, environment);
+  const { problems } = readSettings({ ...logSettings, ...descriptionSettings }, environment);
   try {
     loadConfig({ ...environment, AWS_LAMBDA_FUNCTION_NAME: 'deployment' });
     return problems;

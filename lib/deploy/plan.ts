@@ -40,7 +40,7 @@ type Secret = { setting: string; store: 'secretsmanager' | 'ssm' };
 
 /**
  * What is deployed with these settings, function by function: see `planFunction`. With a JWT issuer, every route of a function
- * that has to do with callers asks for a token, so those of unknown paths too. Pure.
+ * that has to do with callers asks for a token, so those of unknown paths too; but the API's description, where that is open. Pure.
  */
 export function planDeployment(
   functions: Readonly<Record<string, DeployedFunction>>,
@@ -138,7 +138,7 @@ function planFunction(
     definition: {
       environment,
       role,
-      events: needs.includes('callers') && readAuthorizer(all) ? guard(events, all) : [...events],
+      events: isForCallers(needs, all) && readAuthorizer(all) ? guard(events, all) : [...events],
       ...(secrets.length > 0 && { layers: [settings.secretsExtensionLayer] }),
       ...(vpc && { vpc }),
     },
@@ -148,9 +148,13 @@ function planFunction(
 
 /** Whether a function with these needs is given this setting. */
 function isNeeded(name: string, needs: readonly string[]): boolean {
-  const neededBy = allSettings[name]?.neededBy ?? '';
-  return neededBy === 'every function' || needs.includes(neededBy);
+  const neededBy = [allSettings[name]?.neededBy ?? []].flat();
+  return neededBy.some((need) => need === 'every function' || needs.includes(need));
 }
+
+/** Whether only callers may use a function with these needs; anybody may read the description, unless the settings say otherwise. */
+const isForCallers = (needs: readonly string[], { API_DOCS }: Environment): boolean =>
+  needs.includes('callers') && (!needs.includes('description') || API_DOCS === 'callers');
 
 type Authorizer = Deployment['authorizers'][string];
 const authorizerName = 'callers';

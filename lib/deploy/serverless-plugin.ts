@@ -54,7 +54,11 @@ export default class BuildPlugin {
   constructor(serverless: Serverless, options: Options, { log }: Utils) {
     serverless.configSchemaHandler.defineFunctionProperties('aws', {
       properties: {
-        needs: { type: 'array', items: { enum: ['callers', 'kubernetes', 'cleanup'] }, uniqueItems: true },
+        needs: {
+          type: 'array',
+          items: { enum: ['callers', 'kubernetes', 'cleanup', 'description'] },
+          uniqueItems: true,
+        },
       },
     });
     const resolve = ({ address }: { address: string }) => {

@@ -15,7 +15,8 @@ const ttlSeconds = (maxTtlSeconds: number) =>
 
 const flag = z._default(z.boolean(), false);
 
-const createBody = (maxTtlSeconds: number) =>
+/** The body of `POST /api/sandboxes`, with this maximum for `ttl_seconds`; 0: none. */
+export const createBody = (maxTtlSeconds: number) =>
   z.object({
     sandbox_id: sandboxId,
     thread_id: z.optional(z.nullable(z.string().check(z.regex(threadIdPattern)))),
@@ -30,6 +31,19 @@ const createBody = (maxTtlSeconds: number) =>
     include_legacy_skills: flag,
     provision_lark_cli_runtime: flag,
     provision_lark_cli_broker: flag,
+  });
+
+/** The body of a renewal, with that maximum. */
+export const renewalBody = (maxTtlSeconds: number) => z.object({ ttl_seconds: ttlSeconds(maxTtlSeconds) });
+
+/** The parameters of a path with a `sandbox_id`. */
+export const sandboxPath = () => z.object({ sandbox_id: sandboxId });
+
+/** The query of a page. */
+export const pageQuery = () =>
+  z.object({
+    limit: z.string().check(z.regex(/^([1-9][0-9]?|100)$/)),
+    continue: z.optional(z.string().check(z.regex(/^[!-~]{1,4096}$/))),
   });
 
 /** To make a schema takes longer than to use it; the maximum is a setting, so there is one of them in a process. */
@@ -65,7 +79,7 @@ export function parseCreateRequest(body: unknown, maxTtlSeconds: number): Create
 
 /** The body of a renewal, which may be absent: the `ttl_seconds` it asks for, if any. Throws `invalid-request`. */
 export function parseRenewal(body: unknown, maxTtlSeconds: number): number | undefined {
-  const parsed = z.object({ ttl_seconds: ttlSeconds(maxTtlSeconds) }).safeParse(body ?? {});
+  const parsed = renewalBody(maxTtlSeconds).safeParse(body ?? {});
   if (!parsed.success) throw invalidRequest('body', body, parsed.error.issues);
   return parsed.data.ttl_seconds ?? undefined;
 }
@@ -73,7 +87,7 @@ export function parseRenewal(body: unknown, maxTtlSeconds: number): number | und
 /** The `sandbox_id` of a path. Throws `invalid-request` for one that no sandbox can have. */
 export function parseSandboxId(pathParameters: Readonly<Record<string, string | undefined>> | undefined): string {
   const path = { sandbox_id: pathParameters?.sandbox_id };
-  const parsed = z.object({ sandbox_id: sandboxId }).safeParse(path);
+  const parsed = sandboxPath().safeParse(path);
   if (!parsed.success) throw invalidRequest('path', path, parsed.error.issues);
   return parsed.data.sandbox_id;
 }
@@ -84,11 +98,7 @@ export function parseSandboxId(pathParameters: Readonly<Record<string, string | 
  */
 export function parsePage(query: Readonly<Record<string, string | undefined>> | undefined): PageRequest | undefined {
   if (query?.limit === undefined && query?.continue === undefined) return undefined;
-  const page = z.object({
-    limit: z.string().check(z.regex(/^([1-9][0-9]?|100)$/)),
-    continue: z.optional(z.string().check(z.regex(/^[!-~]{1,4096}$/))),
-  });
-  const parsed = page.safeParse(query);
+  const parsed = pageQuery().safeParse(query);
   if (!parsed.success) throw invalidRequest('query', query, parsed.error.issues);
   return { limit: Number(parsed.data.limit), continueToken: parsed.data.continue };
 }

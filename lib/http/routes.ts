@@ -3,6 +3,8 @@ import { ProvisionerError } from '../errors.ts';
 /** The paths that are served, each with its methods. serverless.yml routes the same ones; a test holds the two together. */
 export const routes: readonly { path: string; methods: readonly string[] }[] = [
   { path: '/health', methods: ['GET'] },
+  { path: '/openapi.json', methods: ['GET'] },
+  { path: '/docs', methods: ['GET'] },
   { path: '/api/capabilities', methods: ['GET'] },
   { path: '/api/sandboxes', methods: ['GET', 'POST'] },
   { path: '/api/sandboxes/{sandbox_id}', methods: ['DELETE', 'GET'] },

@@ -121,6 +121,12 @@ export function json(body: unknown): APIGatewayProxyStructuredResultV2 {
   return { statusCode: 200, headers: { ...jsonType }, body: JSON.stringify(body) };
 }
 
+/** The answer 200 with this page, which may load what the policy says. */
+export function html({ html, policy }: { html: string; policy: string }): APIGatewayProxyStructuredResultV2 {
+  const headers = { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': policy };
+  return { statusCode: 200, headers, body: html };
+}
+
 type Time = Pick<Invocation, 'signal' | 'answerBy'>;
 
 /**
@@ -208,7 +214,9 @@ function judgeWebPages(): Stage {
   return {
     before(request) {
       const { origin, ...headers } = request.event.headers;
-      if (origin === undefined) return;
+      // The page is ours, /docs: the browser's own word, which no page can write. It says so over HTTPS and to localhost alone, so not
+      // where a page's own name was made to lead here.
+      if (origin === undefined || headers['sec-fetch-site'] === 'same-origin') return;
       const { allowedOrigins } = readAccessConfig();
       if (!allowedOrigins.includes(origin)) {
         throw new ProvisionerError('web-page', 'Calls from web pages are refused');
@@ -233,8 +241,8 @@ function requireAuthentication(isOpen: (event: HttpEvent) => boolean): Stage {
   };
 }
 
-/** The settings of access. Nobody has been let in yet: what is wrong with them is for the log alone. */
-function readAccessConfig(): AccessConfig {
+/** The settings of access. Nobody has been let in yet: what is wrong with them is for the log alone. Throws `misconfigured`. */
+export function readAccessConfig(): AccessConfig {
   try {
     return currentAccessConfig();
   } catch (cause) {

@@ -6,6 +6,8 @@ import { areClaimsOf } from '../http/authentication.ts';
 export type GatewaySettings = Readonly<{
   /** Whose tokens are asked for on the paths of the API; nobody's if it is not there. */
   jwt?: Readonly<{ issuer: string; audiences: readonly string[] }>;
+  /** Which paths beside those under `/api/` ask for them. */
+  guardedPaths?: readonly string[];
   /** By which names, in lower case, this machine may be called; by any if they are not there. */
   hostNames?: readonly string[];
 }>;
@@ -62,7 +64,7 @@ export function configureGateway(wanted: GatewaySettings): void {
  */
 function customAuthenticationProvider(_endpoint: unknown, functionKey: string, method: string, path: string) {
   const name = `${functionKey} ${method} ${path}`;
-  const isGuarded = path.startsWith('/api/');
+  const isGuarded = path.startsWith('/api/') || settings.guardedPaths?.includes(path);
   return {
     name,
     scheme: name,

@@ -126,6 +126,7 @@ async function guard(
   }
   configureGateway({
     ...(authentication.kind === 'jwt' && { jwt: authentication }),
+    ...(environment.API_DOCS === 'callers' && { guardedPaths: ['/docs', '/openapi.json'] }),
     ...(authentication.kind === 'off' && isLocal && { hostNames: [...localNames, 'host.docker.internal', host] }),
   });
   return describeCallers(authentication, isUnset && isLocal);

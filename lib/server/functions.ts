@@ -2,6 +2,8 @@ import { handler as createSandbox } from '../../functions/create-sandbox.ts';
 import { handler as destroySandbox } from '../../functions/destroy-sandbox.ts';
 import { handler as fallback } from '../../functions/fallback.ts';
 import { handler as getCapabilities } from '../../functions/get-capabilities.ts';
+import { handler as getDocs } from '../../functions/get-docs.ts';
+import { handler as getOpenapi } from '../../functions/get-openapi.ts';
 import { handler as getPresence } from '../../functions/get-presence.ts';
 import { handler as getSandbox } from '../../functions/get-sandbox.ts';
 import { handler as health } from '../../functions/health.ts';
@@ -12,6 +14,8 @@ import type { Functions } from './server.ts';
 /** The functions by their routes, as in serverless.yml: a test holds the two together. */
 export const functions: Functions = {
   'GET /health': health,
+  'GET /openapi.json': getOpenapi,
+  'GET /docs': getDocs,
   'GET /api/capabilities': getCapabilities,
   'GET /api/sandboxes': listSandboxes,
   'POST /api/sandboxes': createSandbox,

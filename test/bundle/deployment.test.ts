@@ -62,16 +62,18 @@ const idOf = (name: string) => name.replace(/^./, (letter) => letter.toUpperCase
 const names = Object.keys(functions);
 const needing = (need: string) => names.filter((name) => functions[name]?.needs.includes(need));
 const asking = ['create-sandbox', 'get-sandbox', 'list-sandboxes', 'renew-sandbox', 'destroy-sandbox', 'get-presence'];
+const describing = ['get-openapi', 'get-docs'];
 /** For each function: a property that CloudFormation gets of it. */
 const readEach = (template: Template, property: string) =>
   names.map((name) => template.Resources[`${idOf(name)}LambdaFunction`]?.Properties[property]);
 const keysOf = (routes: Properties[]) => routes.map(({ RouteKey }) => RouteKey).toSorted();
 
 it('serverless.yml says what each function has to do with', () => {
-  expect(needing('callers')).toEqual([...asking, 'get-capabilities', 'fallback']);
+  expect(needing('callers')).toEqual([...asking, 'get-capabilities', ...describing, 'fallback']);
+  expect(needing('description')).toEqual(describing);
   expect(needing('kubernetes')).toEqual([...asking, 'cleanup-sandboxes']);
   expect(needing('cleanup')).toEqual(['cleanup-sandboxes']);
-  expect(names).toEqual([...asking, 'get-capabilities', 'health', 'fallback', 'cleanup-sandboxes']);
+  expect(names).toEqual([...asking, 'get-capabilities', 'health', ...describing, 'fallback', 'cleanup-sandboxes']);
 });
 
 describe('a package without any settings', () => {
@@ -141,7 +143,9 @@ describe('a package without any settings', () => {
     for (const name of names) {
       const code = await readFile(join(folder, `.build/${name}/functions/${name}.cjs`), 'utf8');
       const kept = Object.values(allSettings).filter(
-        ({ neededBy, field }) => field && neededBy !== 'every function' && !functions[name]?.needs.includes(neededBy),
+        ({ neededBy, field }) =>
+          field &&
+          ![neededBy].flat().some((need) => need === 'every function' || functions[name]?.needs.includes(need)),
       );
       // As a property, or taken out of an object.
       const read = kept.filter(({ field }) => new RegExp(`[.{,]${field}\\b(?!:)`).test(code));
@@ -217,7 +221,7 @@ describe('a package with every setting', () => {
     );
   });
 
-  it('asks for a token on every route but that of health and that of preflights', () => {
+  it('asks for a token on every route but those of health, of the description and of preflights', () => {
     expect(pick(template, 'AWS::ApiGatewayV2::Authorizer').HttpApiAuthorizerCallers).toMatchObject({
       ...{ IdentitySource: ['$request.header.Authorization'], AuthorizerType: 'JWT' },
       JwtConfiguration: { Audience: ['one', 'two'], Issuer: 'https://issuer.example/' },
@@ -225,7 +229,8 @@ describe('a package with every setting', () => {
     const routes = Object.values(pick(template, 'AWS::ApiGatewayV2::Route'));
     const isGuarded = ({ AuthorizationType, AuthorizerId }: Properties) =>
       AuthorizationType === 'JWT' && JSON.stringify(AuthorizerId) === '{"Ref":"HttpApiAuthorizerCallers"}';
-    expect(keysOf(routes.filter((route) => !isGuarded(route)))).toEqual(['GET /health', 'OPTIONS /{proxy+}']);
+    const open = ['GET /docs', 'GET /health', 'GET /openapi.json', 'OPTIONS /{proxy+}'];
+    expect(keysOf(routes.filter((route) => !isGuarded(route)))).toEqual(open);
     expect(keysOf(routes.filter(isGuarded))).toEqual([
       ...['$default', 'DELETE /api/sandboxes/{sandbox_id}', 'GET /api/capabilities', 'GET /api/sandboxes'],
       ...['GET /api/sandboxes/{sandbox_id}', 'GET /api/sandboxes/{sandbox_id}/presence'],

@@ -32,7 +32,7 @@ beforeAll(async () => {
   const { cluster, proxy, namespace } = place;
   folder = await mkdtemp(join(tmpdir(), 'sandbox-provisioner-lambda-'));
   const own = { KUBECONFIG_PATH: proxy.kubeconfig, K8S_NAMESPACE: namespace };
-  const settings = { ...cluster.settings, ...own, PROVISIONER_API_KEY: apiKey, LOG_LEVEL: 'INFO' };
+  const settings = { ...cluster.settings, ...own, PROVISIONER_API_KEY: apiKey, LOG_LEVEL: 'INFO', API_DOCS: 'callers' };
   for (const [name, { handler }] of Object.entries(functions)) {
     await buildArtifact(root, handler.replace(/\.handler$/, ''), join(folder, name));
     running.set(name, await startLambdaFunction(name, { folder: join(folder, name), handler, settings }));
@@ -93,6 +93,14 @@ describe.skipIf(noLambdaRuntime !== undefined)(
         expect(unknown).toEqual({ status: 404, body: { detail: 'Not Found' } });
       }
       expect(place.proxy.calls).toEqual([]);
+    });
+
+    it('describes the API, and shows the description, from what lies in its zip', async () => {
+      const described = await call('get-openapi', { method: 'GET', path: '/prod/openapi.json' });
+      expect(described).toMatchObject({ status: 200, body: { openapi: '3.1.1', servers: [{ url: '/prod' }] } });
+      const event = httpEvent({ method: 'GET', path: '/docs', headers: { 'x-api-key': apiKey } });
+      const { answer } = (await invoke('get-docs', event)) as { answer: { statusCode: number; body: string } };
+      expect(answer).toMatchObject({ statusCode: 200, body: expect.stringContaining('<openapi-explorer') });
     });
 
     it('takes a sandbox through its life, and once more through the same processes', async () => {

@@ -6,7 +6,11 @@ import { keepSecret } from '../support/secrets.ts';
 import { newSandboxId, useWorld } from '../support/world.ts';
 
 const issuer = await startIssuer();
-const world = useWorld({ JWT_ISSUER: issuer.url, JWT_AUDIENCE: `somebody, ${issuer.audience}` });
+const world = useWorld({
+  JWT_ISSUER: issuer.url,
+  JWT_AUDIENCE: `somebody, ${issuer.audience}`,
+  API_DOCS: 'callers',
+});
 afterAll(() => issuer.close());
 
 const now = () => Math.floor(Date.now() / 1000);
@@ -52,6 +56,14 @@ describe('a token of the issuer', () => {
     expect(issuer.readings()).toBe(1);
   });
 });
+
+it.each(['/docs', '/openapi.json'])(
+  'the description is for those who have one, if the settings say so: %s',
+  async (path) => {
+    expect(await ask(undefined, `GET ${path}`)).toMatchObject(refusedBefore);
+    expect(await ask(await issuer.token(), `GET ${path}`)).toMatchObject({ status: 200 });
+  },
+);
 
 describe('nobody gets in', () => {
   const claims = { iss: issuer.url, aud: issuer.audience, exp: now() + 3600, sub: 'root' };

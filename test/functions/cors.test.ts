@@ -31,7 +31,17 @@ const preflight = (from: string, path = '/api/sandboxes', asked = 'POST'): Promi
   return call('fallback', { method: 'OPTIONS', path, routeKey: '$default', headers });
 };
 
-// Without CORS_ALLOWED_ORIGINS, no page may call: test/contract/bad-input.
+// Without CORS_ALLOWED_ORIGINS, no page may call but our own: test/contract/bad-input.
+it.each([
+  ['our own page calls, as its browser says', 'same-origin', 422],
+  ['no other page of the same site does', 'same-site', 403],
+  ['no page of another site does', 'cross-site', 403],
+])('%s', async (_what, site, status) => {
+  start();
+  const headers = { ...json, origin, 'sec-fetch-site': site };
+  expect(await create({}, { headers })).toMatchObject({ status });
+});
+
 describe('with CORS_ALLOWED_ORIGINS', () => {
   const settings = { CORS_ALLOWED_ORIGINS: `http://localhost:3000, ${origin}` };
 

@@ -13,6 +13,8 @@ const modules = {
   'renew-sandbox': () => import('../../functions/renew-sandbox.ts'),
   'destroy-sandbox': () => import('../../functions/destroy-sandbox.ts'),
   health: () => import('../../functions/health.ts'),
+  'get-openapi': () => import('../../functions/get-openapi.ts'),
+  'get-docs': () => import('../../functions/get-docs.ts'),
   fallback: () => import('../../functions/fallback.ts'),
 };
 

@@ -1,5 +1,6 @@
 import http from 'node:http';
 
+import { checkDescribed } from './description.ts';
 import { watchText } from './secrets.ts';
 
 /** An answer over HTTP, whole. */
@@ -23,7 +24,7 @@ export interface HttpCall {
   readonly timeoutMs?: number;
 }
 
-/** One HTTP call with nothing added: no content type, no retry, no redirect followed. */
+/** One HTTP call with nothing added: no content type, no retry, no redirect followed. Throws for an answer of ours that is not as described. */
 export function callHttp({ method, url, body, headers = {}, timeoutMs = 40_000 }: HttpCall): Promise<HttpAnswer> {
   const text = body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body);
   const bytes = Buffer.from(text);
@@ -43,12 +44,18 @@ export function callHttp({ method, url, body, headers = {}, timeoutMs = 40_000 }
         response.on('end', () => {
           const answer = Buffer.concat(chunks).toString('utf8');
           watchText(`the answer to ${method} ${url}`, `${response.rawHeaders.join('\n')}\n${answer}`);
-          resolve({
+          const whole = {
             status: response.statusCode ?? 0,
             headers: response.headers,
             text: answer,
             body: parseOrUndefined(answer),
-          });
+          };
+          try {
+            checkDescribed(method, url, whole);
+            resolve(whole);
+          } catch (error) {
+            reject(error);
+          }
         });
       },
     );

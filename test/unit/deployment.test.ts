@@ -17,6 +17,7 @@ const define = (id: string, needs: Need[], event: Event): DeployedFunction => ({
 const functions = {
   get: define('Get', ['callers', 'kubernetes'], { httpApi: 'GET /api/sandboxes/{sandbox_id}' }),
   health: define('Health', [], { httpApi: 'GET /health' }),
+  docs: define('Docs', ['callers', 'description'], { httpApi: 'GET /docs' }),
   fallback: define('Fallback', ['callers'], { httpApi: '*' }),
   cleanup: define('Cleanup', ['kubernetes', 'cleanup'], { schedule: 'rate(5 minutes)' }),
 };
@@ -66,12 +67,14 @@ describe('the environment of a deployed function', () => {
     const callers = { AUTH: 'required', PROVISIONER_API_KEY: 'k', PROVISIONER_API_KEY_SECRET_ID: 's' };
     const kubernetes = { NODE_HOST: 'node', KUBECONFIG_CONTENT: 'k', KUBECONFIG_PARAMETER: 'p' };
     const cleanup = { CLEANUP_DRY_RUN: 'true', SANDBOX_ORPHAN_GRACE_SECONDS: '60' };
-    const planned = plan({ ...shared, ...callers, ...kubernetes, ...cleanup });
+    const described = { API_DOCS: 'callers', SANDBOX_MAX_TTL_SECONDS: '0' };
+    const planned = plan({ ...shared, ...callers, ...kubernetes, ...cleanup, ...described });
     expect(perFunction((name) => planned.functions[name]?.environment)).toEqual({
-      get: { ...shared, ...callers, ...kubernetes },
+      get: { ...shared, ...callers, ...kubernetes, SANDBOX_MAX_TTL_SECONDS: '0' },
       health: shared,
+      docs: { ...shared, ...callers, ...described },
       fallback: { ...shared, ...callers },
-      cleanup: { ...shared, ...kubernetes, ...cleanup },
+      cleanup: { ...shared, ...kubernetes, ...cleanup, SANDBOX_MAX_TTL_SECONDS: '0' },
     });
   });
 
@@ -132,11 +135,12 @@ describe('the role of a function', () => {
     expect(perFunction((name) => rightsOf(planned, name))).toEqual({
       get: [apiKey, kubeconfig, ...withKey(decrypts('secretsmanager', 'ssm'))],
       health: [],
+      docs: [apiKey, ...withKey(decrypts('secretsmanager'))],
       fallback: [apiKey, ...withKey(decrypts('secretsmanager'))],
       cleanup: [kubeconfig, ...withKey(decrypts('ssm'))],
     });
     expect(perFunction((name) => planned.functions[name]?.layers)).toEqual({
-      ...{ get: [extension], health: undefined, fallback: [extension], cleanup: [extension] },
+      ...{ get: [extension], health: undefined, docs: [extension], fallback: [extension], cleanup: [extension] },
     });
   });
 
@@ -238,10 +242,13 @@ describe('the JWT authorizer', () => {
     get: [{ httpApi: { method: 'GET', path: '/api/sandboxes/{sandbox_id}', authorizer: 'callers' } }],
     fallback: [{ httpApi: { path: '*', authorizer: 'callers' } }],
   };
+  const forCallers = { ...jwt, API_DOCS: 'callers' };
+  const docs = [{ httpApi: { method: 'GET', path: '/docs', authorizer: 'callers' } }];
   const forPages = { ...guarded, fallback: [...guarded.fallback, { httpApi: 'OPTIONS /{proxy+}' }] };
 
   it.each<[string, Environment, object, object]>([
-    ['stands before every path but that of health, unknown ones too', jwt, authorizers, guarded],
+    ['stands before every path but those of health and the description, unknown ones too', jwt, authorizers, guarded],
+    ['stands before the description too, if that is for callers', forCallers, authorizers, { ...guarded, docs }],
     [
       "lets browsers ask without a token whether one of the settings' pages may call",
       { ...jwt, CORS_ALLOWED_ORIGINS: 'https://app.example' },
@@ -305,12 +312,19 @@ describe('a deployment is refused', () => {
     ['not, but doubted, without a cluster', without('KUBECONFIG_PATH'), { ...none, doubtful: [noCluster] }],
     [
       'with all that the functions would refuse',
-      { ...complete, SANDBOX_TTL_SECONDS: 'a day', PROVISIONER_API_KEY: '[hunter2]', LOG_LEVEL: 'loud' },
+      {
+        ...complete,
+        SANDBOX_TTL_SECONDS: 'a day',
+        PROVISIONER_API_KEY: '[hunter2]',
+        LOG_LEVEL: 'loud',
+        API_DOCS: 'no',
+      },
       {
         ...none,
         wrong: [
           expect.toSatisfy((text: string) => /_TTL_SECONDS must.*_API_KEY must/.test(text) && !/hunter2/.test(text)),
           expect.stringContaining('LOG_LEVEL must be'),
+          "API_DOCS must be 'open' or 'callers'",
         ],
       },
     ],

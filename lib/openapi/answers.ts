@@ -1,0 +1,99 @@
+import * as z from 'zod/mini';
+import type { RequestIssue } from '../errors.ts';
+import type { capabilities } from '../model/lark.ts';
+import type { SandboxView } from '../model/status.ts';
+import type { CreatedView } from '../sandboxes/create.ts';
+import type { Presence } from '../sandboxes/presence.ts';
+
+/** A schema for each field of an answer: the compiler misses one that is forgotten, and refuses one that is not there. */
+type FieldsOf<View> = { [Name in keyof View]-?: z.ZodMiniType<View[Name] | undefined> };
+
+/** A value and its words for the reader. */
+const value = <Schema extends z.ZodMiniType>(schema: Schema, description: string, ...examples: z.output<Schema>[]) =>
+  schema.check(z.meta({ description, ...(examples.length > 0 && { examples }) }));
+
+const time = () => z.string().check(z.meta({ format: 'date-time' }));
+const count = (least: number) => z.int().check(z.gte(least));
+
+const sandboxId = () => value(z.string(), 'Its id, as it was asked for.', '3f2a9c11');
+const containerId = () =>
+  value(z.nullable(z.string()), "Its Pod's UID; null where it has no Pod.", '0b9bd1ea-4b8b-4f0e-a6a2-2f43a1b2c3d4');
+
+const sandboxFields: FieldsOf<SandboxView> = {
+  sandbox_id: sandboxId(),
+  sandbox_url: value(
+    z.string().check(z.meta({ format: 'uri' })),
+    'Where it is reached, without a slash at its end. It stays the same as long as the sandbox lives and the settings do not change.',
+    'http://203.0.113.7:30693',
+  ),
+  status: value(
+    z.enum(['Pending', 'Running', 'Succeeded', 'Failed', 'Unknown', 'NotFound']),
+    "Its Pod's phase; or `NotFound`: there is a sandbox, but it has no Pod that will stay, and the next create brings one back behind the same URL. `Running` says that the container has started, not that its process listens already.",
+    'Running',
+  ),
+  max_shell_sessions: value(count(1), 'How many shells may be open at once.', 10),
+  container_id: containerId(),
+  lark_cli_broker: value(z.literal(false), 'There is never a Lark broker in it.', false),
+  created_at: value(z.nullable(time()), 'When it was made.', '2026-11-23T21:02:09.000Z'),
+  expires_at: value(z.nullable(time()), 'Until when it may go unused; null: for ever.', '2026-11-24T21:02:09.926Z'),
+};
+
+const createdFields: FieldsOf<CreatedView> = {
+  ...sandboxFields,
+  unmet_mounts: value(
+    z.optional(z.array(z.string())),
+    'Only where there are some: the mounts that were asked for and that its Pod, which was there before, does not have. Remove the sandbox and create it anew to get them.',
+    ['/mnt/acp-workspace'],
+  ),
+};
+
+const presenceFields: FieldsOf<Presence> = {
+  sandbox_id: sandboxId(),
+  exists: value(z.boolean(), 'Whether it has a Pod, one that ends included.', true),
+  container_id: containerId(),
+};
+
+const capabilityFields: FieldsOf<typeof capabilities> = {
+  lark_cli_init_image: value(z.literal(false), 'Whether sandboxes can be given the Lark tools: never.', false),
+  lark_cli_broker_image: value(z.literal(false), 'Whether sandboxes can have a Lark broker: never.', false),
+};
+
+const issueFields: FieldsOf<RequestIssue> = {
+  type: value(z.string(), 'What kind of fault it is, in the words of pydantic.', 'string_pattern_mismatch'),
+  loc: value(z.array(z.union([z.string(), z.int()])), 'Where it is.', ['body', 'sandbox_id']),
+  msg: value(z.string(), 'What it is.', "String should match pattern '^[a-z0-9](?:[a-z0-9-]{0,49}[a-z0-9])?$'"),
+  input: value(z.unknown(), 'What was sent there; no more of it than helps.', 'Not An Id'),
+  ctx: value(z.optional(z.record(z.string(), z.unknown())), 'What the rule asks for.', {
+    pattern: '^[a-z0-9](?:[a-z0-9-]{0,49}[a-z0-9])?$',
+  }),
+};
+
+const sandbox = z.object(sandboxFields);
+const issue = z.object(issueFields);
+const text = (description: string) => value(z.string(), description);
+
+/** The bodies of all answers, by the names that they have in the description. */
+export const answers = {
+  Health: z.object({ status: value(z.literal('ok'), 'The functions run. Kubernetes was not asked.', 'ok') }),
+  Sandbox: sandbox,
+  CreatedSandbox: z.object(createdFields),
+  SandboxList: z.object({
+    sandboxes: z.array(sandbox),
+    count: value(count(0), 'How many there are in this answer.', 1),
+    continue: value(
+      z.optional(z.string()),
+      'Only where there is more: what to ask for the next page with.',
+      'eyJ2IjoibWV0YS5rOHMuaW8vdjEifQ',
+    ),
+  }),
+  Removal: z.object({ ok: value(z.literal(true), 'It is gone, or was not there.', true), sandbox_id: sandboxId() }),
+  Presence: z.object(presenceFields),
+  Capabilities: z.object(capabilityFields),
+  Issue: issue,
+  InvalidRequest: z.object({ detail: value(z.array(issue), 'Everything that is wrong, at most 20 of it.') }),
+  Failure: z.object({ detail: text('What went wrong, in one sentence.') }),
+  GatewayFailure: z.object({ message: text("API Gateway's own word for it.") }),
+};
+
+/** The name of a body of an answer. */
+export type AnswerName = keyof typeof answers;

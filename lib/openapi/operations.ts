@@ -1,0 +1,214 @@
+import type { AnswerName } from './answers.ts';
+import type { RequestName, requestParameters } from './requests.ts';
+
+/** What an error means, and what its `detail` may say. The statuses are those of lib/http/serve. */
+export const failures = {
+  400: {
+    name: 'BadRequest',
+    means: 'A path must not be mounted.',
+    detail: 'The skills container path must be an absolute non-root path',
+  },
+  401: {
+    name: 'Unauthenticated',
+    means: 'The caller did not show that it belongs.',
+    detail: 'A valid X-API-Key is required',
+  },
+  403: {
+    name: 'Forbidden',
+    means: 'A web page calls that the settings do not name, or this machine is called by a name that is not its own.',
+    detail: 'Calls from web pages are refused',
+  },
+  404: {
+    name: 'NotFound',
+    means: 'There is no such sandbox, or it has no Pod until the next create.',
+    detail: "Sandbox '3f2a9c11' not found",
+  },
+  409: {
+    name: 'Conflict',
+    means:
+      'It belongs to another thread or user, or has room for too few shells; or something that is no sandbox has its name.',
+    detail: "Sandbox '3f2a9c11' belongs to another thread",
+  },
+  410: {
+    name: 'Gone',
+    means: 'Kubernetes has forgotten the list that `continue` belongs to: begin again without it.',
+    detail: 'The continue has expired: list again from the start',
+  },
+  413: { name: 'BodyTooLarge', means: 'The body is larger than 64 KB.', detail: 'The body is larger than 65536 bytes' },
+  415: {
+    name: 'UnsupportedMediaType',
+    means: 'The body is not JSON by its content type.',
+    detail: 'The content type must be application/json',
+  },
+  422: { name: 'InvalidRequest', means: 'Something does not validate.', detail: undefined },
+  429: {
+    name: 'QuotaExceeded',
+    means: 'A quota of the namespace is full, or the cluster has no NodePort or Service address left.',
+    detail: 'Pod creation failed: exceeded quota',
+  },
+  500: {
+    name: 'Failed',
+    means:
+      'Whoever runs the provisioner has to mend it: Kubernetes refuses us, a setting is wrong, or something else failed.',
+    detail: 'Pod creation failed: Kubernetes does not permit it (403 Forbidden)',
+  },
+  503: {
+    name: 'Unavailable',
+    means:
+      'Kubernetes, or what keeps the keys of callers, is unreachable, overloaded or only starting. Or a Lark broker is asked for.',
+    detail: 'Pod creation failed: Kubernetes is overloaded or not ready (503)',
+  },
+  504: {
+    name: 'DeadlineExceeded',
+    means: 'Our own time was over. Ask again: what was begun was taken back, or is found.',
+    detail: 'The function had no time left',
+  },
+} as const;
+
+/** A status that is an error. */
+export type FailureStatus = keyof typeof failures;
+
+/** An operation of the API. */
+export type Operation = Readonly<{
+  path: string;
+  method: 'get' | 'post' | 'delete';
+  operationId: string;
+  tag: keyof typeof tags;
+  summary: string;
+  description?: string;
+  /** Which parameters it takes. */
+  takes?: readonly (keyof typeof requestParameters)[];
+  body?: Readonly<{ name: RequestName; required: boolean }>;
+  /** What its 200 is, in words, and its body: JSON of this schema, or a page. */
+  answer: readonly [words: string, body: AnswerName | 'description' | 'page'];
+  /** The errors that it has beside those of every operation. */
+  fails: readonly FailureStatus[];
+  /** Whether anybody may call it, always or unless the settings say otherwise. */
+  open?: 'always' | 'by setting';
+}>;
+
+/** What operations are about. */
+export const tags = {
+  Sandboxes: 'Every thread of an agent has its own: a Pod and a Service in Kubernetes.',
+  Service: 'The provisioner itself.',
+};
+
+/** What every operation can answer. */
+export const commonFailures: readonly FailureStatus[] = [403, 500, 504];
+
+/** What those can answer beside it that let only callers in: that one is none, or that there is no saying. */
+export const callerFailures: readonly FailureStatus[] = [401, 503];
+
+const bodyFailures: readonly FailureStatus[] = [413, 415, 422];
+
+/** All operations, in the order of the description. */
+export const operations: readonly Operation[] = [
+  {
+    path: '/api/sandboxes',
+    method: 'post',
+    operationId: 'createSandbox',
+    tag: 'Sandboxes',
+    summary: 'Create a sandbox, or find it',
+    description:
+      'Answers with the sandbox, whether it was there or is new. To repeat it does no harm, and counts as a use. A new one answers at `sandbox_url` about as soon as its process listens.',
+    body: { name: 'CreateRequest', required: true },
+    answer: ['The sandbox, new or not.', 'CreatedSandbox'],
+    fails: [400, 409, ...bodyFailures, 429, 503],
+  },
+  {
+    path: '/api/sandboxes',
+    method: 'get',
+    operationId: 'listSandboxes',
+    tag: 'Sandboxes',
+    summary: 'List sandboxes',
+    description:
+      'All of them; with `limit`, page by page. The pages together are of the sandboxes that there were at the first one; each is shown as it is now.',
+    takes: ['page'],
+    answer: ['The sandboxes.', 'SandboxList'],
+    fails: [410, 422, 503],
+  },
+  {
+    path: '/api/sandboxes/{sandbox_id}',
+    method: 'get',
+    operationId: 'getSandbox',
+    tag: 'Sandboxes',
+    summary: 'Look a sandbox up',
+    description: 'Counts as a use. A sandbox without a Pod that will stay is not found.',
+    takes: ['sandbox'],
+    answer: ['The sandbox as it is now.', 'Sandbox'],
+    fails: [404, 422, 503],
+  },
+  {
+    path: '/api/sandboxes/{sandbox_id}',
+    method: 'delete',
+    operationId: 'destroySandbox',
+    tag: 'Sandboxes',
+    summary: 'Remove a sandbox',
+    takes: ['sandbox'],
+    answer: ['It is gone, or was not there.', 'Removal'],
+    fails: [422, 503],
+  },
+  {
+    path: '/api/sandboxes/{sandbox_id}/renew',
+    method: 'post',
+    operationId: 'renewSandbox',
+    tag: 'Sandboxes',
+    summary: "Put a sandbox's expiry off",
+    description: 'Notes a use. With `ttl_seconds`, it may go unused for that long from now on.',
+    takes: ['sandbox'],
+    body: { name: 'RenewRequest', required: false },
+    answer: ['The sandbox with its new `expires_at`.', 'Sandbox'],
+    fails: [404, ...bodyFailures, 503],
+  },
+  {
+    path: '/api/sandboxes/{sandbox_id}/presence',
+    method: 'get',
+    operationId: 'getPresence',
+    tag: 'Sandboxes',
+    summary: 'Say whether a sandbox has a Pod',
+    description: 'Whatever became of its Service. No use of the sandbox.',
+    takes: ['sandbox'],
+    answer: ['Whether it has a Pod, and which.', 'Presence'],
+    fails: [422, 503],
+  },
+  {
+    path: '/api/capabilities',
+    method: 'get',
+    operationId: 'getCapabilities',
+    tag: 'Service',
+    summary: 'Say what sandboxes can be planned with',
+    answer: ['What DeerFlow can plan sandboxes with.', 'Capabilities'],
+    fails: [],
+  },
+  {
+    path: '/health',
+    method: 'get',
+    operationId: 'getHealth',
+    tag: 'Service',
+    summary: 'Say that the functions answer',
+    description: 'Asks for no key, and never asks Kubernetes.',
+    answer: ['They do.', 'Health'],
+    fails: [],
+    open: 'always',
+  },
+  {
+    path: '/openapi.json',
+    method: 'get',
+    operationId: 'getDescription',
+    tag: 'Service',
+    summary: 'This description',
+    answer: ['The description.', 'description'],
+    fails: [],
+    open: 'by setting',
+  },
+  {
+    path: '/docs',
+    method: 'get',
+    operationId: 'getDocs',
+    tag: 'Service',
+    summary: 'A page that shows the description',
+    answer: ['The page.', 'page'],
+    fails: [],
+    open: 'by setting',
+  },
+];

@@ -1,0 +1,71 @@
+import type * as z from 'zod/mini';
+import { createBody, pageQuery, renewalBody, sandboxPath } from '../http/request.ts';
+
+/** What a field is told of, beside its schema; of a list, what the fields of its items are. */
+export type Words = Readonly<{
+  description: string;
+  examples?: readonly unknown[];
+  items?: Readonly<Record<string, Words>>;
+}>;
+/** Words for each field of a request: the compiler misses one that is forgotten. */
+type WordsFor<Body> = Readonly<Record<keyof Body & string, Words>>;
+type CreateBody = z.output<ReturnType<typeof createBody>>;
+
+const say = (description: string, ...examples: unknown[]): Words => ({
+  description,
+  ...(examples.length > 0 && { examples }),
+});
+
+const mountWords: WordsFor<CreateBody['extra_mounts'][number]> = {
+  host_path: say("The folder on the node, in DeerFlow's state.", '/.deer-flow/threads/thread-1/acp-workspace'),
+  container_path: say('Where it is mounted.', '/mnt/acp-workspace'),
+  read_only: say('Whether the sandbox may not write to it.', true),
+};
+
+const createWords: WordsFor<CreateBody> = {
+  sandbox_id: say('Its id, which its Pod, its Service and its URL go by.', '3f2a9c11'),
+  thread_id: say('The thread that it is for. If it is null or absent, it is the `sandbox_id`.', 'thread-1'),
+  user_id: say('Whose folders are mounted; without it, those of `default`.', 'alice'),
+  ttl_seconds: say(
+    'For how long it may go unused, in seconds, before it is removed. Without it, as the settings say.',
+    3600,
+  ),
+  max_shell_sessions: say('How many shells it must let open at once. Without it, its image decides.', 10),
+  extra_mounts: {
+    ...say("At most ten folders of DeerFlow's state to mount beside the usual ones."),
+    items: mountWords,
+  },
+  skills_container_path: say('Where the skills are mounted.', '/mnt/skills'),
+  include_legacy_skills: say('Whether the legacy skills are mounted too.', false),
+  provision_lark_cli_runtime: say('Whether Lark is planned for. What that needs of a sandbox are its mounts.', false),
+  provision_lark_cli_broker: say('Must be false: a sandbox with a Lark broker is refused (503).', false),
+};
+
+const pageWords: WordsFor<z.output<ReturnType<typeof pageQuery>>> = {
+  limit: say('How many a page has at most. Without it, the list is whole.', 10),
+  continue: say(
+    'The `continue` of the page before, with the same `limit`. Kubernetes forgets it after some minutes: 410.',
+    'eyJ2IjoibWV0YS5rOHMuaW8vdjEifQ',
+  ),
+};
+
+/** The bodies of requests: their schemas, and the words for their fields. */
+export const requestBodies = (maxTtlSeconds: number) => ({
+  CreateRequest: { schema: createBody(maxTtlSeconds), words: createWords },
+  RenewRequest: { schema: renewalBody(maxTtlSeconds), words: { ttl_seconds: createWords.ttl_seconds } },
+});
+
+/** The name of a body of a request. */
+export type RequestName = keyof ReturnType<typeof requestBodies>;
+
+/** The parameters of requests: their schemas, where they stand, and the words for them. */
+export const requestParameters = {
+  sandbox: { in: 'path', schema: sandboxPath, words: { sandbox_id: say("The sandbox's id.", '3f2a9c11') } },
+  // A query is text. What the pattern of its `limit` means is this.
+  page: {
+    in: 'query',
+    schema: pageQuery,
+    words: pageWords,
+    means: { limit: { type: 'integer', minimum: 1, maximum: 100 } },
+  },
+} as const;
