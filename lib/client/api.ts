@@ -271,6 +271,39 @@ export interface components {
        */
       status: 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Unknown' | 'NotFound';
       /**
+       * @description Whether Kubernetes says that it is ready.
+       * @example true
+       */
+      ready: boolean;
+      /**
+       * @description Only where it is not ready: why, in the word that docs/troubleshooting.md has a row for.
+       * @example ContainerCreating
+       * @enum {string}
+       */
+      reason?:
+        | 'NoPod'
+        | 'Terminating'
+        | 'Scheduling'
+        | 'ContainerCreating'
+        | 'PullingImage'
+        | 'FailedMount'
+        | 'FailedCreatePodSandBox'
+        | 'InvalidImageName'
+        | 'ImagePullBackOff'
+        | 'CreateContainerConfigError'
+        | 'CreateContainerError'
+        | 'Starting'
+        | 'Unready'
+        | 'CrashLoopBackOff'
+        | 'Evicted'
+        | 'Error'
+        | 'Completed';
+      /**
+       * @description Only where it is not ready: the same in a sentence.
+       * @example It waits for a node.
+       */
+      message?: string;
+      /**
        * @description How many shells may be open at once.
        * @example 10
        */
@@ -315,6 +348,39 @@ export interface components {
        * @enum {string}
        */
       status: 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Unknown' | 'NotFound';
+      /**
+       * @description Whether Kubernetes says that it is ready.
+       * @example true
+       */
+      ready: boolean;
+      /**
+       * @description Only where it is not ready: why, in the word that docs/troubleshooting.md has a row for.
+       * @example ContainerCreating
+       * @enum {string}
+       */
+      reason?:
+        | 'NoPod'
+        | 'Terminating'
+        | 'Scheduling'
+        | 'ContainerCreating'
+        | 'PullingImage'
+        | 'FailedMount'
+        | 'FailedCreatePodSandBox'
+        | 'InvalidImageName'
+        | 'ImagePullBackOff'
+        | 'CreateContainerConfigError'
+        | 'CreateContainerError'
+        | 'Starting'
+        | 'Unready'
+        | 'CrashLoopBackOff'
+        | 'Evicted'
+        | 'Error'
+        | 'Completed';
+      /**
+       * @description Only where it is not ready: the same in a sentence.
+       * @example It waits for a node.
+       */
+      message?: string;
       /**
        * @description How many shells may be open at once.
        * @example 10
