@@ -10,6 +10,7 @@ import { isEmbeddedCluster } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
 import { callHttp, type HttpAnswer } from '../support/http-call.ts';
 import { type Provisioner, startProvisioner } from '../support/provisioner.ts';
+import { setReadinessAside } from '../support/readiness.ts';
 import { newSandboxId } from '../support/world.ts';
 
 let provisioner: Provisioner | undefined;
@@ -28,8 +29,8 @@ afterEach(async () => {
 
 afterAll(() => rmSync(temporary, { recursive: true, force: true }));
 
-const ask = (method: string, route: string, body?: unknown): Promise<HttpAnswer> =>
-  callHttp({ method, url: `${provisioner?.url}${route}`, body });
+const ask = async (method: string, route: string, body?: unknown): Promise<HttpAnswer> =>
+  setReadinessAside(await callHttp({ method, url: `${provisioner?.url}${route}`, body }));
 
 /** What answers at a sandbox' URL; undefined where nothing does. */
 const open = (url: string): Promise<{ stand_in: boolean; pod: string } | undefined> =>

@@ -32,7 +32,8 @@ const unknown = {
  * its content type, its body.
  */
 export function checkDescribed(method: string, url: string, answer: HttpAnswer): void {
-  if (answer.headers['x-request-id'] === undefined) return;
+  // What stands in for a function in some tests bears none.
+  if (!/^[0-9a-f-]{36}$/.test(String(answer.headers['x-request-id']))) return;
   const faults = findFaults(findOperation(method, new URL(url).pathname.replace(/\/$/, '')), answer);
   if (faults.length === 0) return;
   throw new Error(
