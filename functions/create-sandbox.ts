@@ -6,7 +6,7 @@ import { createSandbox } from '../lib/sandboxes/create.ts';
 
 beginToConnect(currentConfig);
 
-/** `POST /api/sandboxes`: 200 with the sandbox, new or not; 409, 413, 415, 422, 429, 5xx. */
+/** `POST /api/sandboxes`: 200 with the sandbox, new or not; 400, 409, 413, 415, 422, 429, 5xx. */
 export const handler = serve(
   { deadlineSeconds: 25, takeBackSeconds: 2.5, jsonBody: 'required' },
   async (event, invocation) => {

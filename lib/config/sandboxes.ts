@@ -26,7 +26,7 @@ export const sandboxSettings = {
       ),
     default: 8080,
     neededBy: 'kubernetes',
-    doc: 'the port that the image listens on. A sandbox that has another one gets a new Pod, behind the same URL, with its next create',
+    doc: 'the port that the image listens on. A sandbox that has another one gets a new Pod with its next create, which ends what runs in it. With NodePorts its URL stays',
   },
   SANDBOX_SERVICE_TYPE: {
     field: 'serviceType',

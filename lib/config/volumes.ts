@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import { hostPaths } from '../model/volumes/host-paths.ts';
 import { isSubPathTemplate, type VolumeSources } from '../model/volumes/sources.ts';
 import { hostPath, matching, meaning, oneOf, passing } from './rules.ts';
@@ -9,8 +10,8 @@ const claimName = () =>
     'must be the name of a PersistentVolumeClaim (RFC 1123 subdomain)',
   );
 
-/** A folder without the slashes at its end. */
-const folder = () => meaning(hostPath(), (path) => path.replace(/(?<=.)[\\/]+$/, ''));
+/** A folder without the slashes at its end; the root of a drive keeps its own. */
+const folder = () => meaning(hostPath(), (path) => path.replace(/(?<=[^:\\/])[\\/]+$/, ''));
 
 /** What a sandbox mounts. */
 export const volumeSettings = {
@@ -97,13 +98,23 @@ export function findVolumeProblems(values: Values<typeof volumeSettings>): strin
   if (template !== undefined && skills === undefined) {
     problems.push('SKILLS_PVC_SUBPATH_TEMPLATE is of no use without SKILLS_PVC_NAME');
   }
-  if (skills !== undefined && skills === userData && template === undefined) {
+  if (skills !== undefined && skills === userData && showsAllUsers(template)) {
     problems.push(
-      "SKILLS_PVC_SUBPATH_TEMPLATE must be set where SKILLS_PVC_NAME is USERDATA_PVC_NAME: every sandbox would see all users' files",
+      "SKILLS_PVC_SUBPATH_TEMPLATE must be set, to no folder around users', where SKILLS_PVC_NAME is USERDATA_PVC_NAME: every sandbox would see all users' files",
     );
+  }
+  if (values.USER_DATA_LAYOUT === 'threads' && userData !== undefined) {
+    problems.push('USER_DATA_LAYOUT=threads is of no use with USERDATA_PVC_NAME, where files are by user and thread');
   }
   if (values.USER_DATA_LAYOUT === 'users' && (values.DEER_FLOW_HOST_BASE_DIR ?? userData) === undefined) {
     problems.push('USER_DATA_LAYOUT=users needs DEER_FLOW_HOST_BASE_DIR');
   }
   return problems;
+}
+
+/** Whether a folder of DeerFlow's claim has the files of all users in it. */
+function showsAllUsers(template = '.'): boolean {
+  const [first, second, user = ''] = posix.normalize(template).replace(/\/$/, '').split('/');
+  if (first !== 'deer-flow') return first === '.';
+  return second === undefined || (second === 'users' && !user.includes('{user_id}'));
 }

@@ -22,7 +22,7 @@ export const createBody = (maxTtlSeconds: number) =>
     thread_id: z.optional(z.nullable(z.string().check(z.regex(threadIdPattern)))),
     user_id: z.optional(z.string().check(z.regex(userIdPattern))),
     ttl_seconds: ttlSeconds(maxTtlSeconds),
-    max_shell_sessions: z.optional(z.nullable(z.int().check(z.gt(0)))),
+    max_shell_sessions: z.optional(z.nullable(z.int().check(z.gt(0), z.lte(999_999_999)))),
     extra_mounts: z._default(
       z.array(z.object({ host_path: z.string(), container_path: z.string(), read_only: flag })),
       [],

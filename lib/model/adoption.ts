@@ -1,11 +1,11 @@
-import { threadIdAnnotation, userIdAnnotation } from './names.ts';
+import { specHashAnnotation, threadIdAnnotation, userIdAnnotation } from './names.ts';
 
 type Annotated = { metadata?: { annotations?: Readonly<Record<string, string | undefined>> } };
 
 type VolumeMount = { name?: string; mountPath?: string; subPath?: string };
 
 /** What is read of a Pod here: a whole one, or what a list tells of one. */
-type MountingPod = {
+type MountingPod = Annotated & {
   spec?: {
     volumes?: { name?: string; hostPath?: { path?: string } }[];
     containers?: { volumeMounts?: VolumeMount[] }[];
@@ -26,6 +26,8 @@ export const findThreadId = (service: Annotated | undefined, pod: MountingPod | 
 export function findUserId(service: Annotated | undefined, pod: MountingPod | undefined): string | undefined {
   const noted = service?.metadata?.annotations?.[userIdAnnotation];
   if (noted !== undefined) return noted;
+  // We note on the Service whose a sandbox is, and tell it from no path of an operator's.
+  if (pod?.metadata?.annotations?.[specHashAnnotation] !== undefined) return undefined;
   const { volumes = [], containers = [] } = pod?.spec ?? {};
   const mounts = containers.flatMap(({ volumeMounts = [] }) => volumeMounts);
   const users = new Set([

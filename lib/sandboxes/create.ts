@@ -11,6 +11,7 @@ import {
   type JsonPatchOperation,
 } from '../kubernetes/index.ts';
 import { log } from '../log.ts';
+import { findUserId } from '../model/adoption.ts';
 import { findTtlSeconds } from '../model/expiry.ts';
 import { refuseLarkBroker } from '../model/lark.ts';
 import {
@@ -22,9 +23,10 @@ import {
   useAnnotations,
 } from '../model/manifests.ts';
 import { lastUsedByAnnotation, podName, serviceName } from '../model/names.ts';
-import type { CreateSandboxRequest } from '../model/request.ts';
+import { type CreateSandboxRequest, requestDefaults } from '../model/request.ts';
 import { findUrl, type SandboxView } from '../model/status.ts';
-import { buildVolumes, findUnmetMounts, type PodVolumes } from '../model/volumes/index.ts';
+import { buildVolumes, findUnmetMounts } from '../model/volumes/index.ts';
+import { isByUser } from '../model/volumes/sources.ts';
 import { describeGoing, ensurePod, requireOwner, requireSameService, requireSandbox } from './ensure-pod.ts';
 import { forgetNetworkPolicy, requireNetworkPolicy } from './network-policy.ts';
 import { notEnoughTime, noteAlive, Obstacle, type Operation, pause, settle, wasSeenAlive } from './operation.ts';
@@ -57,11 +59,11 @@ export type CreatedView = SandboxView & { unmet_mounts?: string[] };
 export async function createSandbox(request: CreateSandboxRequest, operation: Operation): Promise<CreatedView> {
   refuseLarkBroker(request);
   // Throws for what must not be mounted, whether there is a sandbox or not.
-  const wanted = buildVolumes(request, operation.config.volumes);
+  buildVolumes(request, operation.config.volumes);
   let earlier: unknown;
   for (let attempt = 0; ; attempt += 1) {
     try {
-      return await tryToCreate(request, wanted, operation);
+      return await tryToCreate(request, operation);
     } catch (error) {
       if (!(error instanceof Obstacle)) {
         // What stood in the way before tells more than that time was over then.
@@ -97,11 +99,7 @@ async function outwait({ failure, cause }: PassingFailure, attempt: number, sign
   });
 }
 
-async function tryToCreate(
-  request: CreateSandboxRequest,
-  wanted: PodVolumes,
-  operation: Operation,
-): Promise<CreatedView> {
+async function tryToCreate(request: CreateSandboxRequest, operation: Operation): Promise<CreatedView> {
   const { kubernetes, config, now, signal } = operation;
   const reading = settle(kubernetes.readPod(podName(request.sandboxId), signal));
   const confining = settle(requireNetworkPolicy(kubernetes, config, now(), signal));
@@ -109,9 +107,11 @@ async function tryToCreate(
   const pod = await reading;
   try {
     const service = await awaitAddress(await bringToSettings(claim.service, operation), operation);
-    const serving = await ensurePod(request, service, pod, claim.isNew, confining, operation);
+    // A sandbox that is another's by now is no caller's who says no user: its Pod gets the folders that it had.
+    const owned = { ...request, userId: request.userId ?? findUserId(service, undefined) };
+    const serving = await ensurePod(owned, service, pod, claim.isNew, confining, operation);
     noteAlive(request.sandboxId, operation);
-    const unmet = findUnmetMounts(wanted, serving);
+    const unmet = findUnmetMounts(buildVolumes(owned, config.volumes), serving);
     return {
       ...present(request.sandboxId, service, serving, operation),
       ...(unmet.length > 0 && { unmet_mounts: unmet }),
@@ -138,7 +138,10 @@ async function claimService(request: CreateSandboxRequest, operation: Operation)
   }
   const ttlSeconds = request.ttlSeconds ?? config.sandboxTtlSeconds;
   try {
-    const service = buildService(request, { at: now(), requestId, ttlSeconds }, kubernetes.namespace, config);
+    // Whoever says no user gets the default one's folders, where users have folders of their own.
+    const userId = request.userId ?? (isByUser(config.volumes) ? requestDefaults.userId : undefined);
+    const owned = { ...request, userId };
+    const service = buildService(owned, { at: now(), requestId, ttlSeconds }, kubernetes.namespace, config);
     return { service: await kubernetes.createService(service, signal), isNew: true };
   } catch (failure) {
     const refusal = describeFailure('Service creation failed', failure);

@@ -148,9 +148,11 @@ function requireCapacity({ maxShellSessions = 0 }: CreateSandboxRequest, pod: V1
   );
 }
 
-/** Whether the Pod is one for this port. */
-const listensWhere = (pod: V1Pod, { containerPort }: SandboxSettings): boolean =>
-  pod.spec?.containers.some(({ ports = [] }) => ports.some((port) => port.containerPort === containerPort)) ?? false;
+/** Whether the Pod is one for this port; so is one that names none. */
+const listensWhere = (pod: V1Pod, { containerPort }: SandboxSettings): boolean => {
+  const ports = pod.spec?.containers.flatMap(({ ports = [] }) => ports) ?? [];
+  return ports.length === 0 || ports.some((port) => port.containerPort === containerPort);
+};
 
 /** Throws `conflict` for what only bears the name of a sandbox's object: it is not to be touched. */
 export function requireSandbox(kind: 'Pod' | 'Service', object: V1Service | V1Pod): void {

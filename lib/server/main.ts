@@ -60,6 +60,10 @@ function judgeCallers({ authentication }: Config): void {
   if (authentication.kind === 'jwt') {
     throw new Error('JWT_ISSUER: API Gateway checks tokens, this server cannot. Set PROVISIONER_API_KEY instead');
   }
+  if (authentication.kind === 'stored-api-key') {
+    const stored = 'PROVISIONER_API_KEY_SECRET_ID, PROVISIONER_API_KEY_PARAMETER';
+    throw new Error(`${stored}: these are read through Lambda's extension. Set PROVISIONER_API_KEY instead`);
+  }
   if (authentication.kind === 'off') log.warn('Anybody may call: AUTH is off', {});
   if (authentication.kind === 'api-key' && authentication.keys.length === 0) {
     log.error('Every caller is refused: no key is set', { set: 'PROVISIONER_API_KEY; or AUTH=off' });

@@ -119,7 +119,7 @@ function buildHostPathPatterns({ volumes: { skills, userData, stateRoot } }: Con
     folders.map((folder) => `^${escapePattern(root === '/' ? '' : root)}/${folder}$`);
   return [
     ...(skills.in === 'folder' ? [`^${escapePattern(skills.path)}$`] : []),
-    ...(skills.in === 'projections'
+    ...(skills.in === 'projections' && userData.in !== 'claim'
       ? below(skills.root, 'skills_view/public', `users/${user}/skills_view/(custom|legacy)`)
       : []),
     ...(userData.in === 'threads' ? below(userData.root, `${thread}/user-data`) : []),

@@ -400,7 +400,7 @@ describe('what a sandbox mounts beside the usual', () => {
       'Extra mount is not in the folder that is mounted around it, ROOT/users/alice/integrations/a: ROOT/users/alice/integrations/b',
       (root) => [
         { host_path: `${root}/users/alice/integrations/a`, container_path: `${lark}/config`, read_only: true },
-        { host_path: `${root}/users/alice/integrations/b`, container_path: `${lark}/config/locks`, read_only: false },
+        { host_path: `${root}/users/alice/integrations/b`, container_path: `${lark}/config/locks`, read_only: true },
       ],
     ),
     skillsAt('skills', 'must be an absolute non-root path'),

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-
+import { expectError } from '../support/answers.ts';
 import { isEmbeddedCluster } from '../support/cluster.ts';
 import { providerMounts, type SentMount } from '../support/deerflow.ts';
 import { callTo } from '../support/kubernetes-proxy.ts';
@@ -24,7 +24,11 @@ type Volume = {
 type Mount = { name: string; mountPath: string; subPath?: string; readOnly?: boolean };
 type Layout = Record<string, string>;
 
-const newNames = (userId = 'alice') => ({ sandboxId: newSandboxId(), threadId: newThreadId(), userId });
+const newNames = (userId = 'alice') => ({
+  sandboxId: newSandboxId(),
+  threadId: newThreadId(),
+  userId,
+});
 type Names = ReturnType<typeof newNames>;
 
 /** Makes a sandbox, and gives the volumes and mounts of its Pod as they were sent; Kubernetes has taken them. */
@@ -80,7 +84,30 @@ const projections = ({ userId }: Names): Layout => ({
   '/mnt/skills/legacy': `${state}/users/${userId}/skills_view/legacy Directory, ro`,
 });
 
+/** The same in the claim, which is where the state is then. */
+const claimedProjections = ({ userId }: Names): Layout => ({
+  '/mnt/skills/public': 'home deer-flow/skills_view/public, ro',
+  '/mnt/skills/custom': `home deer-flow/users/${userId}/skills_view/custom, ro`,
+  '/mnt/skills/legacy': `home deer-flow/users/${userId}/skills_view/legacy, ro`,
+});
+
 describe('with the settings of DeerFlow’s compose file', () => {
+  // It got the default user's folders, which everybody shares who says no user; and its own user was refused from then on.
+  it('a new Pod has the folders of the user that is noted, where a caller says none', async () => {
+    const names = newNames();
+    const before = await make(world, names);
+    await world.kubernetes.remove('pods', `sandbox-${names.sandboxId}`, 0);
+    world.proxy.reset();
+    expect(await make(world, { ...names, userId: undefined as never })).toEqual(before);
+    expect(
+      (await world.create({ sandbox_id: names.sandboxId, thread_id: names.threadId, user_id: 'alice' })).status,
+    ).toBe(200);
+    const other = { ...newNames(), userId: undefined as never };
+    await make(world, other);
+    const alices = { sandbox_id: other.sandboxId, thread_id: other.threadId, user_id: 'alice' };
+    expectError(await world.create(alices), 409, `Sandbox '${other.sandboxId}' belongs to another user`);
+  });
+
   it('a sandbox has, whole, three projections of skills, user data where the gateway writes it, and what is asked for', async () => {
     const names = newNames();
     const path = (below: string) => `${state}/users/alice/${below}`;
@@ -162,17 +189,21 @@ const layouts: [string, Record<string, string>, Case[]][] = [
     'a claim of user data, as the chart',
     chart,
     [
-      ['the projections', 'none', (names) => ({ ...projections(names), ...inClaimByUser(names) })],
+      ['the projections', 'none', (names) => ({ ...claimedProjections(names), ...inClaimByUser(names) })],
       [
         'what is left of the projections',
         'six',
         (names, mounts) => {
-          const { '/mnt/skills/custom': _, ...others } = projections(names);
+          const { '/mnt/skills/custom': _, ...others } = claimedProjections(names);
           return { ...others, ...inClaimByUser(names), ...inClaim(mounts) };
         },
       ],
       ['no projection', 'nine', (names, mounts) => ({ ...inClaimByUser(names), ...inClaim(mounts) })],
-      ['the default user’s projections', 'nobody', (names) => ({ ...projections(names), ...inClaimByUser(names) })],
+      [
+        'the default user’s projections',
+        'nobody',
+        (names) => ({ ...claimedProjections(names), ...inClaimByUser(names) }),
+      ],
     ],
   ],
   [
@@ -195,7 +226,7 @@ const layouts: [string, Record<string, string>, Case[]][] = [
         'what is left of that folder',
         'six',
         (names, mounts) => ({
-          '/mnt/skills/public': `skills (ro) deer-flow/users/alice/threads/${names.threadId}/skills/public, ro`,
+          '/mnt/skills/public': `skills deer-flow/users/alice/threads/${names.threadId}/skills/public, ro`,
           ...inClaimByUser(names),
           ...inClaim(mounts),
         }),

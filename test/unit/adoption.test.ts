@@ -68,6 +68,13 @@ describe('whose a sandbox is', () => {
       ['T_1', 'a-b'],
     ],
     ['told by a claim', service, claimed, ['T_1', 'alice']],
+    // An operator's path may look like a user's folder.
+    [
+      'told by no path of a Pod that is ours',
+      service,
+      { metadata: { annotations: { 'sandbox-provisioner/spec-hash': '0' } }, ...claimed },
+      ['T_1', undefined],
+    ],
     [
       'told by a claim of skills as well',
       service,

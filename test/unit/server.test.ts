@@ -229,6 +229,7 @@ describe('the settings of the server', () => {
     [{ K8S_NAMESPACE: 'A' }, 'K8S_NAMESPACE must be'],
     [{ PORT: 'x' }, 'PORT must be a port'],
     [{ JWT_ISSUER: 'https://x.example', JWT_AUDIENCE: 'a' }, 'JWT_ISSUER: API Gateway checks tokens'],
+    [{ PROVISIONER_API_KEY_SECRET_ID: 'keys' }, "these are read through Lambda's extension"],
     [{ PORT: '0', HOST: '203.0.113.1' }, 'EADDRNOTAVAIL'],
   ])('end it at its start, with one line that says why: %o', (given, problem) => {
     const { status, stdout, stderr } = spawnSync(process.execPath, ['lib/server/main.ts'], {

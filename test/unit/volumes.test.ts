@@ -205,8 +205,8 @@ describe('what a Pod mounts', () => {
       { ...alice, includeLegacySkills: true, extraMounts: [custom, integrations] },
       { ...chart, SKILLS_PVC_NAME: 'skills', SKILLS_PVC_SUBPATH_TEMPLATE: 'of/{user_id}/{thread_id}/s' },
       {
-        '/mnt/skills/public': 'skills: claim skills (ro) of/alice/T_1/s/public, ro',
-        '/mnt/skills/legacy': 'skills: claim skills (ro) of/alice/T_1/s/legacy, ro',
+        '/mnt/skills/public': 'skills: claim skills of/alice/T_1/s/public, ro',
+        '/mnt/skills/legacy': 'skills: claim skills of/alice/T_1/s/legacy, ro',
         '/mnt/user-data': claimed('users/alice/threads/T_1/user-data'),
         '/mnt/skills/custom': `${claimed('users/alice/skills_view/custom')}, ro`,
         '/mnt/skills/integrations': `${claimed('users/alice/skills_view/integrations')}, ro`,
@@ -232,8 +232,8 @@ describe('what a Pod mounts', () => {
       },
       { THREADS_HOST_PATH: '/state/threads', SKILLS_PVC_NAME: 'skills' },
       {
-        '/mnt/skills/public': 'skills: claim skills (ro) public, ro',
-        '/mnt/skills/integrations': 'skills: claim skills (ro) integrations, ro',
+        '/mnt/skills/public': 'skills: claim skills public, ro',
+        '/mnt/skills/integrations': 'skills: claim skills integrations, ro',
         '/mnt/user-data': 'user-data: /state/threads/T_1/user-data DirectoryOrCreate',
         '/mnt/skills/custom': 'extra-0: /state/users/alice/threads/T_1/skills_view/custom Directory, ro',
         '/mnt/acp-workspace': 'extra-1: /state/threads/T_1/acp-workspace Directory, ro',
@@ -286,10 +286,18 @@ describe('what must not be mounted', () => {
     ['Unsupported extra mount path: /mnt/skills/constructor', into('/mnt/skills/constructor')],
     ['Duplicate extra mount path: /mnt/acp-workspace', [acp, ...into('/mnt/acp-workspace/')]],
     ['Extra mount must be read-only: /mnt/acp-workspace', [{ ...acp, readOnly: false }]],
-    [
-      'Extra mount host path must be read-only: /state/skills_view/public',
-      [extra(`${lark}/data`, 'skills_view/public', false)],
-    ],
+    // Where a sandbox wrote, it can put a link into the way of a later mount.
+    ...(
+      [
+        ['data', 'skills_view/public'],
+        ['data', `${own}/config`],
+        ['config/locks', 'users/alice/integrations'],
+        ['config/locks', `${own}/data`],
+      ] as const
+    ).map(([place, path]): [string, ExtraMount[]] => [
+      `Extra mount host path must be read-only: /state/${path}`,
+      [extra(`${lark}/${place}`, path, false)],
+    ]),
     ...['users/alice/threads/T_1/user-data/x', `${own}/data/x`, `${own}/config/locks/x`, 'threads/T_1/user-data'].map(
       (path): [string, ExtraMount[]] => [
         `Invalid extra mount host path: /state/${path}`,
@@ -328,6 +336,9 @@ describe('what must not be mounted', () => {
     ['/mnt/user-data', "'/mnt/user-data' overlaps reserved sandbox path '/mnt/user-data'"],
     ['/mnt/acp-workspace/x', "'/mnt/acp-workspace/x' overlaps reserved sandbox path '/mnt/acp-workspace'"],
     ['/mnt/integrations', "'/mnt/integrations' overlaps reserved sandbox path '/mnt/integrations/lark-cli'"],
+    ['/proc/skills', "'/proc/skills' overlaps reserved sandbox path '/proc'"],
+    ['/mnt/a:b', "must not contain ':' or control characters"],
+    ['/mnt/a\0', "must not contain ':' or control characters"],
   ])('skills at %j', (skillsPath, why) => {
     const refusal = refusalOf(() => buildVolumes({ ...old, skillsPath }, sourcesOf({})));
     expect(refusal).toBe(`The skills container path ${why}`);
@@ -389,11 +400,17 @@ describe('the settings', () => {
 
   it.each<[Variables, string[]]>([
     [{ SKILLS_PVC_SUBPATH_TEMPLATE: 'a' }, ['SKILLS_PVC_SUBPATH_TEMPLATE is of no use without SKILLS_PVC_NAME']],
-    [
-      { SKILLS_PVC_NAME: 'a', USERDATA_PVC_NAME: 'a' },
-      [
-        "SKILLS_PVC_SUBPATH_TEMPLATE must be set where SKILLS_PVC_NAME is USERDATA_PVC_NAME: every sandbox would see all users' files",
+    ...[undefined, '.', './', 'deer-flow', 'deer-flow/users', 'deer-flow//users/alice/x'].map(
+      (template): [Variables, string[]] => [
+        { SKILLS_PVC_NAME: 'a', USERDATA_PVC_NAME: 'a', ...(template && { SKILLS_PVC_SUBPATH_TEMPLATE: template }) },
+        [
+          "SKILLS_PVC_SUBPATH_TEMPLATE must be set, to no folder around users', where SKILLS_PVC_NAME is USERDATA_PVC_NAME: every sandbox would see all users' files",
+        ],
       ],
+    ),
+    [
+      { USERDATA_PVC_NAME: 'a', USER_DATA_LAYOUT: 'threads' },
+      ['USER_DATA_LAYOUT=threads is of no use with USERDATA_PVC_NAME, where files are by user and thread'],
     ],
     [{ USER_DATA_LAYOUT: 'users' }, ['USER_DATA_LAYOUT=users needs DEER_FLOW_HOST_BASE_DIR']],
   ])('%j are refused', (variables, problems) => {

@@ -35,7 +35,11 @@ export function allowExtraMounts(request: WholeRequest, stateRoot: string | unde
       refuse('Duplicate extra mount path', containerPath);
     }
     if (!mount.readOnly && places[containerPath] !== 'writable') refuse('Extra mount must be read-only', containerPath);
-    if (!mount.readOnly && !isOwnIntegration(parts)) refuse('Extra mount host path must be read-only', mount.hostPath);
+    // Wherever else a sandbox wrote, it could put a link into the way of a later mount.
+    const writableFolder = `users/${request.userId}/integrations${containerPath.slice('/mnt/integrations'.length)}`;
+    if (!mount.readOnly && parts.join('/') !== writableFolder) {
+      refuse('Extra mount host path must be read-only', mount.hostPath);
+    }
     allowed.push({ hostPath, containerPath, readOnly: mount.readOnly, parts });
   }
   for (const outer of allowed) {
@@ -62,7 +66,8 @@ function allowHostPath(sent: string, stateRoot: string | undefined, request: Who
   }
   const [folder = '', owner, ...below] = parts;
   // A hostPath follows a symbolic link, which a sandbox can make wherever it writes.
-  if (isWrittenBySandboxes(parts.join('/'))) refuse('Invalid extra mount host path', sent);
+  // To Windows, capitals make no difference.
+  if (isWrittenBySandboxes(parts.join('/').toLowerCase())) refuse('Invalid extra mount host path', sent);
   const isShared = folder === 'skills_view' || folder === 'integrations';
   const isOwn =
     (folder === 'users' && owner === request.userId) || (folder === 'threads' && owner === request.threadId);
@@ -77,10 +82,6 @@ function allowHostPath(sent: string, stateRoot: string | undefined, request: Who
 const isWrittenBySandboxes = (path: string): boolean =>
   /(^|\/)user-data\/|^users\/[^/]+\/integrations\/lark-cli\/(data|config\/locks)\//.test(`${path}/`) &&
   !/^users\/[^/]+\/integrations\/lark-cli\/(data|config\/locks)$/.test(path);
-
-/** What is nobody else's, and no skill. */
-const isOwnIntegration = ([folder, , kind]: readonly string[]): boolean =>
-  folder === 'users' && kind === 'integrations';
 
 function allowContainerPath(sent: string, skillsPath: string): string {
   if (!sent.startsWith('/')) refuse('Extra mount path must be absolute', sent);

@@ -26,14 +26,17 @@ export function buildVolumes(request: CreateSandboxRequest, sources: VolumeSourc
   checkSkillsPath(whole.skillsPath);
   const extras = allowExtraMounts(whole, sources.stateRoot);
   const taken = new Set(extras.map(({ containerPath }) => containerPath));
+  const skillMounts = mountSkills(whole, sources, taken);
   const mounts = [
-    ...mountSkills(whole, sources, taken),
+    ...skillMounts,
     mountUserData(whole, sources),
     ...extras.map((extra, index) => mountExtra(extra, index, sources)),
   ];
+  const isElsewhere = whole.skillsPath !== requestDefaults.skillsPath;
+  const asked = [...taken, ...(isElsewhere ? skillMounts.map(({ mount }) => mount.mountPath) : [])];
   // A claim is one volume, however often it is mounted: some drivers attach it once for each.
   const volumes = new Map(mounts.map(({ volume }) => [volume.name, volume]));
-  return { volumes: [...volumes.values()], volumeMounts: mounts.map(({ mount }) => mount), asked: [...taken] };
+  return { volumes: [...volumes.values()], volumeMounts: mounts.map(({ mount }) => mount), asked };
 }
 
 function mountSkills(request: WholeRequest, sources: VolumeSources, taken: ReadonlySet<string>): Mount[] {
@@ -41,26 +44,25 @@ function mountSkills(request: WholeRequest, sources: VolumeSources, taken: Reado
   const { skillsPath } = request;
   const isFree = (category: string) => !taken.has(`${skillsPath}/${category}`);
   if (skills.in === 'projections') {
-    const { join } = hostPaths(skills.root);
-    const view = join(skills.root, 'users', request.userId, 'skills_view');
-    const paths = {
-      public: join(skills.root, 'skills_view', 'public'),
-      custom: join(view, 'custom'),
-      legacy: join(view, 'legacy'),
-    };
+    const view = ['users', request.userId, 'skills_view'];
+    const paths = { public: ['skills_view', 'public'], custom: [...view, 'custom'], legacy: [...view, 'legacy'] };
     return Object.entries(paths)
       .filter(([category]) => isFree(category))
-      .map(([category, path]) => ({
-        volume: { name: `skills-${category}`, hostPath: { path, type: 'Directory' } },
-        mount: { name: `skills-${category}`, mountPath: `${skillsPath}/${category}`, readOnly: true },
-      }));
+      .map(([category, parts]) => mountProjection(`${skillsPath}/${category}`, category, parts, skills.root, sources));
   }
   const volume: V1Volume =
     skills.in === 'folder'
       ? { name: 'skills', hostPath: { path: skills.path, type: 'Directory' } }
       : isUserDataClaim(skills.claim, sources)
         ? userDataClaim(skills.claim)
-        : { name: 'skills', persistentVolumeClaim: { claimName: skills.claim, readOnly: true } };
+        : {
+            name: 'skills',
+            // In a claim that is mounted read-only, the kubelet could not make the folders that are missing.
+            persistentVolumeClaim: {
+              claimName: skills.claim,
+              ...(skillCategories.every(isFree) && { readOnly: true }),
+            },
+          };
   const template = skills.in === 'claim' ? skills.subPathTemplate : undefined;
   const folder = template === undefined ? [] : [fillSubPath(template, request)];
   const mountAt = (mountPath: string, subPath: string): Mount => ({
@@ -73,6 +75,25 @@ function mountSkills(request: WholeRequest, sources: VolumeSources, taken: Reado
   return skillCategories
     .filter((category) => isFree(category) && (category !== 'legacy' || request.includeLegacySkills))
     .map((category) => mountAt(`${skillsPath}/${category}`, [...folder, category].join('/')));
+}
+
+/** What DeerFlow's gateway lays out of one category: where its state is, in the claim or on the node. */
+function mountProjection(
+  mountPath: string,
+  category: string,
+  parts: readonly string[],
+  root: string,
+  { userData }: VolumeSources,
+): Mount {
+  if (userData.in === 'claim') {
+    const volume = userDataClaim(userData.claim);
+    return { volume, mount: { name: volume.name, mountPath, readOnly: true, subPath: subPathOf(parts) } };
+  }
+  const name = `skills-${category}`;
+  return {
+    volume: { name, hostPath: { path: hostPaths(root).join(root, ...parts), type: 'Directory' } },
+    mount: { name, mountPath, readOnly: true },
+  };
 }
 
 function mountUserData({ userId, threadId }: WholeRequest, { userData }: VolumeSources): Mount {

@@ -5,7 +5,7 @@ import { ProvisionerError } from '../../errors.ts';
 export const skillCategories = ['public', 'custom', 'legacy', 'integrations'] as const;
 
 /** What a sandbox has at fixed places. */
-const reserved = ['/mnt/user-data', '/mnt/acp-workspace', '/mnt/integrations/lark-cli'];
+const reserved = ['/mnt/user-data', '/mnt/acp-workspace', '/mnt/integrations/lark-cli', '/proc', '/sys', '/dev'];
 
 /**
  * Refuses a place for the skills that is no folder of its own, in the original's words: callers and operators look for them. Throws
@@ -20,6 +20,9 @@ export function checkSkillsPath(path: string): void {
       'bad-request',
       "The skills container path must not be root or contain redundant separators, '.' or '..'",
     );
+  }
+  if (/[:\p{Cc}]/u.test(path)) {
+    throw new ProvisionerError('bad-request', "The skills container path must not contain ':' or control characters");
   }
   const overlapped = reserved.find((place) => isWithin(path, place) || isWithin(place, path));
   if (overlapped === undefined) return;

@@ -28,6 +28,12 @@ export function isSubPathTemplate(template: string): boolean {
   return !/[{}]/.test(filled) && !filled.startsWith('/') && !filled.split('/').includes('..');
 }
 
+/** Whether it depends on the user what a sandbox mounts. */
+export const isByUser = ({ skills, userData }: VolumeSources): boolean =>
+  userData.in !== 'threads' ||
+  skills.in === 'projections' ||
+  (skills.in === 'claim' && (skills.subPathTemplate?.includes('{user_id}') ?? false));
+
 /** In one line, where the folders are that sandboxes mount: defaults that cannot be right stay silent otherwise. */
 export function describeVolumes({ skills, userData, stateRoot }: VolumeSources): string {
   const skillsAre =
