@@ -4,6 +4,7 @@ import { aTime, expectError, expectNoPod, expectUnprocessable } from '../support
 import { isEmbeddedCluster } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
 import { type KubernetesCall, kubernetesStatus } from '../support/kubernetes-proxy.ts';
+import { openLogs, runInSandbox } from '../support/look-inside.ts';
 import { useWorld } from '../support/world.ts';
 
 const world = useWorld();
@@ -83,6 +84,21 @@ describe('the log of a sandbox', () => {
     expect({ status, type: headers['content-type'] }).toEqual({ status: 200, type: 'text/plain; charset=utf-8' });
     expect(text).toMatch(/^This is a stand-in [^\n]+\n$/);
   });
+
+  it.skipIf(isEmbeddedCluster)(
+    'of a real one is what its process has printed, as many lines as are asked for',
+    async () => {
+      const { sandboxId } = await world.givenRunningSandbox();
+      await openLogs(world.cluster, world.proxy, sandboxId);
+      const print = (file: string) =>
+        runInSandbox(world.cluster, sandboxId, ['/bin/busybox', 'dd', `if=${file}`, 'of=/proc/1/fd/1']);
+      await print('/proc/version');
+      await print('/proc/loadavg');
+      const { text } = await logOf(sandboxId);
+      expect(text).toMatch(/^Linux version .*\n[\d. /]+\n$/m);
+      expect((await logOf(sandboxId, '?tail=1')).text).toBe(`${text.split('\n').at(-2)}\n`);
+    },
+  );
 
   it.each([
     ['as it was printed', '', 'a\n\u00fc \u0000 \u001b[31m"{}"\n'],

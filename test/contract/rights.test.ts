@@ -79,7 +79,10 @@ async function doEverything(place: Place, policy: string | undefined): Promise<R
   await step('log', async () => {
     const { diagnostics, signal } = await operationOf();
     const selection = { container: 'sandbox', previous: false, tailLines: 1, limitBytes: 1000 };
-    await diagnostics.readLog(`sandbox-${one.sandboxId}`, selection, signal);
+    await diagnostics.readLog(`sandbox-${one.sandboxId}`, selection, signal).catch((error: Error) => {
+      // An API server that does not find the kubelet says so once it has looked at the rights.
+      if (error.message !== 'HTTP 500') throw error;
+    });
   });
   await step('destroy', async () => destroySandbox(one.sandboxId, await operationOf()));
 
