@@ -89,6 +89,46 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/api/sandboxes/{sandbox_id}/events': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Say what happened to a sandbox's Pod
+     * @description And whether it is ready, with a `reason` that can say more than that of a look. No use of the sandbox. Kubernetes keeps events for an hour.
+     */
+    get: operations['listEvents'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/api/sandboxes/{sandbox_id}/logs': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Show what a sandbox has printed
+     * @description As it is: the secrets in it too. At most 1 MB. A longer one is cut at its front, and a first line says so. No use of the sandbox.
+     */
+    get: operations['readLog'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/api/capabilities': {
     parameters: {
       query?: never;
@@ -458,6 +498,81 @@ export interface components {
        */
       container_id: string | null;
     };
+    SandboxEvents: {
+      /**
+       * @description Its id, as it was asked for.
+       * @example 3f2a9c11
+       */
+      sandbox_id: string;
+      /**
+       * @description Whether Kubernetes says that it is ready.
+       * @example true
+       */
+      ready: boolean;
+      /**
+       * @description Only where it is not ready: why, in the word that docs/troubleshooting.md has a row for.
+       * @example ContainerCreating
+       * @enum {string}
+       */
+      reason?:
+        | 'NoPod'
+        | 'Terminating'
+        | 'Scheduling'
+        | 'ContainerCreating'
+        | 'PullingImage'
+        | 'FailedMount'
+        | 'FailedCreatePodSandBox'
+        | 'InvalidImageName'
+        | 'ImagePullBackOff'
+        | 'CreateContainerConfigError'
+        | 'CreateContainerError'
+        | 'Starting'
+        | 'Unready'
+        | 'CrashLoopBackOff'
+        | 'Evicted'
+        | 'Error'
+        | 'Completed';
+      /**
+       * @description Only where it is not ready: the same in a sentence.
+       * @example It waits for a node.
+       */
+      message?: string;
+      /** @description What happened to its Pod in the last hour, newest first. */
+      events: components['schemas']['SandboxEvent'][];
+    };
+    SandboxEvent: {
+      /**
+       * @description Whether something is wrong.
+       * @example Warning
+       * @enum {string}
+       */
+      type: 'Normal' | 'Warning';
+      /**
+       * @description Kubernetes' own word for it.
+       * @example FailedMount
+       */
+      reason: string;
+      /**
+       * @description The same in a sentence of ours. Where we have none, it is Kubernetes', with `…` for paths, addresses and names.
+       * @example The volume 'skills' cannot be mounted: its folder is not on the node.
+       */
+      message: string;
+      /**
+       * @description How often it happened.
+       * @example 5
+       */
+      count: number;
+      /**
+       * @description When it happened first.
+       * @example 2026-11-23T21:02:10.000Z
+       */
+      first_seen: string | null;
+      /**
+       * @description When it happened last.
+       * @example 2026-11-23T21:02:26.000Z
+       */
+      last_seen: string | null;
+    };
     Capabilities: {
       /**
        * @description Whether sandboxes can be given the Lark tools: never.
@@ -572,7 +687,7 @@ export interface components {
         'application/json': components['schemas']['Failure'];
       };
     };
-    /** @description There is no such sandbox, or it has no Pod until the next create. */
+    /** @description There is no such sandbox, it has no Pod until the next create, or no such container. */
     NotFound: {
       headers: {
         'Cache-Control': components['headers']['Cache-Control'];
@@ -589,7 +704,7 @@ export interface components {
         'application/json': components['schemas']['Failure'];
       };
     };
-    /** @description It belongs to another thread or user, or has room for too few shells; or something that is no sandbox has its name. */
+    /** @description It belongs to another thread or user, or has room for too few shells; or something that is no sandbox has its name. Of a log: there is none, or none yet. */
     Conflict: {
       headers: {
         'Cache-Control': components['headers']['Cache-Control'];
@@ -789,6 +904,8 @@ export type CreatedSandbox = components['schemas']['CreatedSandbox'];
 export type SandboxList = components['schemas']['SandboxList'];
 export type Removal = components['schemas']['Removal'];
 export type Presence = components['schemas']['Presence'];
+export type SandboxEvents = components['schemas']['SandboxEvents'];
+export type SandboxEvent = components['schemas']['SandboxEvent'];
 export type Capabilities = components['schemas']['Capabilities'];
 export type Issue = components['schemas']['Issue'];
 export type InvalidRequest = components['schemas']['InvalidRequest'];
@@ -1019,6 +1136,80 @@ export interface operations {
       };
       401: components['responses']['Unauthenticated'];
       403: components['responses']['Forbidden'];
+      422: components['responses']['InvalidRequest'];
+      500: components['responses']['Failed'];
+      503: components['responses']['Unavailable'];
+      504: components['responses']['DeadlineExceeded'];
+    };
+  };
+  listEvents: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        /** @description The sandbox's id. */
+        sandbox_id: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Its events, newest first. */
+      200: {
+        headers: {
+          'Cache-Control': components['headers']['Cache-Control'];
+          'X-Content-Type-Options': components['headers']['X-Content-Type-Options'];
+          'X-Request-Id': components['headers']['X-Request-Id'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['SandboxEvents'];
+        };
+      };
+      401: components['responses']['Unauthenticated'];
+      403: components['responses']['Forbidden'];
+      404: components['responses']['NotFound'];
+      422: components['responses']['InvalidRequest'];
+      500: components['responses']['Failed'];
+      503: components['responses']['Unavailable'];
+      504: components['responses']['DeadlineExceeded'];
+    };
+  };
+  readLog: {
+    parameters: {
+      query?: {
+        /** @description How many of its last lines. */
+        tail?: number;
+        /** @description Whether that of the run before the last start is meant: of a process that crashed, for one. */
+        previous?: boolean;
+        /** @description Of which container: there are others only where the cluster puts them beside it. */
+        container?: string;
+      };
+      header?: never;
+      path: {
+        /** @description The sandbox's id. */
+        sandbox_id: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description The last lines of the log. */
+      200: {
+        headers: {
+          'Cache-Control': components['headers']['Cache-Control'];
+          'X-Content-Type-Options': components['headers']['X-Content-Type-Options'];
+          'X-Request-Id': components['headers']['X-Request-Id'];
+          [name: string]: unknown;
+        };
+        content: {
+          'text/plain; charset=utf-8': string;
+        };
+      };
+      401: components['responses']['Unauthenticated'];
+      403: components['responses']['Forbidden'];
+      404: components['responses']['NotFound'];
+      409: components['responses']['Conflict'];
       422: components['responses']['InvalidRequest'];
       500: components['responses']['Failed'];
       503: components['responses']['Unavailable'];

@@ -9,6 +9,7 @@ import type {
   Removal,
   RenewRequest,
   Sandbox,
+  SandboxEvents,
   SandboxList,
 } from './api.ts';
 import { SandboxNotReady, toError, Unavailable } from './errors.ts';
@@ -33,6 +34,7 @@ export type {
   Removal,
   RenewRequest,
   Sandbox,
+  SandboxEvents,
   SandboxList,
 };
 
@@ -99,6 +101,21 @@ export class SandboxClient {
   /** Whether the sandbox has a Pod, and which. */
   presence(sandboxId: string, options: CallOptions = {}): Promise<Presence> {
     return read(this.#api.GET('/api/sandboxes/{sandbox_id}/presence', { ...options, ...at(sandboxId) }));
+  }
+
+  /** What happened to the sandbox's Pod, newest first, and whether it is ready. */
+  events(sandboxId: string, options: CallOptions = {}): Promise<SandboxEvents> {
+    return read(this.#api.GET('/api/sandboxes/{sandbox_id}/events', { ...options, ...at(sandboxId) }));
+  }
+
+  /** The last lines of what the sandbox has printed, with any secret in it. */
+  logs(
+    sandboxId: string,
+    query: { tail?: number; previous?: boolean; container?: string } = {},
+    options: CallOptions = {},
+  ): Promise<string> {
+    const params = { path: { sandbox_id: sandboxId }, query };
+    return read(this.#api.GET('/api/sandboxes/{sandbox_id}/logs', { ...options, params, parseAs: 'text' }));
   }
 
   /** What sandboxes can be planned with. */

@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import { ProvisionerError, type RequestIssue } from '../errors.ts';
-import { sandboxIdPattern, threadIdPattern, userIdPattern } from '../model/names.ts';
-import { type CreateSandboxRequest, type PageRequest, requestDefaults } from '../model/request.ts';
+import { containerName, sandboxIdPattern, threadIdPattern, userIdPattern } from '../model/names.ts';
+import { type CreateSandboxRequest, type LogRequest, type PageRequest, requestDefaults } from '../model/request.ts';
 
 const sandboxId = z.string().check(z.regex(sandboxIdPattern));
 
@@ -44,6 +44,15 @@ export const pageQuery = () =>
   z.object({
     limit: z.string().check(z.regex(/^([1-9][0-9]?|100)$/)),
     continue: z.optional(z.string().check(z.regex(/^[!-~]{1,4096}$/))),
+  });
+
+/** The query of a log. */
+export const logQuery = () =>
+  z.object({
+    tail: z._default(z.string().check(z.regex(/^([1-9][0-9]{0,2}|[1-4][0-9]{3}|5000)$/)), '200'),
+    previous: z._default(z.string().check(z.regex(/^(true|false)$/)), 'false'),
+    // What Kubernetes calls containers by: an RFC 1123 label.
+    container: z._default(z.string().check(z.regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/)), containerName),
   });
 
 /** To make a schema takes longer than to use it; the maximum is a setting, so there is one of them in a process. */
@@ -101,6 +110,14 @@ export function parsePage(query: Readonly<Record<string, string | undefined>> | 
   const parsed = pageQuery().safeParse(query);
   if (!parsed.success) throw invalidRequest('query', query, parsed.error.issues);
   return { limit: Number(parsed.data.limit), continueToken: parsed.data.continue };
+}
+
+/** Which part of a log is asked for; 200 lines of the sandbox's own container where the query says nothing. Throws `invalid-request`. */
+export function parseLogRequest(query: Readonly<Record<string, string | undefined>> | undefined): LogRequest {
+  const parsed = logQuery().safeParse(query ?? {});
+  if (!parsed.success) throw invalidRequest('query', query, parsed.error.issues);
+  const { tail, previous, container } = parsed.data;
+  return { tail: Number(tail), previous: previous === 'true', container };
 }
 
 /** A body that is there but is no JSON, or is not there at all (`body` undefined). */

@@ -9,6 +9,8 @@ export const routes: readonly { path: string; methods: readonly string[] }[] = [
   { path: '/api/sandboxes', methods: ['GET', 'POST'] },
   { path: '/api/sandboxes/{sandbox_id}', methods: ['DELETE', 'GET'] },
   { path: '/api/sandboxes/{sandbox_id}/presence', methods: ['GET'] },
+  { path: '/api/sandboxes/{sandbox_id}/events', methods: ['GET'] },
+  { path: '/api/sandboxes/{sandbox_id}/logs', methods: ['GET'] },
   { path: '/api/sandboxes/{sandbox_id}/renew', methods: ['POST'] },
 ];
 

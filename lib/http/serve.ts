@@ -121,6 +121,11 @@ export function json(body: unknown): APIGatewayProxyStructuredResultV2 {
   return { statusCode: 200, headers: { ...jsonType }, body: JSON.stringify(body) };
 }
 
+/** The answer 200 with this plain text. */
+export function text(body: string): APIGatewayProxyStructuredResultV2 {
+  return { statusCode: 200, headers: { 'content-type': 'text/plain; charset=utf-8' }, body };
+}
+
 /** The answer 200 with this page, which may load what the policy says. */
 export function html({ html, policy }: { html: string; policy: string }): APIGatewayProxyStructuredResultV2 {
   const headers = { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': policy };

@@ -49,6 +49,8 @@ export type Deletion = 'deleted' | 'gone' | 'changed';
 export type Cluster = {
   /** The calls in this namespace: the same object each time. */
   inNamespace(namespace: string): Kubernetes;
+  /** For calls that few functions make, and that no other has in its bundle: `diagnostics`. */
+  readonly transport: Transport;
 };
 
 /**
@@ -145,6 +147,7 @@ export async function openKubernetes(
   const transport = createTransport(keepCredentials(access, config, now), now);
   const opened = new Map<string, Kubernetes>();
   return {
+    transport,
     inNamespace(namespace) {
       const kubernetes = opened.get(namespace) ?? openNamespace(namespace, api, networking, transport);
       opened.set(namespace, kubernetes);

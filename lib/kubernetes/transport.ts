@@ -18,6 +18,8 @@ import { takeTurns } from './turns.ts';
 
 /** The client's way to the API server. */
 export type Transport = {
+  /** One call that is none of the client's: any success of it, unread. */
+  call(request: RequestContext, signal: AbortSignal): Promise<Answer>;
   /**
    * The way for one call: it ends when the signal does, and bears these headers. With `takeProtobuf`, protobuf is asked for, which
    * the client cannot read: a success goes there, and the client gets an empty object. A server that does not write it answers
@@ -100,6 +102,7 @@ export function createTransport(credentials: CredentialsKeeper, now: () => Date)
     },
   });
   return {
+    call,
     send: (...way) => wrapHttpLibrary(open(...way)),
     lateError: (signal) =>
       whileStarting(deadlineError(signal), latest !== undefined && isStarting(latest.signs, now())),
@@ -111,7 +114,7 @@ const jsonType = 'application/json';
 const isProtobuf = ({ headers }: Answer): boolean => headers['content-type']?.startsWith(protobufType) ?? false;
 
 /** A login page or another service behind the address may say 200 as well, and must not be taken for the API's yes. */
-function isKubernetesJson({ headers }: Answer, text: string): boolean {
+export function isKubernetesJson({ headers }: Answer, text: string): boolean {
   const isJson = headers['content-type']?.startsWith(jsonType) ?? false;
   return isJson && text.includes('"kind"') && text.trimEnd().endsWith('}');
 }

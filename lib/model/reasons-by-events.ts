@@ -24,7 +24,7 @@ export function refineByEvents(readiness: Readiness, events: readonly PodEvent[]
 }
 
 /** What the newest event that tells it says. */
-function findHindrance(events: readonly PodEvent[]): Readiness | undefined {
+export function findHindrance(events: readonly PodEvent[]): Readiness | undefined {
   for (const { reason = '', message = '' } of events) {
     if (reason === 'Pulling') return notReady('PullingImage', 'Its image is being pulled.');
     if (reason === 'FailedCreatePodSandBox') {

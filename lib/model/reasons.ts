@@ -89,7 +89,8 @@ const lacks: Meanings = [
   [/taint|unschedulable/, 'the will to take it (taints)'],
 ];
 
-function describeScheduling(scheduled: Condition | undefined): NotReady {
+/** Why no node has taken a Pod, by its condition, or by an event. */
+export function describeScheduling(scheduled: Condition | undefined): NotReady {
   if (scheduled?.reason !== 'Unschedulable') return notReady('Scheduling', 'It waits for a node.');
   const lacking = lacks.flatMap(([pattern, what]) => (pattern.test(scheduled.message ?? '') ? [what] : []));
   return notReady('Scheduling', `No node takes it${lacking.length === 0 ? '' : `. They lack: ${lacking.join(', ')}`}.`);
@@ -145,7 +146,7 @@ export const pullFailures: Meanings = [
 ];
 
 /** Why a container cannot be made, likewise. */
-const configFailures: Meanings = [
+export const configFailures: Meanings = [
   [/image will run as root/, 'its image runs as root, which is forbidden'],
   [/non-numeric user/, 'its image does not say by number which user it runs as'],
   [/subPath/i, 'a folder of a volume cannot be mounted'],
@@ -190,7 +191,7 @@ function describeMaking(createdAt: Date | undefined, now: Date): NotReady {
 }
 
 /** Why a Pod was evicted. */
-const evictions: Meanings = [
+export const evictions: Meanings = [
   [/exceed/, 'it wrote more to the disk than it may'],
   [/low on resource: memory/, 'its node ran out of memory'],
   [/low on resource: (ephemeral-storage|nodefs|imagefs|inodes)/, 'its node ran out of disk'],

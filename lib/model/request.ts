@@ -42,3 +42,6 @@ export const requestDefaults: Choices = {
   larkRuntime: false,
   larkBroker: false,
 };
+
+/** Which part of which log: so many of its last lines; of the run before the last start, or of the last one; of this container. */
+export type LogRequest = Readonly<{ tail: number; previous: boolean; container: string }>;

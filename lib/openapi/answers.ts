@@ -1,8 +1,10 @@
 import * as z from 'zod/mini';
 import type { RequestIssue } from '../errors.ts';
+import type { EventView } from '../model/events.ts';
 import type { capabilities } from '../model/lark.ts';
 import type { SandboxView } from '../model/status.ts';
 import type { CreatedView } from '../sandboxes/create.ts';
+import type { SandboxEvents } from '../sandboxes/events.ts';
 import type { Presence } from '../sandboxes/presence.ts';
 
 /** A schema for each field of an answer: the compiler misses one that is forgotten, and refuses one that is not there. */
@@ -80,6 +82,27 @@ const presenceFields: FieldsOf<Presence> = {
   container_id: containerId(),
 };
 
+const event = z.object({
+  type: value(z.enum(['Normal', 'Warning']), 'Whether something is wrong.', 'Warning'),
+  reason: value(z.string(), "Kubernetes' own word for it.", 'FailedMount'),
+  message: value(
+    z.string(),
+    "The same in a sentence of ours. Where we have none, it is Kubernetes', with `…` for paths, addresses and names.",
+    "The volume 'skills' cannot be mounted: its folder is not on the node.",
+  ),
+  count: value(count(1), 'How often it happened.', 5),
+  first_seen: value(z.nullable(time()), 'When it happened first.', '2026-11-23T21:02:10.000Z'),
+  last_seen: value(z.nullable(time()), 'When it happened last.', '2026-11-23T21:02:26.000Z'),
+} satisfies FieldsOf<EventView>);
+
+const eventsFields: FieldsOf<SandboxEvents> = {
+  sandbox_id: sandboxId(),
+  ready: sandboxFields.ready,
+  reason: sandboxFields.reason,
+  message: sandboxFields.message,
+  events: value(z.array(event), 'What happened to its Pod in the last hour, newest first.'),
+};
+
 const capabilityFields: FieldsOf<typeof capabilities> = {
   lark_cli_init_image: value(z.literal(false), 'Whether sandboxes can be given the Lark tools: never.', false),
   lark_cli_broker_image: value(z.literal(false), 'Whether sandboxes can have a Lark broker: never.', false),
@@ -115,6 +138,8 @@ export const answers = {
   }),
   Removal: z.object({ ok: value(z.literal(true), 'It is gone, or was not there.', true), sandbox_id: sandboxId() }),
   Presence: z.object(presenceFields),
+  SandboxEvents: z.object(eventsFields),
+  SandboxEvent: event,
   Capabilities: z.object(capabilityFields),
   Issue: issue,
   InvalidRequest: z.object({ detail: value(z.array(issue), 'Everything that is wrong, at most 20 of it.') }),

@@ -150,6 +150,13 @@ function describeAnswer({ answer: [description, body] }: Operation): Response {
     const content = { 'text/html; charset=utf-8': { schema: { type: 'string' } } };
     return { description, headers: referTo('Content-Security-Policy'), content };
   }
+  if (body === 'text') {
+    return {
+      description,
+      headers: referTo(),
+      content: { 'text/plain; charset=utf-8': { schema: { type: 'string' } } },
+    };
+  }
   return {
     description,
     headers: referTo(),

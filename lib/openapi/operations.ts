@@ -20,13 +20,13 @@ export const failures = {
   },
   404: {
     name: 'NotFound',
-    means: 'There is no such sandbox, or it has no Pod until the next create.',
+    means: 'There is no such sandbox, it has no Pod until the next create, or no such container.',
     detail: "Sandbox '3f2a9c11' not found",
   },
   409: {
     name: 'Conflict',
     means:
-      'It belongs to another thread or user, or has room for too few shells; or something that is no sandbox has its name.',
+      'It belongs to another thread or user, or has room for too few shells; or something that is no sandbox has its name. Of a log: there is none, or none yet.',
     detail: "Sandbox '3f2a9c11' belongs to another thread",
   },
   410: {
@@ -79,8 +79,8 @@ export type Operation = Readonly<{
   /** Which parameters it takes. */
   takes?: readonly (keyof typeof requestParameters)[];
   body?: Readonly<{ name: RequestName; required: boolean }>;
-  /** What its 200 is, in words, and its body: JSON of this schema, or a page. */
-  answer: readonly [words: string, body: AnswerName | 'description' | 'page'];
+  /** What its 200 is, in words, and its body: JSON of this schema, a page, or plain text. */
+  answer: readonly [words: string, body: AnswerName | 'description' | 'page' | 'text'];
   /** The errors that it has beside those of every operation. */
   fails: readonly FailureStatus[];
   /** Whether anybody may call it, always or unless the settings say otherwise. */
@@ -170,6 +170,30 @@ export const operations: readonly Operation[] = [
     takes: ['sandbox'],
     answer: ['Whether it has a Pod, and which.', 'Presence'],
     fails: [422, 503],
+  },
+  {
+    path: '/api/sandboxes/{sandbox_id}/events',
+    method: 'get',
+    operationId: 'listEvents',
+    tag: 'Sandboxes',
+    summary: "Say what happened to a sandbox's Pod",
+    description:
+      'And whether it is ready, with a `reason` that can say more than that of a look. No use of the sandbox. Kubernetes keeps events for an hour.',
+    takes: ['sandbox'],
+    answer: ['Its events, newest first.', 'SandboxEvents'],
+    fails: [404, 422, 503],
+  },
+  {
+    path: '/api/sandboxes/{sandbox_id}/logs',
+    method: 'get',
+    operationId: 'readLog',
+    tag: 'Sandboxes',
+    summary: 'Show what a sandbox has printed',
+    description:
+      'As it is: the secrets in it too. At most 1 MB. A longer one is cut at its front, and a first line says so. No use of the sandbox.',
+    takes: ['sandbox', 'log'],
+    answer: ['The last lines of the log.', 'text'],
+    fails: [404, 409, 422, 503],
   },
   {
     path: '/api/capabilities',

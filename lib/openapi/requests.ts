@@ -1,5 +1,5 @@
 import type * as z from 'zod/mini';
-import { createBody, pageQuery, renewalBody, sandboxPath } from '../http/request.ts';
+import { createBody, logQuery, pageQuery, renewalBody, sandboxPath } from '../http/request.ts';
 
 /** What a field is told of, beside its schema; of a list, what the fields of its items are. */
 export type Words = Readonly<{
@@ -49,6 +49,12 @@ const pageWords: WordsFor<z.output<ReturnType<typeof pageQuery>>> = {
   ),
 };
 
+const logWords: WordsFor<z.output<ReturnType<typeof logQuery>>> = {
+  tail: say('How many of its last lines.', 200),
+  previous: say('Whether that of the run before the last start is meant: of a process that crashed, for one.', true),
+  container: say('Of which container: there are others only where the cluster puts them beside it.', 'sandbox'),
+};
+
 /** The bodies of requests: their schemas, and the words for their fields. */
 export const requestBodies = (maxTtlSeconds: number) => ({
   CreateRequest: { schema: createBody(maxTtlSeconds), words: createWords },
@@ -67,5 +73,14 @@ export const requestParameters = {
     schema: pageQuery,
     words: pageWords,
     means: { limit: { type: 'integer', minimum: 1, maximum: 100 } },
+  },
+  log: {
+    in: 'query',
+    schema: logQuery,
+    words: logWords,
+    means: {
+      tail: { type: 'integer', minimum: 1, maximum: 5000, default: 200 },
+      previous: { type: 'boolean', default: false },
+    },
   },
 } as const;

@@ -1,7 +1,7 @@
 import { isUseDue } from '../model/expiry.ts';
 import type { SandboxView } from '../model/status.ts';
 import type { Operation } from './operation.ts';
-import { hasPod, notFound, present, readSandbox, readTogether, withoutPod } from './reading.ts';
+import { present, requirePod } from './reading.ts';
 import { noteLook } from './uses.ts';
 
 /**
@@ -14,12 +14,7 @@ import { noteLook } from './uses.ts';
  */
 export async function getSandbox(sandboxId: string, operation: Operation): Promise<SandboxView> {
   const { config, now } = operation;
-  const { service, pod } = await readTogether(
-    () => readSandbox(sandboxId, operation),
-    ({ service, pod }) => service === undefined || hasPod(service, pod),
-  );
-  if (service === undefined || service.metadata?.deletionTimestamp !== undefined) throw notFound(sandboxId);
-  if (!hasPod(service, pod)) throw withoutPod(sandboxId);
+  const { service, pod } = await requirePod(sandboxId, operation);
   const current = isUseDue(service, now(), config) ? await noteLook(sandboxId, service, operation) : service;
   return present(sandboxId, current, pod, operation);
 }

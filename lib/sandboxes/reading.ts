@@ -38,6 +38,20 @@ export async function readTogether<T>(read: () => Promise<T>, belongs: (seen: T)
 export const hasPod = (service: ListedService, pod: ListedPod | undefined): boolean =>
   pod !== undefined && belongsTo(pod, service);
 
+/**
+ * The sandbox with its Pod: one round trip, two where it seems to have none. Throws `not-found` only when Kubernetes says that its
+ * Service is not there, or has no Pod that stays.
+ */
+export async function requirePod(sandboxId: string, operation: Operation): Promise<{ service: V1Service; pod: V1Pod }> {
+  const { service, pod } = await readTogether(
+    () => readSandbox(sandboxId, operation),
+    ({ service, pod }) => service === undefined || hasPod(service, pod),
+  );
+  if (service === undefined || service.metadata?.deletionTimestamp !== undefined) throw notFound(sandboxId);
+  if (pod === undefined || !hasPod(service, pod)) throw withoutPod(sandboxId);
+  return { service, pod };
+}
+
 /** What the caller sees of it. Throws `unavailable` while the Service has no address. */
 export function present(
   sandboxId: string,
@@ -57,5 +71,5 @@ export const notFound = (sandboxId: string): ProvisionerError =>
   new ProvisionerError('not-found', `Sandbox '${sandboxId}' not found`);
 
 /** The sandbox's Service is there, and its Pod is not, or is going. */
-export const withoutPod = (sandboxId: string): ProvisionerError =>
+const withoutPod = (sandboxId: string): ProvisionerError =>
   new ProvisionerError('not-found', `Sandbox '${sandboxId}' not found: it has no Pod until the next create`);

@@ -3,6 +3,8 @@ import { handler as destroySandbox } from '../../functions/destroy-sandbox.ts';
 import { handler as fallback } from '../../functions/fallback.ts';
 import { handler as getCapabilities } from '../../functions/get-capabilities.ts';
 import { handler as getDocs } from '../../functions/get-docs.ts';
+import { handler as getEvents } from '../../functions/get-events.ts';
+import { handler as getLogs } from '../../functions/get-logs.ts';
 import { handler as getOpenapi } from '../../functions/get-openapi.ts';
 import { handler as getPresence } from '../../functions/get-presence.ts';
 import { handler as getSandbox } from '../../functions/get-sandbox.ts';
@@ -22,6 +24,8 @@ export const functions: Functions = {
   'GET /api/sandboxes/{sandbox_id}': getSandbox,
   'DELETE /api/sandboxes/{sandbox_id}': destroySandbox,
   'GET /api/sandboxes/{sandbox_id}/presence': getPresence,
+  'GET /api/sandboxes/{sandbox_id}/events': getEvents,
+  'GET /api/sandboxes/{sandbox_id}/logs': getLogs,
   'POST /api/sandboxes/{sandbox_id}/renew': renewSandbox,
   $default: fallback,
 };

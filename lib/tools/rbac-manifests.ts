@@ -21,13 +21,17 @@ const verbs = ['create', 'get', 'list', 'patch', 'delete'];
 
 /** What the provisioner and its clean-up call with these settings, and nothing else: a test holds the two together. */
 function buildRules({ networkPolicy }: Config): V1PolicyRule[] {
-  const sandboxes = { apiGroups: [''], resources: ['pods', 'services'], verbs: [...verbs] };
+  const sandboxes = [
+    { apiGroups: [''], resources: ['pods', 'services'], verbs: [...verbs] },
+    { apiGroups: [''], resources: ['pods/log'], verbs: ['get'] },
+    { apiGroups: [''], resources: ['events'], verbs: ['list'] },
+  ];
   const policies = { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'] };
   const named = { ...policies, resourceNames: [networkPolicyName] };
-  if (networkPolicy === undefined) return [sandboxes];
-  if (networkPolicy === 'none') return [sandboxes, { ...named, verbs: ['delete'] }];
+  if (networkPolicy === undefined) return sandboxes;
+  if (networkPolicy === 'none') return [...sandboxes, { ...named, verbs: ['delete'] }];
   // Nobody can be permitted to create an object of one name alone.
-  return [sandboxes, { ...named, verbs: ['get', 'update'] }, { ...policies, verbs: ['create'] }];
+  return [...sandboxes, { ...named, verbs: ['get', 'update'] }, { ...policies, verbs: ['create'] }];
 }
 
 /** The rights in the configured namespace, which must be there, and who has them: a Role and a RoleBinding. */

@@ -23,6 +23,8 @@ const askingNames = [
   'create-sandbox',
   'get-sandbox',
   'get-presence',
+  'get-events',
+  'get-logs',
   'list-sandboxes',
   'renew-sandbox',
   'destroy-sandbox',
@@ -146,6 +148,13 @@ describe('a bundle', () => {
       built(name).sources.some((one) => one.endsWith('openapi/answers.ts')),
     );
     expect(withAnswers).toEqual(['get-openapi']);
+  });
+
+  it('asks for events and logs in the functions that tell of them alone', () => {
+    const asking = [...builds.keys()].filter((name) =>
+      built(name).sources.some((one) => one.endsWith('kubernetes/diagnostics.ts')),
+    );
+    expect(asking).toEqual(['get-events', 'get-logs']);
   });
 
   it('is there for every function of serverless.yml', () => {

@@ -61,7 +61,10 @@ const pick = ({ Resources }: Template, type: string): Record<string, Properties>
 const idOf = (name: string) => name.replace(/^./, (letter) => letter.toUpperCase()).replaceAll('-', 'Dash');
 const names = Object.keys(functions);
 const needing = (need: string) => names.filter((name) => functions[name]?.needs.includes(need));
-const asking = ['create-sandbox', 'get-sandbox', 'list-sandboxes', 'renew-sandbox', 'destroy-sandbox', 'get-presence'];
+const asking = [
+  ...['create-sandbox', 'get-sandbox', 'list-sandboxes', 'renew-sandbox', 'destroy-sandbox'],
+  ...['get-presence', 'get-events', 'get-logs'],
+];
 const describing = ['get-openapi', 'get-docs'];
 /** For each function: a property that CloudFormation gets of it. */
 const readEach = (template: Template, property: string) =>
@@ -233,7 +236,8 @@ describe('a package with every setting', () => {
     expect(keysOf(routes.filter((route) => !isGuarded(route)))).toEqual(open);
     expect(keysOf(routes.filter(isGuarded))).toEqual([
       ...['$default', 'DELETE /api/sandboxes/{sandbox_id}', 'GET /api/capabilities', 'GET /api/sandboxes'],
-      ...['GET /api/sandboxes/{sandbox_id}', 'GET /api/sandboxes/{sandbox_id}/presence'],
+      ...['GET /api/sandboxes/{sandbox_id}', 'GET /api/sandboxes/{sandbox_id}/events'],
+      ...['GET /api/sandboxes/{sandbox_id}/logs', 'GET /api/sandboxes/{sandbox_id}/presence'],
       ...['POST /api/sandboxes', 'POST /api/sandboxes/{sandbox_id}/renew'],
     ]);
   });

@@ -43,6 +43,8 @@ it('takes a sandbox through its life', async () => {
   expect((await fetch(`${ready.sandbox_url}/v1/sandbox`)).status).toBe(200);
   expect(await sandboxes.get(sandbox_id)).toMatchObject({ status: 'Running' });
   expect(await sandboxes.presence(sandbox_id)).toEqual({ sandbox_id, exists: true, container_id: ready.container_id });
+  expect(await sandboxes.events(sandbox_id)).toMatchObject({ sandbox_id, events: expect.any(Array) });
+  await expect(sandboxes.logs(sandbox_id, { tail: 10, previous: true })).rejects.toThrow(Conflict);
   const renewed = await sandboxes.renew(sandbox_id, { ttl_seconds: 3_600 });
   expect(Date.parse(renewed.expires_at ?? '')).toBeGreaterThan(Date.parse(ready.expires_at ?? ''));
   expect(await sandboxes.renew(sandbox_id)).toMatchObject({ sandbox_id });

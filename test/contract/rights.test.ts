@@ -4,6 +4,7 @@ import { cleanUpSandboxes } from '../../lib/cleanup/sweep.ts';
 import { log } from '../../lib/log.ts';
 import { createSandbox } from '../../lib/sandboxes/create.ts';
 import { destroySandbox } from '../../lib/sandboxes/destroy.ts';
+import { tellEvents } from '../../lib/sandboxes/events.ts';
 import { getSandbox } from '../../lib/sandboxes/get.ts';
 import { listSandboxes } from '../../lib/sandboxes/list.ts';
 import { renewSandbox } from '../../lib/sandboxes/renew.ts';
@@ -39,12 +40,14 @@ const printedPairs = (policy: string | undefined): string[] => {
 
 /** The right that a call asks for, as Kubernetes reads it. */
 function rightOf({ method, path }: KubernetesCall): string {
-  const [, resource = '', name] =
-    /^\/(?:api|apis\/[^/]+)\/v1\/namespaces\/[^/]+\/([^/]+)(?:\/([^/]+))?$/.exec(path) ?? [];
+  const [, resource = '', name, part = ''] =
+    /^\/(?:api|apis\/[^/]+)\/v1\/namespaces\/[^/]+\/([^/]+)(?:\/([^/]+)(\/log)?)?$/.exec(path) ?? [];
   const verb =
     { POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' }[method] ??
     (name === undefined ? 'list' : 'get');
-  return resource === 'networkpolicies' && name !== undefined ? `${verb} ${resource}/${name}` : `${verb} ${resource}`;
+  return resource === 'networkpolicies' && name !== undefined
+    ? `${verb} ${resource}/${name}`
+    : `${verb} ${resource}${part}`;
 }
 
 /**
@@ -69,6 +72,18 @@ async function doEverything(place: Place, policy: string | undefined): Promise<R
   await step('get', async () => getSandbox(one.sandboxId, await operationOf()));
   await step('list', async () => listSandboxes(await operationOf()));
   await step('renew', async () => renewSandbox(one.sandboxId, 60, await operationOf()));
+  await step('events', async () => {
+    const operation = await operationOf();
+    await tellEvents(one.sandboxId, operation, operation.diagnostics);
+  });
+  await step('log', async () => {
+    const { diagnostics, signal } = await operationOf();
+    const selection = { container: 'sandbox', previous: false, tailLines: 1, limitBytes: 1000 };
+    await diagnostics.readLog(`sandbox-${one.sandboxId}`, selection, signal).catch((error: Error) => {
+      // An API server that does not find the kubelet says so once it has looked at the rights.
+      if (error.message !== 'HTTP 500') throw error;
+    });
+  });
   await step('destroy', async () => destroySandbox(one.sandboxId, await operationOf()));
 
   const orphan = names();
@@ -147,7 +162,8 @@ describe.skipIf(isEmbeddedCluster)('without one of the printed rights', () => {
             const [verb, resource = ''] = pair.split(' ');
             const [plural = '', name] = resource.split('/');
             const group = plural === 'networkpolicies' ? 'networking.k8s.io' : '';
-            const resourceAttributes = { namespace, verb, group, resource: plural, ...(name && { name }) };
+            const part = plural === 'pods' ? { subresource: name } : { name };
+            const resourceAttributes = { namespace, verb, group, resource: plural, ...(name && part) };
             const path = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
             const { body } = await request('POST', path, { spec: { resourceAttributes } });
             return body.status.allowed === !isTaken(pair);
@@ -162,7 +178,8 @@ describe.skipIf(isEmbeddedCluster)('without one of the printed rights', () => {
   it.each(printedPairs('isolated'))('something fails: %s', async (pair) => {
     await withdraw([pair]);
     const failures = await doEverything(place, 'isolated');
-    expect(Object.values(failures).join('\n')).toContain('(403 Forbidden)');
+    const right = /events|log/.test(pair) ? `Kubernetes does not permit it: ${pair} ` : '';
+    expect(Object.values(failures).join('\n')).toContain(`${right}(403 Forbidden)`);
   });
 
   it('to delete Pods, the clean-up tells each that it could not delete, removes what it may, and fails', async () => {

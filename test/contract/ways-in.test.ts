@@ -61,6 +61,8 @@ describe('nobody gets in', () => {
     ['no key, to look', 'GET /api/sandboxes/abc'],
     ['no key, to renew', 'POST /api/sandboxes/abc/renew'],
     ['no key, to ask for a Pod', 'GET /api/sandboxes/abc/presence'],
+    ['no key, to ask what happened', 'GET /api/sandboxes/abc/events'],
+    ['no key, to read what was printed', 'GET /api/sandboxes/abc/logs'],
     ['no key, to ask what there is', 'GET /api/capabilities'],
     ['a wrong key', 'GET /api/sandboxes', [`X-API-Key: ${wrongKey}`]],
     ['an empty key', 'GET /api/sandboxes', ['X-API-Key:']],

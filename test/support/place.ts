@@ -1,9 +1,10 @@
 import { afterAll, afterEach, beforeAll } from 'vitest';
 
 import { loadConfig } from '../../lib/config/index.ts';
+import { openDiagnostics } from '../../lib/kubernetes/diagnostics.ts';
+import { openKubernetes } from '../../lib/kubernetes/index.ts';
 import { openTestCluster, removeSandboxObjects, type TestCluster } from './cluster.ts';
 import { type KubernetesProxy, startKubernetesProxy } from './kubernetes-proxy.ts';
-import { openKubernetes } from './open-kubernetes.ts';
 import type { Rights } from './rights.ts';
 
 /** A cluster, with a proxy between it and what of the provisioner runs in the tests' own process. */
@@ -32,9 +33,11 @@ export function usePlace(settings: Record<string, string> = {}, rights: Rights =
 export async function startProcess({ cluster, proxy, namespace }: Place, settings: Record<string, string> = {}) {
   const own = { KUBECONFIG_PATH: proxy.kubeconfig, K8S_NAMESPACE: namespace, ...settings };
   const config = loadConfig({ ...cluster.settings, ...own });
-  const kubernetes = await openKubernetes(config, AbortSignal.timeout(10_000));
+  const opened = await openKubernetes(config, AbortSignal.timeout(10_000));
+  const kubernetes = opened.inNamespace(namespace);
+  const diagnostics = openDiagnostics(opened, namespace);
   return (at = new Date(), requestId: string = crypto.randomUUID()) => {
     const signal = AbortSignal.timeout(20_000);
-    return { kubernetes, config, now: () => at, signal, stop: signal, requestId };
+    return { kubernetes, diagnostics, config, now: () => at, signal, stop: signal, requestId };
   };
 }

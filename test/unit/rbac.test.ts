@@ -14,7 +14,11 @@ function runRbac(options: readonly string[], settings: Record<string, string>) {
 }
 
 const verbs = ['create', 'get', 'list', 'patch', 'delete'];
-const sandboxes = { apiGroups: [''], resources: ['pods', 'services'], verbs };
+const sandboxes = [
+  { apiGroups: [''], resources: ['pods', 'services'], verbs },
+  { apiGroups: [''], resources: ['pods/log'], verbs: ['get'] },
+  { apiGroups: [''], resources: ['events'], verbs: ['list'] },
+];
 const policies = { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'] };
 const labels = { 'app.kubernetes.io/name': 'deer-flow', 'app.kubernetes.io/component': 'sandbox' };
 const apiVersion = 'rbac.authorization.k8s.io/v1';
@@ -37,7 +41,7 @@ describe('npm run rbac', () => {
     expect(printed).toMatchObject({ exitCode: 0, stderr: '' });
     const metadata = { name: 'sandbox-provisioner', namespace: 'agents', labels };
     expect(readPrinted(printed)).toStrictEqual([
-      { apiVersion, kind: 'Role', metadata, rules: [sandboxes] },
+      { apiVersion, kind: 'Role', metadata, rules: sandboxes },
       {
         apiVersion,
         kind: 'RoleBinding',
@@ -57,7 +61,7 @@ describe('npm run rbac', () => {
     const printed = printRights(['--create-namespace', '--user', 'x: y'], { K8S_NAMESPACE: 'agents' });
     expect(printed).toMatchObject({ exitCode: 0, stderr: '' });
     const metadata = { name: 'sandbox-provisioner:agents', labels };
-    const rules = [{ apiGroups: [''], resources: ['namespaces'], verbs: ['create'] }, sandboxes];
+    const rules = [{ apiGroups: [''], resources: ['namespaces'], verbs: ['create'] }, ...sandboxes];
     expect(readPrinted(printed)).toStrictEqual([
       { apiVersion, kind: 'ClusterRole', metadata, rules },
       {
@@ -82,7 +86,7 @@ describe('npm run rbac', () => {
     ['none', [{ ...named, verbs: ['delete'] }]],
   ])('prints what the network policy needs: %s', (policy, rules) => {
     const [role] = readPrinted(printRights(['--group', 'g'], { SANDBOX_NETWORK_POLICY: policy }));
-    expect(role?.rules).toStrictEqual([sandboxes, ...rules]);
+    expect(role?.rules).toStrictEqual([...sandboxes, ...rules]);
   });
 
   it.each([

@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ProvisionerError, type RequestIssue } from '../../lib/errors.ts';
-import { malformedBody, parseCreateRequest, parsePage, parseSandboxId } from '../../lib/http/request.ts';
+import {
+  malformedBody,
+  parseCreateRequest,
+  parseLogRequest,
+  parsePage,
+  parseSandboxId,
+} from '../../lib/http/request.ts';
 import { sandboxIdPattern, threadIdPattern } from '../../lib/model/names.ts';
 import type { CreateSandboxRequest } from '../../lib/model/request.ts';
 
@@ -346,14 +352,45 @@ describe('a page of a list', () => {
     [{ limit: '1', continue: 'x'.repeat(4097) }, ['continue']],
     [{ limit: 'x', continue: 'a\n' }, ['limit', 'continue']],
   ])('of %j is refused', (query, fields) => {
-    let thrown: unknown;
-    try {
-      parsePage(query);
-    } catch (error) {
-      thrown = error;
-    }
-    expect(thrown).toBeInstanceOf(ProvisionerError);
-    const issues = (thrown as ProvisionerError).detail as RequestIssue[];
-    expect(issues.map(({ loc }) => loc)).toEqual(fields.map((field) => ['query', field]));
+    expect(placesOf(() => parsePage(query))).toEqual(fields.map((field) => ['query', field]));
   });
 });
+
+describe('a log', () => {
+  const whole = { tail: 200, previous: false, container: 'sandbox' };
+  it.each([
+    [undefined, whole],
+    [{ other: '1' }, whole],
+    [
+      { tail: '1', previous: 'true' },
+      { ...whole, tail: 1, previous: true },
+    ],
+    [
+      { tail: '5000', previous: 'false', container: 'istio-proxy' },
+      { tail: 5_000, previous: false, container: 'istio-proxy' },
+    ],
+  ])('of %j is %j', (query, request) => {
+    expect(parseLogRequest(query)).toEqual(request);
+  });
+
+  it.each([
+    ...['0', '5001', '6000', '10000', '01', '1e1', '-1', ''].map((tail) => [{ tail }, ['tail']] as const),
+    ...['yes', 'True', '1', ''].map((previous) => [{ previous }, ['previous']] as const),
+    ...['', 'A', '-a', 'a/b', 'a&b', 'a'.repeat(64)].map((container) => [{ container }, ['container']] as const),
+    [{ tail: 'x', previous: 'x', container: '..' }, ['tail', 'previous', 'container']] as const,
+  ])('of %j is refused', (query, fields) => {
+    expect(placesOf(() => parseLogRequest(query))).toEqual(fields.map((field) => ['query', field]));
+  });
+});
+
+/** Where what is thrown says that something is wrong. */
+function placesOf(parse: () => unknown): unknown[] {
+  let thrown: unknown;
+  try {
+    parse();
+  } catch (error) {
+    thrown = error;
+  }
+  expect(thrown).toBeInstanceOf(ProvisionerError);
+  return ((thrown as ProvisionerError).detail as RequestIssue[]).map(({ loc }) => loc);
+}

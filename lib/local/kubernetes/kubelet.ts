@@ -1,5 +1,5 @@
 import { randomInt, randomUUID } from 'node:crypto';
-import { formatTime, isEnded, isHeld, type Pod, type PodStatus } from './objects.ts';
+import { type ContainerState, formatTime, isEnded, isHeld, type Pod, type PodStatus } from './objects.ts';
 import type { Store } from './store.ts';
 import type { Timers } from './timers.ts';
 
@@ -60,7 +60,7 @@ export function startKubelet(store: Store, timers: Timers, times: PodTimes): voi
   }
 
   /** Writes how far the Pod has come. */
-  function setStatus(pod: Pod, state: object, isReady: boolean, status: Partial<PodStatus> = {}): void {
+  function setStatus(pod: Pod, state: ContainerState, isReady: boolean, status: Partial<PodStatus> = {}): void {
     const reached = { Initialized: true, Ready: isReady, ContainersReady: isReady, PodScheduled: true };
     const names = pod.spec.containers.map(({ name }) => name);
     const unready = { reason: 'ContainersNotReady', message: `containers with unready status: [${names.join(' ')}]` };
@@ -106,7 +106,11 @@ export function startKubelet(store: Store, timers: Timers, times: PodTimes): voi
     const running = { running: { startedAt: formatTime(Date.now()) } };
     const podIP = `10.244.${randomInt(256)}.${randomInt(1, 255)}`;
     setStatus(pod, running, false, { phase: 'Running', hostIP: '127.0.0.1', podIP, podIPs: [{ ip: podIP }] });
-    for (const { name } of pod.spec.containers) record(pod, 'Started', `Started container ${name}`);
+    for (const { name, image } of pod.spec.containers) {
+      record(pod, 'Pulled', `Container image "${image}" already present on machine`);
+      record(pod, 'Created', `Created container ${name}`);
+      record(pod, 'Started', `Started container ${name}`);
+    }
     later(pod, times.readyMs, (found) => setStatus(found, running, true));
   }
 

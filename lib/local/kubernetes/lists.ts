@@ -1,5 +1,5 @@
 import { apiVersionOf, type Kind, type KubernetesObject, pluralOf } from './objects.ts';
-import { badRequest, StatusError } from './status.ts';
+import { badRequest, StatusError, unsupported } from './status.ts';
 import type { Store } from './store.ts';
 import type { Timers } from './timers.ts';
 
@@ -24,6 +24,18 @@ function readSelector(text: string): (object: KubernetesObject) => boolean {
   const parts = text.trim() === '' ? [] : text.split(/,(?![^(]*\))/);
   const requirements = parts.map((part) => readRequirement(part.trim()));
   return ({ metadata }) => requirements.every((matches) => matches(metadata.labels ?? {}));
+}
+
+/** Reads a `fieldSelector`, of what an event is about; throws a 501 for others. */
+function readFieldSelector(kind: Kind, text: string): (object: KubernetesObject) => boolean {
+  const wanted = text.split(',').filter(Boolean);
+  const requirements = wanted.map((part) => {
+    const [, field = '', value] = /^involvedObject\.(\w+)==?([^=!]*)$/.exec(part) ?? [];
+    if (kind !== 'Event' || field === '') throw unsupported('fieldSelector');
+    return { field, value };
+  });
+  return (object) =>
+    requirements.every(({ field, value }) => object.kind === 'Event' && object.involvedObject[field] === value);
 }
 
 type Continue = { v: string; rv: number; start: string };
@@ -51,7 +63,7 @@ const EXPIRED =
   'modified, or deleted between the time the first chunk was returned and now may show up in the list.';
 
 /**
- * Makes the function that answers a list, with `labelSelector`, `limit` and `continue`: all pages show what there was at
+ * Makes the function that answers a list, with `labelSelector`, `fieldSelector`, `limit` and `continue`: all pages show what there was at
  * the first one.
  */
 export function createLists(store: Store, timers: Timers) {
@@ -60,6 +72,7 @@ export function createLists(store: Store, timers: Timers) {
 
   return (kind: Kind, namespace: string | undefined, query: URLSearchParams): object => {
     const matches = readSelector(query.get('labelSelector') ?? '');
+    const matchesFields = readFieldSelector(kind, query.get('fieldSelector') ?? '');
     const limit = query.get('limit') || '0';
     if (!/^\d+$/.test(limit)) throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(limit)}: invalid syntax`);
     const { rv, start } = query.get('continue') ? decodeContinue(query.get('continue') ?? '') : { rv: -1, start: '' };
@@ -70,7 +83,7 @@ export function createLists(store: Store, timers: Timers) {
     if (all === undefined) {
       throw new StatusError(410, 'Expired', EXPIRED, undefined, { continue: encodeContinue(-1, start) });
     }
-    const items = all.filter((object) => object.metadata.name >= start && matches(object));
+    const items = all.filter((object) => object.metadata.name >= start && matches(object) && matchesFields(object));
     const page = limit === '0' ? items : items.slice(0, Number(limit));
     const remaining = items.length - page.length;
     if (remaining > 0 && !kept.has(key)) {

@@ -46,7 +46,13 @@ export type PodSpec = Fields & {
   runtimeClassName?: string;
   terminationGracePeriodSeconds: number;
 };
-export type PodStatus = Fields & { phase: string; conditions?: PodCondition[] };
+export type ContainerState = { running?: object; terminated?: object; waiting?: { reason: string; message?: string } };
+type ContainerStatus = Fields & { name?: string | undefined; state: ContainerState; lastState?: ContainerState };
+export type PodStatus = Fields & {
+  phase: string;
+  conditions?: PodCondition[];
+  containerStatuses?: ContainerStatus[];
+};
 type ServiceSpec = Fields & {
   type: string;
   selector?: Record<string, string>;
@@ -60,7 +66,14 @@ export type Service = Typed<'Service', ServiceSpec, Fields>;
 type Namespace = Typed<'Namespace', Fields, { phase: string }>;
 export type ResourceQuota = Typed<'ResourceQuota', { hard?: Amounts }, { hard?: Amounts; used?: Amounts }>;
 type NetworkPolicy = { apiVersion: string; kind: 'NetworkPolicy'; metadata: Metadata; spec: Fields; status?: never };
-type Event = { apiVersion: string; kind: 'Event'; metadata: Metadata; spec?: never; status?: never };
+type Event = {
+  apiVersion: string;
+  kind: 'Event';
+  metadata: Metadata;
+  involvedObject: Readonly<Record<string, string>>;
+  spec?: never;
+  status?: never;
+};
 
 export type KubernetesObject = Pod | Service | Namespace | ResourceQuota | NetworkPolicy | Event;
 export type Kind = KubernetesObject['kind'];

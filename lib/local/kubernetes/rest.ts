@@ -2,7 +2,8 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
 import type { createLists } from './lists.ts';
-import { groupOf, isObject, KINDS, type Kind } from './objects.ts';
+import { readLog } from './logs.ts';
+import { groupOf, isObject, KINDS, type Kind, type Pod } from './objects.ts';
 import { readPatch } from './patch.ts';
 import { protobufType, writeProtobuf } from './protobuf.ts';
 import type { DeleteOptions, Given, Registry } from './registry.ts';
@@ -11,15 +12,16 @@ import { badRequest, internalError, methodNotAllowed, noSuchPath, StatusError, u
 const VERSION = { major: '1', minor: '20', gitVersion: 'v1.20.2+embedded' };
 
 const PATH =
-  /^\/(?:api|apis\/(?<group>[^/]+))\/v1(?:\/namespaces\/(?<namespace>[^/]+))?\/(?<plural>[^/]+)(?:\/(?<name>[^/]+)(?<status>\/status)?)?$/;
+  /^\/(?:api|apis\/(?<group>[^/]+))\/v1(?:\/namespaces\/(?<namespace>[^/]+))?\/(?<plural>[^/]+)(?:\/(?<name>[^/]+)(?:\/(?<part>status|log))?)?$/;
 
 /** Which list or object a path names. */
-function readPath(path: string): { kind: Kind; namespace: string | undefined; name: string; isStatus: boolean } {
-  const { group = '', namespace, plural = '', name = '', status } = PATH.exec(path)?.groups ?? {};
+function readPath(path: string): { kind: Kind; namespace: string | undefined; name: string; part: string } {
+  const { group = '', namespace, plural = '', name = '', part = 'itself' } = PATH.exec(path)?.groups ?? {};
   const kind = Object.hasOwn(KINDS, plural) ? KINDS[plural] : undefined;
   if (kind === undefined || groupOf(kind) !== group || (kind === 'Namespace') !== (namespace === undefined))
     throw noSuchPath();
-  return { kind, namespace, name, isStatus: status !== undefined };
+  if (part === 'log' && kind !== 'Pod') throw noSuchPath();
+  return { kind, namespace, name, part };
 }
 
 /** Throws where somebody asks for more than there is here: to leave it out would be another answer than Kubernetes'. */
@@ -47,9 +49,9 @@ function readDeleteOptions(body: string): DeleteOptions {
   return options;
 }
 
-type Answer = { code: number; body: object };
+type Answer = { code: number; body: object | string };
 
-const ok = (body: object): Answer => ({ code: 200, body });
+const ok = (body: Answer['body']): Answer => ({ code: 200, body });
 
 const digest = (secret: string): Buffer => createHash('sha256').update(secret).digest();
 
@@ -66,26 +68,32 @@ export function createRestHandler(
     }
     const { pathname, searchParams: query } = new URL(request.url ?? '/', 'http://localhost');
     if (pathname === '/version') return ok(VERSION);
-    const { kind, namespace, name, isStatus } = readPath(pathname);
+    const { kind, namespace, name, part } = readPath(pathname);
     const body = await text(request);
     const change = (apply: (old: object) => unknown) =>
-      registry.update(registry.find(kind, namespace, name), apply, isStatus);
-    allowOnly(['labelSelector', 'limit', 'continue'], query.keys());
-    switch (`${request.method} ${name === '' ? 'all' : isStatus ? 'status' : 'one'}`) {
+      registry.update(registry.find(kind, namespace, name), apply, part === 'status');
+    const ofLog = ['container', 'previous', 'tailLines', 'limitBytes'];
+    allowOnly(part === 'log' ? ofLog : ['labelSelector', 'fieldSelector', 'limit', 'continue'], query.keys());
+    switch (`${request.method} ${name === '' ? 'all' : part}`) {
       case 'GET all':
         return ok(list(kind, namespace, query));
       case 'POST all':
         return { code: 201, body: await registry.create(kind, namespace, readObject(body) as Given) };
-      case 'GET one':
+      case 'GET itself':
         return ok(registry.find(kind, namespace, name));
-      case 'PUT one': {
+      case 'GET log': {
+        const pod = registry.find(kind, namespace, name) as Pod;
+        // So Kubernetes answers for a Pod without a node.
+        return pod.spec.nodeName === undefined ? { code: 204, body: '' } : ok(readLog(pod, query));
+      }
+      case 'PUT itself': {
         const replacement = readObject(body);
         return ok(await change(() => replacement));
       }
-      case 'PATCH one':
+      case 'PATCH itself':
       case 'PATCH status':
         return ok(await change(readPatch(request.headers['content-type']?.split(';')[0] ?? '', readJson(body))));
-      case 'DELETE one':
+      case 'DELETE itself':
         return ok(registry.remove(registry.find(kind, namespace, name), readDeleteOptions(body)));
       default:
         throw methodNotAllowed();
@@ -96,6 +104,10 @@ export function createRestHandler(
     const { code, body } = await answer(request).catch(
       (error): Answer => (error instanceof StatusError ? error : internalError(String(error))),
     );
+    if (typeof body === 'string') {
+      response.writeHead(code, code === 204 ? {} : { 'content-type': 'text/plain' }).end(body);
+      return;
+    }
     // Kubernetes takes the first type that it knows.
     const protobuf = request.headers.accept?.startsWith(protobufType) ? writeProtobuf(body) : undefined;
     response.writeHead(code, { 'content-type': protobuf === undefined ? 'application/json' : protobufType });

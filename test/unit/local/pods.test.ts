@@ -45,7 +45,9 @@ it('takes a Pod from Pending to Ready, with events', async () => {
       { name: 'sandbox', ready: true, started: true, restartCount: 0, image: 'sandbox:1', state: { running: {} } },
     ],
   });
-  expect(await eventsOf('life')).toEqual(['Normal Scheduled', 'Normal Started']);
+  expect(await eventsOf('life')).toEqual(
+    ['Scheduled', 'Pulled', 'Created', 'Started'].map((reason) => `Normal ${reason}`),
+  );
 });
 
 it('has a Pod run before it is Ready, and says so in lists as well', async () => {
