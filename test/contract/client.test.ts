@@ -19,12 +19,12 @@ import {
   Unavailable,
 } from '../../lib/client/index.ts';
 import { kubernetesStatus } from '../support/kubernetes-proxy.ts';
-import { newSandboxId, newThreadId, useWorld } from '../support/world.ts';
+import { lean, newSandboxId, newThreadId, useWorld } from '../support/world.ts';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-const world = useWorld();
+const world = useWorld(lean);
 let sandboxes: SandboxClient;
 beforeEach(() => {
   sandboxes = new SandboxClient({ url: `${world.provisioner.url}/`, key: world.apiKey });

@@ -7,10 +7,10 @@ import { providerMounts, type SentMount } from '../support/deerflow.ts';
 import type { KubernetesObject } from '../support/kubernetes-client.ts';
 import { callTo, holdCalls, kubernetesStatus, writesAmong } from '../support/kubernetes-proxy.ts';
 import { alter, onNoNode, originalPod, type SandboxNames } from '../support/original.ts';
-import { newSandboxId, newThreadId, useWorld } from '../support/world.ts';
+import { lean, newSandboxId, newThreadId, useWorld } from '../support/world.ts';
 
 // What DeerFlow's gateway has asked for since August 2026.
-const world = useWorld();
+const world = useWorld(lean);
 
 afterEach(async () => {
   world.proxy.reset();

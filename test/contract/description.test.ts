@@ -2,9 +2,9 @@ import fc from 'fast-check';
 import { afterAll, expect, it } from 'vitest';
 
 import { describeApi, type Json } from '../../lib/openapi/index.ts';
-import { useWorld } from '../support/world.ts';
+import { lean, useWorld } from '../support/world.ts';
 
-const world = useWorld();
+const world = useWorld(lean);
 afterAll(() => world.clear());
 
 /** How many requests are made up: `npm run fuzz` makes more. */

@@ -5,11 +5,11 @@ import { isEmbeddedCluster } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
 import { type KubernetesCall, kubernetesStatus } from '../support/kubernetes-proxy.ts';
 import { openLogs, runInSandbox } from '../support/look-inside.ts';
-import { useWorld } from '../support/world.ts';
+import { lean, useWorld } from '../support/world.ts';
 
-const world = useWorld();
+const world = useWorld(lean);
 // A registry that is never there: the name is reserved (RFC 2606).
-const broken = useWorld({ SANDBOX_IMAGE: 'registry.invalid/sandbox:1' }, 'namespace', { beside: world });
+const broken = useWorld({ SANDBOX_IMAGE: 'registry.invalid/sandbox:1', ...lean }, 'namespace', { beside: world });
 
 afterEach(async () => {
   world.proxy.reset();

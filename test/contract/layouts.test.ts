@@ -5,7 +5,7 @@ import { providerMounts, type SentMount } from '../support/deerflow.ts';
 import { callTo } from '../support/kubernetes-proxy.ts';
 import { runInSandbox } from '../support/look-inside.ts';
 import { originalPod } from '../support/original.ts';
-import { newSandboxId, newThreadId, useWorld } from '../support/world.ts';
+import { lean, newSandboxId, newThreadId, useWorld } from '../support/world.ts';
 
 /** DeerFlow's state: where a real kubelet may make folders. */
 const state = `${process.env.THREADS_HOST_PATH || '/srv/threads'}/state`;
@@ -13,7 +13,7 @@ const state = `${process.env.THREADS_HOST_PATH || '/srv/threads'}/state`;
 const compose = { SKILLS_HOST_PATH: '', DEER_FLOW_HOST_BASE_DIR: state, THREADS_HOST_PATH: `${state}/threads` };
 const chart = { ...compose, USERDATA_PVC_NAME: 'home' };
 
-const world = useWorld(compose);
+const world = useWorld({ ...compose, ...lean });
 afterEach(() => world.clear());
 
 type Volume = {
@@ -301,7 +301,7 @@ async function makeFolders(volumes: readonly Volume[]): Promise<void> {
 }
 
 describe.each(layouts)('with %s', (_which, settings, cases) => {
-  const other = useWorld(settings, 'namespace', { beside: world });
+  const other = useWorld({ ...settings, ...lean }, 'namespace', { beside: world });
 
   it.each(cases)(
     'a sandbox has %s, user data, and the extra mounts that are asked for: %s',

@@ -2,9 +2,9 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import { eventually } from '../support/eventually.ts';
 import { callHttp } from '../support/http-call.ts';
-import { useWorld } from '../support/world.ts';
+import { lean, useWorld } from '../support/world.ts';
 
-const world = useWorld();
+const world = useWorld(lean);
 
 afterEach(() => world.clear());
 

@@ -4,12 +4,12 @@ import { afterUse } from '../support/answers.ts';
 import type { KubernetesObject } from '../support/kubernetes-client.ts';
 import { callTo, type KubernetesCall, kubernetesStatus } from '../support/kubernetes-proxy.ts';
 import { expectWholeSandbox } from '../support/whole-sandbox.ts';
-import { newSandboxId, newThreadId, useWorld, type World } from '../support/world.ts';
+import { lean, newSandboxId, newThreadId, useWorld, type World } from '../support/world.ts';
 
 // Provisioners of one namespace, one after the other as its operator changes their settings.
-const world = useWorld();
-const inCluster = useWorld({ SANDBOX_SERVICE_TYPE: 'ClusterIP' }, 'namespace', { beside: world });
-const otherPort = useWorld({ SANDBOX_CONTAINER_PORT: '9090' }, 'namespace', { beside: world });
+const world = useWorld(lean);
+const inCluster = useWorld({ SANDBOX_SERVICE_TYPE: 'ClusterIP', ...lean }, 'namespace', { beside: world });
+const otherPort = useWorld({ SANDBOX_CONTAINER_PORT: '9090', ...lean }, 'namespace', { beside: world });
 
 afterEach(async () => {
   world.proxy.reset();
