@@ -142,15 +142,15 @@ class Gateway:
         check("Pod lost: is_alive after that", True, lambda: backend.is_alive(before), 60)
 
     def check_new(self):
-        """What callers of September 2026 and later do. Nine subagents at once fit into what an image has; twelve do not."""
+        """What callers of September 2026 and later do. Nine agents at once fit into what an image has; twelve do not."""
         nine = self.checkout.Backend(URL, KEY, required_shell_sessions=10)
         twelve = self.checkout.Backend(URL, KEY, 13, required_shell_sessions=13)
-        check("9 subagents: create, to be replaced", False, lambda: self.create("alice", nine).requires_replacement)
-        check("12 subagents: discover, to be replaced", True, lambda: twelve.discover(self.ids["alice"]).requires_replacement)
-        check("12 subagents: create over that one", re.compile("RuntimeError.* 409"), lambda: self.create("alice", twelve))
-        info = check("12 subagents: create", re.compile("container_id='"), lambda: self.create("carol", twelve))
-        check("12 subagents: is_alive", True, lambda: twelve.is_alive(info), 60)
-        check("12 subagents: said in the sandbox", True, lambda: "MAX_SHELL_SESSIONS=13" in self.run("carol", "/bin/busybox env"))
+        check("9 agents: create, to be replaced", False, lambda: self.create("alice", nine).requires_replacement)
+        check("12 agents: discover, to be replaced", True, lambda: twelve.discover(self.ids["alice"]).requires_replacement)
+        check("12 agents: create over that one", re.compile("RuntimeError.* 409"), lambda: self.create("alice", twelve))
+        info = check("12 agents: create", re.compile("container_id='"), lambda: self.create("carol", twelve))
+        check("12 agents: is_alive", True, lambda: twelve.is_alive(info), 60)
+        check("12 agents: said in the sandbox", True, lambda: "MAX_SHELL_SESSIONS=13" in self.run("carol", "/bin/busybox env"))
         backend, bad = self.backend, self.backend.inspect_runtime(self.ids["bob"])
         check("quarantine: destroy", None, lambda: backend.destroy(bad))
         check("quarantine: lifted, as the Pod is absent", True, lambda: backend.is_absent(bad.sandbox_id), 120)
