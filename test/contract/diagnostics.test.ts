@@ -25,13 +25,19 @@ const answer = (text: string, type = 'text/plain') => ({ status: 200, headers: {
 const forbidden = (resource: string) =>
   kubernetesStatus(403, 'Forbidden', `${resource} is forbidden: User "u" cannot do it`, { kind: resource });
 
-describe('the events of a sandbox', () => {
+/** A busy kubelet sends its events later than what they tell of: five a second. */
+const withinMs = 90_000;
+const has = (body: { events: { reason: string }[] }, wanted: string) =>
+  body.events.some(({ reason }) => reason === wanted);
+
+describe('the events of a sandbox', { timeout: 120_000 }, () => {
   it('tell how it came to be ready, newest first', async () => {
     const { sandboxId } = await world.givenRunningSandbox();
     const { body } = await eventually(
-      'ready',
+      'ready, and told so',
       () => eventsOf(sandboxId),
-      ({ body }) => body.ready,
+      ({ body }) => body.ready && has(body, 'Started'),
+      withinMs,
     );
     // On the way there, it may not have answered a probe.
     const events = body.events.filter(({ type }: { type: string }) => type === 'Normal');
@@ -50,7 +56,8 @@ describe('the events of a sandbox', () => {
     const { body, text } = await eventually(
       'told: its image cannot be pulled',
       () => eventsOf(sandboxId),
-      ({ body }) => body.reason === 'ImagePullBackOff',
+      ({ body }) => body.reason === 'ImagePullBackOff' && has(body, 'Failed'),
+      withinMs,
     );
     const message = expect.stringMatching(/^Its image cannot be pulled(: its registry does not answer)?\.$/);
     expect(body).toMatchObject({ ready: false, message });
