@@ -189,12 +189,14 @@ function describeParameters(name: keyof typeof requestParameters) {
   const parameters = requestParameters[name];
   const { properties = {}, required = [] } = z.toJSONSchema(parameters.schema(), { io: 'input' });
   const means: Record<string, Json> = 'means' in parameters ? parameters.means : {};
+  const styles: Record<string, Json> = 'styles' in parameters ? parameters.styles : {};
   return Object.entries(parameters.words).map(([field, { description, examples }]) => ({
     name: field,
     in: parameters.in,
     // A page need not be asked for.
     required: parameters.in === 'path' && required.includes(field),
     description,
+    ...styles[field],
     schema: { ...(means[field] ?? (properties[field] as Json)), examples },
   }));
 }

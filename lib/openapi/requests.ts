@@ -1,5 +1,5 @@
 import type * as z from 'zod/mini';
-import { createBody, logQuery, pageQuery, renewalBody, sandboxPath } from '../http/request.ts';
+import { createBody, filterQuery, logQuery, pageQuery, renewalBody, sandboxPath, updateBody } from '../http/request.ts';
 
 /** What a field is told of, beside its schema; of a list, what the fields of its items are. */
 export type Words = Readonly<{
@@ -39,6 +39,20 @@ const createWords: WordsFor<CreateBody> = {
   include_legacy_skills: say('Whether the legacy skills are mounted too.', false),
   provision_lark_cli_runtime: say('Whether Lark is planned for. What that needs of a sandbox are its mounts.', false),
   provision_lark_cli_broker: say('Must be false: a sandbox with a Lark broker is refused (503).', false),
+  metadata: say(
+    'At most 16 pairs of texts to note of it and to find it by. A sandbox that is there keeps what it has: `unmet_metadata` in the answer.',
+    { team: 'red' },
+  ),
+};
+
+const updateWords: WordsFor<z.output<ReturnType<typeof updateBody>>> = {
+  metadata: say(
+    'The pairs that are to change. null takes a key away; a key that is not named stays. At most 16 afterwards.',
+    {
+      team: 'blue',
+      old: null,
+    },
+  ),
 };
 
 const pageWords: WordsFor<z.output<ReturnType<typeof pageQuery>>> = {
@@ -47,6 +61,16 @@ const pageWords: WordsFor<z.output<ReturnType<typeof pageQuery>>> = {
     'The `continue` of the page before, with the same `limit`. Kubernetes forgets it after some minutes: 410.',
     'eyJ2IjoibWV0YS5rOHMuaW8vdjEifQ',
   ),
+};
+
+const filterWords: WordsFor<z.output<ReturnType<typeof filterQuery>>> = {
+  status: say('Only those with this `status`.', 'Running'),
+  ready: say('Only those that are ready, or only those that are not.', true),
+  thread_id: say('Only those of this thread.', 'thread-1'),
+  user_id: say('Only those of this user.', 'alice'),
+  metadata: say('Only those that have all of these pairs: one parameter for each, `metadata.` and its key.', {
+    'metadata.team': 'red',
+  }),
 };
 
 const logWords: WordsFor<z.output<ReturnType<typeof logQuery>>> = {
@@ -58,6 +82,7 @@ const logWords: WordsFor<z.output<ReturnType<typeof logQuery>>> = {
 /** The bodies of requests: their schemas, and the words for their fields. */
 export const requestBodies = (maxTtlSeconds: number) => ({
   CreateRequest: { schema: createBody(maxTtlSeconds), words: createWords },
+  UpdateRequest: { schema: updateBody(), words: updateWords },
   RenewRequest: { schema: renewalBody(maxTtlSeconds), words: { ttl_seconds: createWords.ttl_seconds } },
 });
 
@@ -73,6 +98,17 @@ export const requestParameters = {
     schema: pageQuery,
     words: pageWords,
     means: { limit: { type: 'integer', minimum: 1, maximum: 100 } },
+  },
+  filter: {
+    in: 'query',
+    schema: filterQuery,
+    words: filterWords,
+    means: {
+      status: { type: 'string', enum: ['Pending', 'Running', 'Succeeded', 'Failed', 'Unknown', 'NotFound'] },
+      ready: { type: 'boolean' },
+    },
+    // A parameter for each of its fields.
+    styles: { metadata: { style: 'form', explode: true } },
   },
   log: {
     in: 'query',

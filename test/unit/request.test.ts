@@ -4,8 +4,8 @@ import { ProvisionerError, type RequestIssue } from '../../lib/errors.ts';
 import {
   malformedBody,
   parseCreateRequest,
+  parseListQuery,
   parseLogRequest,
-  parsePage,
   parseSandboxId,
 } from '../../lib/http/request.ts';
 import { sandboxIdPattern, threadIdPattern } from '../../lib/model/names.ts';
@@ -28,6 +28,7 @@ const unsaid: Partial<CreateSandboxRequest> = {
   includeLegacySkills: false,
   larkRuntime: false,
   larkBroker: false,
+  metadata: {},
 };
 
 const mismatch = (place: (string | number)[], input: unknown, pattern: string): RequestIssue => ({
@@ -336,7 +337,7 @@ describe('a page of a list', () => {
       { limit: 100, continueToken: 'eyJ2Ijo=' },
     ],
   ])('of %j is %j', (query, page) => {
-    expect(parsePage(query)).toEqual(page);
+    expect(parseListQuery(query).page).toEqual(page);
   });
 
   it.each([
@@ -352,7 +353,7 @@ describe('a page of a list', () => {
     [{ limit: '1', continue: 'x'.repeat(4097) }, ['continue']],
     [{ limit: 'x', continue: 'a\n' }, ['limit', 'continue']],
   ])('of %j is refused', (query, fields) => {
-    expect(placesOf(() => parsePage(query))).toEqual(fields.map((field) => ['query', field]));
+    expect(placesOf(() => parseListQuery(query))).toEqual(fields.map((field) => ['query', field]));
   });
 });
 
