@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
-import type { SandboxClient, SandboxList } from '../../client/index.ts';
+import type { ListFilter, SandboxClient, SandboxList } from '../../client/index.ts';
 import { describeError } from './failures.ts';
 import { parseSearch } from './filter.ts';
 import { addSample, countSandboxes, type Sample } from './history.ts';
@@ -33,9 +33,8 @@ function Console({ client, onForget }: ConsoleProps) {
   if (route.kind === 'list' && JSON.stringify(route) !== JSON.stringify(listRoute)) setListRoute(route);
   const [notice, setNotice] = useState('');
 
-  const { query } = parseSearch(listRoute.search);
-  const of = useSettled(JSON.stringify(query));
-  const list = usePoll(of, (signal) => client.list(JSON.parse(of), { signal }), weighList);
+  const of = useSettled(JSON.stringify(parseSearch(listRoute.search).filter));
+  const list = usePoll(of, (signal) => client.list(JSON.parse(of) as ListFilter, { signal }), weighList);
   const samples = useSamples(of, list.data, list.at);
 
   const found = list.data?.sandboxes.find((one) => route.kind === 'sandbox' && one.sandbox_id === route.sandboxId);

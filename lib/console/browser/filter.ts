@@ -1,22 +1,37 @@
-import type { Sandbox } from '../../client/index.ts';
+import type { ListFilter, Sandbox } from '../../client/index.ts';
 
-/** The filters of the API that can be typed, beside `metadata.<key>`. */
-const filters: readonly string[] = ['status', 'ready', 'thread_id', 'user_id'];
+/** All statuses, in the order of the page. */
+export const statuses = [
+  'Running',
+  'Pending',
+  'Failed',
+  'Succeeded',
+  'Unknown',
+  'NotFound',
+] as const satisfies readonly Sandbox['status'][];
 
-/** What was typed: the filters that the API is asked with, and the words that the page looks for itself. */
-export type Search = Readonly<{ query: Readonly<Record<string, string>>; words: readonly string[] }>;
+/** What was typed: the filter that the API is asked with, and the words that the page looks for itself. */
+export type Search = Readonly<{ filter: ListFilter; words: readonly string[] }>;
 
-/** Takes what was typed apart: `user_id=alice metadata.team=red web` is two filters and a word. */
+/** Takes what was typed apart: `user_id=alice metadata.team=red web` is a filter of two, and a word. What is no filter yet is a word. */
 export function parseSearch(typed: string): Search {
-  const query: Record<string, string> = {};
-  const words: string[] = [];
-  for (const part of typed.split(/\s+/).filter((one) => one !== '')) {
-    const [, name = '', value = ''] = /^([^=]+)=(.*)$/.exec(part) ?? [];
-    if (filters.includes(name) || name.startsWith('metadata.')) {
-      if (value !== '' || name.startsWith('metadata.')) query[name] = value;
-    } else words.push(part.toLowerCase());
-  }
-  return { query, words };
+  const parts = typed.split(/\s+/).filter((one) => one !== '');
+  const filters = parts.map(readFilter);
+  const metadata = Object.assign({}, ...filters.map((one) => one?.metadata));
+  return {
+    filter: Object.assign({}, ...filters, Object.keys(metadata).length > 0 && { metadata }),
+    words: parts.filter((_, index) => filters[index] === undefined).map((one) => one.toLowerCase()),
+  };
+}
+
+function readFilter(part: string): ListFilter | undefined {
+  const [, name = '', value = ''] = /^([^=]+)=(.*)$/.exec(part) ?? [];
+  const [, key] = /^metadata\.(.+)$/.exec(name) ?? [];
+  if (key !== undefined) return { metadata: { [key]: value } };
+  const status = statuses.find((one) => one === value);
+  if (name === 'status' && status !== undefined) return { status };
+  if (name === 'ready' && (value === 'true' || value === 'false')) return { ready: value === 'true' };
+  return (name === 'thread_id' || name === 'user_id') && value !== '' ? { [name]: value } : undefined;
 }
 
 /** Whether all words are somewhere in what the list shows of a sandbox. */
@@ -30,4 +45,4 @@ export function hasWords(sandbox: Sandbox, words: readonly string[]): boolean {
 
 /** Whether it is one of those that alone are shown: all, those that are not ready, or those with this status. */
 export const isAmong = ({ status, ready }: Sandbox, only: string): boolean =>
-  only === '' || only === 'all' || (only === 'unready' ? !ready : status === only);
+  only === '' || (only === 'unready' ? !ready : status === only);

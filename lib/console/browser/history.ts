@@ -1,4 +1,5 @@
 import type { Sandbox } from '../../client/index.ts';
+import { statuses } from './filter.ts';
 
 /** How many sandboxes there are: `all`, `unready`, and of each status. */
 export type Counts = Readonly<Record<string, number>>;
@@ -8,9 +9,7 @@ export type Sample = Readonly<{ at: number; counts: Counts }>;
 
 /** The counts that are always shown, and those that are shown where there are some; in the order of the page. */
 export const alwaysShown: readonly string[] = ['all', 'Running', 'Pending', 'Failed', 'unready'];
-export const shownOrder: readonly string[] = [
-  ...['all', 'Running', 'Pending', 'Failed', 'Succeeded', 'Unknown', 'NotFound', 'unready'],
-];
+export const shownOrder: readonly string[] = ['all', ...statuses, 'unready'];
 
 /** Counts them. */
 export function countSandboxes(sandboxes: readonly Sandbox[]): Counts {

@@ -113,7 +113,7 @@ function SearchField({ route }: { route: ListRoute }) {
       <input
         id={id}
         type="search"
-        placeholder="Search, or user_id=… thread_id=… metadata.key=…"
+        placeholder="Search, or user_id=… metadata.key=…"
         spellcheck={false}
         autocomplete="off"
         value={route.search}
@@ -136,7 +136,7 @@ function Table({ route, rows }: { route: ListRoute; rows: readonly Sandbox[] }) 
           {head('user', 'User')}
           {head('age', 'Age')}
           {head('left', 'Time left')}
-          <th scope="col">
+          <th scope="col" class="link">
             <span class="hidden">Link</span>
           </th>
         </tr>

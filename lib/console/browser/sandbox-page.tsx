@@ -163,7 +163,9 @@ function Events({ sandboxId, client }: PartProps) {
               <th scope="col">Last seen</th>
               <th scope="col">Reason</th>
               <th scope="col">What happened</th>
-              <th scope="col">Times</th>
+              <th scope="col" class="times">
+                Times
+              </th>
             </tr>
           </thead>
           <tbody>

@@ -5,19 +5,15 @@ const units = [
   ['s', 1],
 ] as const;
 
-/** A time span in two units at most: `3 h 12 min`. Less than a second, and what is over, is `0 s`. */
+/** A time span, as exactly as one looks at it: `3 h 12 min`, `23 h`, `5 min`, `8 s`. What is over is `0 s`. */
 export function formatSpan(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));
   const first = units.findIndex(([, size]) => seconds >= size);
-  if (first === -1) return '0 s';
-  let rest = seconds;
-  const parts: string[] = [];
-  for (const [unit, size] of units.slice(first, first + 2)) {
-    const count = Math.floor(rest / size);
-    rest -= count * size;
-    if (count > 0) parts.push(`${count} ${unit}`);
-  }
-  return parts.join(' ');
+  const [unit, size] = units[first] ?? ['s', 1];
+  const [finer, finerSize] = units[first + 1] ?? ['s', 1];
+  const count = Math.floor(seconds / size);
+  const rest = Math.floor((seconds % size) / finerSize);
+  return count < 10 && rest > 0 && finer !== 's' ? `${count} ${unit} ${rest} ${finer}` : `${count} ${unit}`;
 }
 
 /** How long ago that was; a dash where nobody knows. */
