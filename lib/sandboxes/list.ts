@@ -146,7 +146,7 @@ const makeContinueToken = (after: string): string =>
 function readContinueToken(token: string): string {
   try {
     const { v, after } = JSON.parse(Buffer.from(token, 'base64url').toString());
-    if (v === tokenVersion && sandboxIdPattern.test(after)) return after;
+    if (v === tokenVersion && typeof after === 'string' && sandboxIdPattern.test(after)) return after;
   } catch {
     // Said below.
   }

@@ -27,6 +27,7 @@ const askingNames = [
   'get-logs',
   'list-sandboxes',
   'renew-sandbox',
+  'update-sandbox',
   'destroy-sandbox',
   'cleanup-sandboxes',
 ];

@@ -71,8 +71,8 @@ describe('a request that no route matches', () => {
     ['OPTIONS', '/api/sandboxes', 'GET, POST'],
     ['PUT', '/api/sandboxes', 'GET, POST'],
     ['DELETE', '/api/sandboxes', 'GET, POST'],
-    ['POST', '/api/sandboxes/a', 'DELETE, GET'],
-    ['PATCH', '/api/sandboxes/a', 'DELETE, GET'],
+    ['POST', '/api/sandboxes/a', 'DELETE, GET, PATCH'],
+    ['PUT', '/api/sandboxes/a', 'DELETE, GET, PATCH'],
     ['GET', '/api/sandboxes/a/renew', 'POST'],
     ['DELETE', '/api/sandboxes/a/renew/', 'POST'],
     // There is nothing to go to for this method at the right path either.

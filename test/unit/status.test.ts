@@ -54,7 +54,8 @@ describe('what a caller sees of a sandbox', () => {
       ...findReadiness(service, itsPod, now),
       max_shell_sessions: 10,
       container_id: status === 'NotFound' ? null : 'this-pod',
-      lark_cli_broker: false,
+      ...{ lark_cli_broker: false, thread_id: null, user_id: null, metadata: {} },
+      image: null,
       created_at: '2026-11-22T11:00:00.000Z',
       expires_at: '2026-11-22T13:01:40.000Z',
     });

@@ -70,7 +70,7 @@ const claimed = (path: string) => `user-data: claim home deer-flow/${path}`;
 
 describe('what a Pod mounts', () => {
   it('is, whole, what it was for callers that say no more than ids, where nothing is set', () => {
-    const { asked: _, ...made } = buildVolumes(old, sourcesOf({}));
+    const { asked: _, skills: __, ...made } = buildVolumes(old, sourcesOf({}));
     expect(JSON.stringify(made)).toBe(
       JSON.stringify({
         volumes: [
@@ -118,6 +118,7 @@ describe('what a Pod mounts', () => {
         },
       ],
       asked: ['/mnt/acp-workspace', `${lark}/config/locks`],
+      skills: ['/mnt/skills'],
     });
   });
 
