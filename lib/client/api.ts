@@ -319,6 +319,7 @@ export interface components {
       provision_lark_cli_broker?: boolean;
       /**
        * @description At most 16 pairs of texts to note of it and to find it by. A sandbox that is there keeps what it has: `unmet_metadata` in the answer.
+       * @default {}
        * @example {
        *       "team": "red"
        *     }

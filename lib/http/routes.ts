@@ -28,15 +28,15 @@ export type StrayRequest = Readonly<{
  * FastAPI does, with the method, the query and the body kept); which methods the path has; or that there is nothing.
  */
 export function refuse({ rawPath = '', rawQueryString, requestContext }: StrayRequest): ProvisionerError {
-  // Of the root's path nothing is too many.
-  const path = rawPath !== '/' && rawPath.endsWith('/') ? rawPath.slice(0, -1) : rawPath;
+  // Of a slash that is the whole path, none is too many; of two at its end, one is not enough.
+  const path = /[^/]\/$/.test(rawPath) ? rawPath.slice(0, -1) : rawPath;
   const methods = findMethods(pathsWithin(path, requestContext));
   if (methods === undefined) return unknownPath();
   if (!methods.includes(requestContext.http.method)) {
     return new ProvisionerError('method-not-allowed', 'Method Not Allowed', { headers: { allow: methods.join(', ') } });
   }
-  // A route would have matched: what the path begins with is no base path. And one slash less would not be enough.
-  if (path === rawPath || path.endsWith('/')) return unknownPath();
+  // A route would have matched: what the path begins with is no base path.
+  if (path === rawPath) return unknownPath();
   // Relative, because only API Gateway and the caller know what else the path begins with. rawPath has been decoded: it may hold
   // anything, and must not become a header as it is.
   const location = `../${encodeURIComponent(path.slice(path.lastIndexOf('/') + 1).toWellFormed())}`;
