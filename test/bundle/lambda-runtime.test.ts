@@ -21,7 +21,7 @@ const { functions } = loadYaml<{ functions: Record<string, { handler: string }> 
 );
 const apiKey = keepSecret('a-key-of-the-tests-0123456789');
 
-const openNames = ['health', 'fallback', 'cleanup-sandboxes'];
+const openNames = ['health', 'fallback', 'get-console', 'cleanup-sandboxes'];
 const askingNames = Object.keys(functions).filter((name) => !openNames.includes(name));
 
 let folder: string;
