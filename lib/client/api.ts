@@ -282,6 +282,7 @@ export interface components {
       provision_lark_cli_broker?: boolean;
       /**
        * @description At most 16 pairs of texts to note of it and to find it by. A sandbox that is there keeps what it has: `unmet_metadata` in the answer.
+       * @default {}
        * @example {
        *       "team": "red"
        *     }
@@ -548,7 +549,7 @@ export interface components {
        */
       count: number;
       /**
-       * @description Only where there is more: what to ask for the next page with.
+       * @description Only where there may be more: what to ask for the next page with. That one may be empty.
        * @example eyJ2IjoibWV0YS5rOHMuaW8vdjEifQ
        */
       continue?: string;
