@@ -586,7 +586,7 @@ export interface components {
        */
       count: number;
       /**
-       * @description Only where there is more: what to ask for the next page with.
+       * @description Only where there may be more: what to ask for the next page with. That one may be empty.
        * @example eyJ2IjoibWV0YS5rOHMuaW8vdjEifQ
        */
       continue?: string;

@@ -146,7 +146,7 @@ export const answers = {
     count: value(count(0), 'How many there are in this answer.', 1),
     continue: value(
       z.optional(z.string()),
-      'Only where there is more: what to ask for the next page with.',
+      'Only where there may be more: what to ask for the next page with. That one may be empty.',
       'eyJ2IjoibWV0YS5rOHMuaW8vdjEifQ',
     ),
   }),

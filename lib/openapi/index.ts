@@ -19,7 +19,7 @@ export type Json = { [name: string]: unknown };
 /** What a description says of one operation. */
 export type DescribedOperation = Json & {
   operationId: string;
-  parameters?: { name: string; in: string; required: boolean; schema: Json }[];
+  parameters?: { name: string; in: string; required: boolean; explode?: boolean; schema: Json }[];
   requestBody?: { required: boolean; content: Record<string, { schema: Json }> };
   responses: Record<string, Response | { $ref: string }>;
 };

@@ -345,6 +345,7 @@ describe('what a sandbox mounts beside the usual', () => {
     const more = await world.create({ ...body, extra_mounts: nine });
     expect(more.body).toEqual({
       ...afterUse(made.body, { status: expect.any(String) }),
+      created: false,
       unmet_mounts: ['/mnt/skills/public', '/mnt/skills/legacy', '/mnt/integrations/lark-cli/runtime'],
     });
     // Nor is it there from elsewhere, or to be written to.

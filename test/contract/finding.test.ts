@@ -212,6 +212,12 @@ describe('pages with a filter', () => {
     }
   });
 
+  it('of metadata may end with one that is empty, where others are behind the last that bears it', async () => {
+    const full = await find({ 'metadata.stage': '', limit: '1' });
+    expect(full).toEqual({ ids: ['b'], continue: expect.any(String) });
+    expect(await find({ 'metadata.stage': '', limit: '1', continue: full.continue ?? '' })).toEqual({ ids: [] });
+  });
+
   it('of metadata leave out what was changed since, and what is gone', async () => {
     const pages = await findPages({ 'metadata.of': 'pages', limit: '2' }, async () => {
       await world.update('p3', { of: 'another' });
