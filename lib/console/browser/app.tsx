@@ -21,12 +21,12 @@ export function App() {
     setAsked(undefined);
   };
   if (asked !== undefined) return <SignIn asked={asked} wasRefused={credentials !== undefined} onEnter={enter} />;
-  return <Console client={client} onForget={credentials && (() => enter(undefined))} />;
+  return <Console client={client} credentials={credentials} onForget={() => enter(undefined)} />;
 }
 
-type ConsoleProps = { client: SandboxClient; onForget: (() => void) | undefined };
+type ConsoleProps = { client: SandboxClient; credentials: Credentials | undefined; onForget(): void };
 
-function Console({ client, onForget }: ConsoleProps) {
+function Console({ client, credentials, onForget }: ConsoleProps) {
   const route = useRoute();
   // A sandbox's own page leaves the list as it was.
   const [listRoute, setListRoute] = useState(route.kind === 'list' ? route : wholeList);
@@ -39,10 +39,15 @@ function Console({ client, onForget }: ConsoleProps) {
 
   const found = list.data?.sandboxes.find((one) => route.kind === 'sandbox' && one.sandbox_id === route.sandboxId);
   const isMissing = route.kind === 'sandbox' && list.data !== undefined && found === undefined;
-  // It may only be none of those that the filters let through.
+  // It may only be none of those that the filters let through, or be newer than the list.
   useEffect(() => {
     if (isMissing && of !== '{}') setListRoute(wholeList);
+    else if (isMissing) list.refresh();
   }, [isMissing, of]);
+  useEffect(() => {
+    const timer = setTimeout(() => setNotice(''), noticeMs);
+    return () => clearTimeout(timer);
+  }, [notice]);
 
   return (
     <>
@@ -51,9 +56,9 @@ function Console({ client, onForget }: ConsoleProps) {
           Sandboxes
         </a>
         <Freshness {...list} />
-        {onForget && (
+        {credentials && (
           <button type="button" class="quiet" onClick={onForget}>
-            Forget the key
+            Forget the {credentials.kind}
           </button>
         )}
       </header>
@@ -63,7 +68,7 @@ function Console({ client, onForget }: ConsoleProps) {
         </p>
         {list.error && <Failure error={list.error} at={list.at} pauseMs={list.pauseMs} onRetry={list.refresh} />}
         {route.kind === 'list' ? (
-          <ListPage route={route} list={list.data} samples={samples} />
+          <ListPage route={route} list={list.data} samples={samples} hasFailed={list.error !== undefined} />
         ) : (
           <SandboxPage
             key={route.sandboxId}
@@ -82,6 +87,9 @@ function Console({ client, onForget }: ConsoleProps) {
     </>
   );
 }
+
+/** For how long it says what was done, in milliseconds. */
+const noticeMs = 10_000;
 
 /** The pause after a list, in milliseconds: one of 3,000 sandboxes is read every 30 seconds. */
 const weighList = ({ count }: SandboxList): number => count * 10;

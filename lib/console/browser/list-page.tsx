@@ -11,10 +11,10 @@ import { formatAge, formatLeft, formatTime } from './times.ts';
 /** How many rows are drawn at once: a refresh of 3,000 sandboxes touches no more than these. */
 const rowsPerPage = 50;
 
-type Props = { route: ListRoute; list: SandboxList | undefined; samples: readonly Sample[] };
+type Props = { route: ListRoute; list: SandboxList | undefined; samples: readonly Sample[]; hasFailed: boolean };
 
 /** All sandboxes: how many there are of each status, the search, and a table of those that it finds. */
-export function ListPage({ route, list, samples }: Props) {
+export function ListPage({ route, list, samples, hasFailed }: Props) {
   useEffect(() => {
     document.title = 'Sandboxes';
   }, []);
@@ -31,7 +31,7 @@ export function ListPage({ route, list, samples }: Props) {
       <Counts route={route} samples={samples} />
       <SearchField route={route} />
       {list === undefined ? (
-        <p class="empty">Loading…</p>
+        !hasFailed && <p class="empty">Loading…</p>
       ) : rows.length === 0 ? (
         <Nothing isFiltered={route.search !== '' || route.only !== ''} />
       ) : (

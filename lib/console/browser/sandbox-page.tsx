@@ -233,7 +233,7 @@ function Log({ sandboxId, client }: PartProps) {
           aria-label="What it has printed"
           readOnly
           spellcheck={false}
-          rows={Math.min(30, poll.data.split('\n').length)}
+          rows={Math.min(30, poll.data.trimEnd().split('\n').length)}
           value={poll.data}
           onScroll={({ currentTarget: { scrollTop, clientHeight, scrollHeight } }) => {
             wasAtEnd.current = scrollTop + clientHeight >= scrollHeight - 4;
