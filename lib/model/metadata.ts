@@ -14,13 +14,14 @@ export const maxMetadataPairs = 16;
 export const metadataLabels = <Value extends string | null>(metadata: Readonly<Record<string, Value>>) =>
   Object.fromEntries(Object.entries(metadata).map(([key, value]) => [`${metadataPrefix}${key}`, value]));
 
-/** The metadata that there are among the labels of a Service. */
-export const findMetadata = (labels: Readonly<Record<string, string | undefined>> = {}): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(labels).flatMap(([name, value = '']) =>
-      name.startsWith(metadataPrefix) ? [[name.slice(metadataPrefix.length), value]] : [],
-    ),
-  );
+/** The metadata that there are among the labels of a Service. A list does this for thousands. */
+export function findMetadata(labels: Readonly<Record<string, string | undefined>> = {}): Record<string, string> {
+  const metadata: Record<string, string> = {};
+  for (const [name, value = ''] of Object.entries(labels)) {
+    if (name.startsWith(metadataPrefix)) metadata[name.slice(metadataPrefix.length)] = value;
+  }
+  return metadata;
+}
 
 /** The keys that do not have the value that was asked for. */
 export const findUnmetMetadata = (asked: Metadata, found: Metadata): string[] =>
