@@ -29,20 +29,21 @@ const ttlSeconds = (maxTtlSeconds: number) =>
 
 const flag = z._default(z.boolean(), false);
 
-/** Texts by keys of the caller's own. The library leaves out one that is called `__proto__`; the parser of bodies has refused it before. */
-const pairsOf = <Value extends z.ZodMiniType>(keyPattern: RegExp, value: Value) =>
-  z.record(z.string().check(z.regex(keyPattern)), value);
+/**
+ * Values by keys of the caller's own, so many at most. Smaller than the library's record. It leaves out a key `__proto__`; the parser
+ * of bodies has refused it before.
+ */
+const pairsOf = <Value extends z.ZodMiniType>(keyPattern: RegExp, value: Value, most = Number.POSITIVE_INFINITY) =>
+  z.catchall(z.object({}), value).check(({ value, issues }) => {
+    const keys = Object.keys(value);
+    for (const key of keys) {
+      if (keyPattern.test(key)) continue;
+      issues.push({ code: 'custom', path: [key], params: { pattern: keyPattern.source }, input: value });
+    }
+    if (keys.length > most) issues.push({ code: 'too_big', origin: 'object', maximum: most, input: value });
+  });
 
 const metadataValue = () => z.string().check(z.regex(metadataValuePattern));
-
-const metadata = () =>
-  pairsOf(metadataKeyPattern, metadataValue()).check(
-    ({ value, issues }) => {
-      if (Object.keys(value).length <= maxMetadataPairs) return;
-      issues.push({ code: 'too_big', origin: 'object', maximum: maxMetadataPairs, input: value });
-    },
-    z.meta({ maxProperties: maxMetadataPairs }),
-  );
 
 /** The body of `POST /api/sandboxes`, with this maximum for `ttl_seconds`; 0: none. */
 export const createBody = (maxTtlSeconds: number) =>
@@ -60,7 +61,7 @@ export const createBody = (maxTtlSeconds: number) =>
     include_legacy_skills: flag,
     provision_lark_cli_runtime: flag,
     provision_lark_cli_broker: flag,
-    metadata: z._default(metadata(), {}),
+    metadata: z._default(pairsOf(metadataKeyPattern, metadataValue(), maxMetadataPairs), {}),
   });
 
 /** The body of a renewal, with that maximum. */
@@ -79,6 +80,9 @@ export const pageQuery = () =>
     continue: z.optional(z.string().check(z.regex(/^[!-~]{1,4096}$/))),
   });
 
+/** What a parameter of a query is called that says what metadata a sandbox is to have: `metadata.` and a key. */
+export const metadataParameterPattern = new RegExp(`^metadata\\.${metadataKeyPattern.source.slice(1)}`);
+
 /** The query that says which sandboxes a list is to have; `metadata` are all parameters of that name and a key. */
 export const filterQuery = () =>
   z.object({
@@ -86,7 +90,7 @@ export const filterQuery = () =>
     ready: z.optional(z.string().check(z.regex(/^(true|false)$/))),
     thread_id: z.optional(z.string().check(z.regex(threadIdPattern))),
     user_id: z.optional(z.string().check(z.regex(userIdPattern))),
-    metadata: z.optional(pairsOf(new RegExp(`^metadata\\.${metadataKeyPattern.source.slice(1)}`), metadataValue())),
+    metadata: z.optional(pairsOf(metadataParameterPattern, metadataValue())),
   });
 
 /** The query of a log. */
@@ -228,7 +232,6 @@ const maxIssues = 20;
 
 /** What is said of a value of the wrong type. */
 const wrongTypes: Partial<Record<string, [type: string, msg: string]>> = {
-  record: ['dict_type', 'Input should be a valid dictionary'],
   object: ['model_attributes_type', 'Input should be a valid dictionary or object to extract fields from'],
   array: ['list_type', 'Input should be a valid list'],
   boolean: ['bool_type', 'Input should be a valid boolean'],
@@ -238,13 +241,8 @@ const wrongTypes: Partial<Record<string, [type: string, msg: string]>> = {
 /** A zod issue in the words of FastAPI (pydantic 2), which the original's callers and operators know. */
 function describeIssue(where: Where, value: unknown, issue: z.core.$ZodIssue): RequestIssue {
   const loc = [where, ...issue.path.map((part) => (typeof part === 'number' ? part : shorten(String(part))))];
-  if (issue.code === 'invalid_key') {
-    // A key is told of as what is wrong there.
-    const [wrong] = issue.issues;
-    const pattern = patternOf(wrong);
-    const input = shorten(String(issue.path.at(-1)));
-    return { ...mismatch([...loc, '[key]'], input, pattern) };
-  }
+  // A key is told of as what is wrong there.
+  if (issue.code === 'custom') return mismatch([...loc, '[key]'], loc.at(-1), String(issue.params?.pattern));
   const read = (path: PropertyKey[]) =>
     path.reduce<unknown>((part, key) => (part as Record<PropertyKey, unknown>)[key], value);
   const input = read(issue.path);
@@ -270,12 +268,9 @@ function describeIssue(where: Where, value: unknown, issue: z.core.$ZodIssue): R
     const msg = `Input should be less than or equal to ${issue.maximum}`;
     return { type: 'less_than_equal', loc, msg, input, ctx: { le: issue.maximum } };
   }
-  return mismatch(loc, excerpt(input), patternOf(issue));
+  const pattern = issue.code === 'invalid_format' && 'pattern' in issue ? String(issue.pattern).slice(1, -1) : '';
+  return mismatch(loc, excerpt(input), pattern);
 }
-
-/** The pattern that a text does not match. */
-const patternOf = (issue: z.core.$ZodIssue | undefined): string =>
-  issue?.code === 'invalid_format' && 'pattern' in issue ? String(issue.pattern).slice(1, -1) : '';
 
 const mismatch = (loc: (string | number)[], input: unknown, pattern: string): RequestIssue => ({
   type: 'string_pattern_mismatch',

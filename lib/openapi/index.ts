@@ -190,14 +190,15 @@ function describeParameters(name: keyof typeof requestParameters) {
   const { properties = {}, required = [] } = z.toJSONSchema(parameters.schema(), { io: 'input' });
   const means: Record<string, Json> = 'means' in parameters ? parameters.means : {};
   const styles: Record<string, Json> = 'styles' in parameters ? parameters.styles : {};
-  return Object.entries(parameters.words).map(([field, { description, examples }]) => ({
+  const words: Readonly<Record<string, Words>> = parameters.words;
+  return Object.entries(words).map(([field, { description, ...said }]) => ({
     name: field,
     in: parameters.in,
     // A page need not be asked for.
     required: parameters.in === 'path' && required.includes(field),
     description,
     ...styles[field],
-    schema: { ...(means[field] ?? (properties[field] as Json)), examples },
+    schema: { ...(means[field] ?? (properties[field] as Json)), ...said },
   }));
 }
 

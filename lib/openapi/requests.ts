@@ -1,11 +1,25 @@
 import type * as z from 'zod/mini';
-import { createBody, filterQuery, logQuery, pageQuery, renewalBody, sandboxPath, updateBody } from '../http/request.ts';
+import {
+  createBody,
+  filterQuery,
+  logQuery,
+  metadataParameterPattern,
+  pageQuery,
+  renewalBody,
+  sandboxPath,
+  updateBody,
+} from '../http/request.ts';
+import { maxMetadataPairs } from '../model/metadata.ts';
+import { metadataKeyPattern } from '../model/names.ts';
 
 /** What a field is told of, beside its schema; of a list, what the fields of its items are. */
 export type Words = Readonly<{
   description: string;
   examples?: readonly unknown[];
   items?: Readonly<Record<string, Words>>;
+  /** Of pairs, what their keys are, and how many there may be: what checks them says it in code. */
+  propertyNames?: Readonly<{ pattern: string }>;
+  maxProperties?: number;
 }>;
 /** Words for each field of a request: the compiler misses one that is forgotten. */
 type WordsFor<Body> = Readonly<Record<keyof Body & string, Words>>;
@@ -39,20 +53,24 @@ const createWords: WordsFor<CreateBody> = {
   include_legacy_skills: say('Whether the legacy skills are mounted too.', false),
   provision_lark_cli_runtime: say('Whether Lark is planned for. What that needs of a sandbox are its mounts.', false),
   provision_lark_cli_broker: say('Must be false: a sandbox with a Lark broker is refused (503).', false),
-  metadata: say(
-    'At most 16 pairs of texts to note of it and to find it by. A sandbox that is there keeps what it has: `unmet_metadata` in the answer.',
-    { team: 'red' },
-  ),
+  metadata: {
+    ...say(
+      'At most 16 pairs of texts to note of it and to find it by. A sandbox that is there keeps what it has: `unmet_metadata` in the answer.',
+      { team: 'red' },
+    ),
+    propertyNames: { pattern: metadataKeyPattern.source },
+    maxProperties: maxMetadataPairs,
+  },
 };
 
 const updateWords: WordsFor<z.output<ReturnType<typeof updateBody>>> = {
-  metadata: say(
-    'The pairs that are to change. null takes a key away; a key that is not named stays. At most 16 afterwards.',
-    {
-      team: 'blue',
-      old: null,
-    },
-  ),
+  metadata: {
+    ...say(
+      'The pairs that are to change. null takes a key away; a key that is not named stays. At most 16 afterwards.',
+      { team: 'blue', old: null },
+    ),
+    propertyNames: { pattern: metadataKeyPattern.source },
+  },
 };
 
 const pageWords: WordsFor<z.output<ReturnType<typeof pageQuery>>> = {
@@ -68,9 +86,12 @@ const filterWords: WordsFor<z.output<ReturnType<typeof filterQuery>>> = {
   ready: say('Only those that are ready, or only those that are not.', true),
   thread_id: say('Only those of this thread.', 'thread-1'),
   user_id: say('Only those of this user.', 'alice'),
-  metadata: say('Only those that have all of these pairs: one parameter for each, `metadata.` and its key.', {
-    'metadata.team': 'red',
-  }),
+  metadata: {
+    ...say('Only those that have all of these pairs: one parameter for each, `metadata.` and its key.', {
+      'metadata.team': 'red',
+    }),
+    propertyNames: { pattern: metadataParameterPattern.source },
+  },
 };
 
 const logWords: WordsFor<z.output<ReturnType<typeof logQuery>>> = {
