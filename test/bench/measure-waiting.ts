@@ -63,7 +63,8 @@ async function waitForMany(
   const start = performance.now();
   const answeredAt = await Promise.all(
     made.map(async (names) => {
-      const create = prepare('create', { ...names, ...(way === 'wait_seconds' && { waitSeconds: 20 }) });
+      // Anew each time: what is prepared has the time of one invocation.
+      const create = () => prepare('create', { ...names, ...(way === 'wait_seconds' && { waitSeconds: 20 }) })();
       let { ready } = JSON.parse(await create());
       // So many Pods take a node longer than a caller may wait at once.
       while (!ready && way === 'wait_seconds') ({ ready } = JSON.parse(await create()));
