@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { V1Pod, V1Service } from '@kubernetes/client-node';
-import { ProvisionerError } from '../errors.ts';
+import type { ProvisionerError } from '../errors.ts';
 import { log } from '../log.ts';
 import { ifSandbox, podName } from '../model/names.ts';
 import { canBecomeReady, type Reason } from '../model/reasons.ts';
@@ -18,9 +18,6 @@ type Seen = Readonly<{ service: V1Service; pod: V1Pod | undefined }>;
 const [startingMs, heldUpMs, failedMs] = [250, 500, 1_000];
 const startingReasons: ReadonlySet<Reason> = new Set(['ContainerCreating', 'Starting', 'Unready']);
 
-/** How long one look may take, in milliseconds: one that got lost is not to take the whole wait. */
-const lookMs = 4_000;
-
 /**
  * The sandbox as it was seen; where its caller waits, as soon as it is ready, or can no longer become so as it is, and at the end of the
  * wait as it was seen last. One read of its Pod for each look. A look that fails is made again, and is no failure of the wait. Where the
@@ -34,24 +31,21 @@ export async function awaitReady(
   findAgain?: (operation: Operation) => Promise<Seen>,
 ): Promise<SandboxView> {
   const { kubernetes, endOfWait } = operation;
-  let seen = first;
-  let view = present(sandboxId, seen.service, seen.pod, operation);
+  let { service, pod } = first;
+  let view = present(sandboxId, service, pod, operation);
   if (endOfWait === undefined) return view;
-  let pauseMs = pauseAfter(view);
-  while (pauseMs !== undefined) {
+  for (let pauseMs = pauseAfter(view); pauseMs !== undefined; ) {
     await wait(pauseMs, undefined, { signal: endOfWait }).catch(() => {});
     if (endOfWait.aborted) break;
-    const signal = AbortSignal.any([endOfWait, AbortSignal.timeout(lookMs)]);
     try {
-      const pod = ifSandbox(await kubernetes.readPod(podName(sandboxId), signal), podName);
-      const isLost = !hasPod(seen.service, pod);
-      seen = isLost && findAgain ? await findAgain({ ...operation, signal }) : { service: seen.service, pod };
-      view = present(sandboxId, seen.service, seen.pod, operation);
+      pod = ifSandbox(await kubernetes.readPod(podName(sandboxId), endOfWait), podName);
+      if (findAgain && !hasPod(service, pod)) ({ service, pod } = await findAgain({ ...operation, signal: endOfWait }));
+      view = present(sandboxId, service, pod, operation);
       pauseMs = pauseAfter(view);
     } catch (error) {
-      if (error instanceof ProvisionerError && error.kind === 'not-found') throw error;
-      if (!endOfWait.aborted)
-        log.info('Could not look at a sandbox that is waited for', { sandboxId, cause: (error as Error).message });
+      const { kind, message } = error as ProvisionerError;
+      if (kind === 'not-found') throw error;
+      log.info('Could not look at a sandbox', { sandboxId, cause: message });
       pauseMs = failedMs;
     }
   }
@@ -59,7 +53,7 @@ export async function awaitReady(
 }
 
 /** How long until the next look; undefined where none is worth it. */
-function pauseAfter({ ready, reason }: SandboxView): number | undefined {
-  if (ready || reason === undefined || !canBecomeReady(reason)) return undefined;
+function pauseAfter({ reason }: SandboxView): number | undefined {
+  if (reason === undefined || !canBecomeReady(reason)) return undefined;
   return startingReasons.has(reason) ? startingMs : heldUpMs;
 }
