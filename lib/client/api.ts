@@ -19,7 +19,7 @@ export interface paths {
     put?: never;
     /**
      * Create a sandbox, or find it
-     * @description Answers with the sandbox, whether it was there or is new. To repeat it does no harm, and counts as a use. A new one answers at `sandbox_url` about as soon as its process listens.
+     * @description Answers with the sandbox, whether it was there or is new. To repeat it does no harm, and counts as a use. A new one answers at `sandbox_url` about as soon as its process listens. With `wait_seconds`, the answer comes as soon as it is ready, or can no longer become so.
      */
     post: operations['createSandbox'];
     delete?: never;
@@ -37,7 +37,7 @@ export interface paths {
     };
     /**
      * Look a sandbox up
-     * @description Counts as a use. A sandbox without a Pod that will stay is not found.
+     * @description Counts as a use. A sandbox without a Pod that will stay is not found. With `wait_seconds`, it answers as soon as the sandbox is ready, or can no longer become so.
      */
     get: operations['getSandbox'];
     put?: never;
@@ -276,6 +276,12 @@ export interface components {
        * @example false
        */
       provision_lark_cli_broker?: boolean;
+      /**
+       * @description For how many seconds at most the answer waits for the sandbox to be ready.
+       * @default 0
+       * @example 20
+       */
+      wait_seconds?: number;
     };
     RenewRequest: {
       /**
@@ -1008,7 +1014,10 @@ export interface operations {
   };
   getSandbox: {
     parameters: {
-      query?: never;
+      query?: {
+        /** @description For how many seconds at most the answer waits for the sandbox to be ready. */
+        wait_seconds?: number;
+      };
       header?: never;
       path: {
         /** @description The sandbox's id. */

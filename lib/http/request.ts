@@ -13,6 +13,9 @@ const ttlSeconds = (maxTtlSeconds: number) =>
     ),
   );
 
+/** For how long an answer waits at most: API Gateway gives up after 30 s, and the look before it takes its time. */
+const maxWaitSeconds = 20;
+
 const flag = z._default(z.boolean(), false);
 
 /** The body of `POST /api/sandboxes`, with this maximum for `ttl_seconds`; 0: none. */
@@ -31,6 +34,7 @@ export const createBody = (maxTtlSeconds: number) =>
     include_legacy_skills: flag,
     provision_lark_cli_runtime: flag,
     provision_lark_cli_broker: flag,
+    wait_seconds: z._default(z.int().check(z.gte(0), z.lte(maxWaitSeconds)), 0),
   });
 
 /** The body of a renewal, with that maximum. */
@@ -45,6 +49,9 @@ export const pageQuery = () =>
     limit: z.string().check(z.regex(/^([1-9][0-9]?|100)$/)),
     continue: z.optional(z.string().check(z.regex(/^[!-~]{1,4096}$/))),
   });
+
+/** The query of a look at one sandbox. */
+export const lookQuery = () => z.object({ wait_seconds: z.string().check(z.regex(/^(1?[0-9]|20)$/)) });
 
 /** The query of a log. */
 export const logQuery = () =>
@@ -83,6 +90,7 @@ export function parseCreateRequest(body: unknown, maxTtlSeconds: number): Create
     includeLegacySkills: rest.include_legacy_skills,
     larkRuntime: rest.provision_lark_cli_runtime,
     larkBroker: rest.provision_lark_cli_broker,
+    waitSeconds: rest.wait_seconds,
   };
 }
 
@@ -110,6 +118,14 @@ export function parsePage(query: Readonly<Record<string, string | undefined>> | 
   const parsed = pageQuery().safeParse(query);
   if (!parsed.success) throw invalidRequest('query', query, parsed.error.issues);
   return { limit: Number(parsed.data.limit), continueToken: parsed.data.continue };
+}
+
+/** For how many seconds a look waits for the sandbox to be ready; 0 where the query says nothing. Throws `invalid-request`. */
+export function parseWaitSeconds(query: Readonly<Record<string, string | undefined>> | undefined): number {
+  if (query?.wait_seconds === undefined) return 0;
+  const parsed = lookQuery().safeParse(query);
+  if (!parsed.success) throw invalidRequest('query', query, parsed.error.issues);
+  return Number(parsed.data.wait_seconds);
 }
 
 /** Which part of a log is asked for; 200 lines of the sandbox's own container where the query says nothing. Throws `invalid-request`. */

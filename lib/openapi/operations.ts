@@ -110,7 +110,7 @@ export const operations: readonly Operation[] = [
     tag: 'Sandboxes',
     summary: 'Create a sandbox, or find it',
     description:
-      'Answers with the sandbox, whether it was there or is new. To repeat it does no harm, and counts as a use. A new one answers at `sandbox_url` about as soon as its process listens.',
+      'Answers with the sandbox, whether it was there or is new. To repeat it does no harm, and counts as a use. A new one answers at `sandbox_url` about as soon as its process listens. With `wait_seconds`, the answer comes as soon as it is ready, or can no longer become so.',
     body: { name: 'CreateRequest', required: true },
     answer: ['The sandbox, new or not.', 'CreatedSandbox'],
     fails: [400, 409, ...bodyFailures, 429, 503],
@@ -133,8 +133,9 @@ export const operations: readonly Operation[] = [
     operationId: 'getSandbox',
     tag: 'Sandboxes',
     summary: 'Look a sandbox up',
-    description: 'Counts as a use. A sandbox without a Pod that will stay is not found.',
-    takes: ['sandbox'],
+    description:
+      'Counts as a use. A sandbox without a Pod that will stay is not found. With `wait_seconds`, it answers as soon as the sandbox is ready, or can no longer become so.',
+    takes: ['sandbox', 'look'],
     answer: ['The sandbox as it is now.', 'Sandbox'],
     fails: [404, 422, 503],
   },

@@ -1,5 +1,5 @@
 import type * as z from 'zod/mini';
-import { createBody, logQuery, pageQuery, renewalBody, sandboxPath } from '../http/request.ts';
+import { createBody, logQuery, lookQuery, pageQuery, renewalBody, sandboxPath } from '../http/request.ts';
 
 /** What a field is told of, beside its schema; of a list, what the fields of its items are. */
 export type Words = Readonly<{
@@ -38,6 +38,7 @@ const createWords: WordsFor<CreateBody> = {
   skills_container_path: say('Where the skills are mounted.', '/mnt/skills'),
   include_legacy_skills: say('Whether the legacy skills are mounted too.', false),
   provision_lark_cli_runtime: say('Whether Lark is planned for. What that needs of a sandbox are its mounts.', false),
+  wait_seconds: say('For how many seconds at most the answer waits for the sandbox to be ready.', 20),
   provision_lark_cli_broker: say('Must be false: a sandbox with a Lark broker is refused (503).', false),
 };
 
@@ -73,6 +74,12 @@ export const requestParameters = {
     schema: pageQuery,
     words: pageWords,
     means: { limit: { type: 'integer', minimum: 1, maximum: 100 } },
+  },
+  look: {
+    in: 'query',
+    schema: lookQuery,
+    words: { wait_seconds: createWords.wait_seconds },
+    means: { wait_seconds: { type: 'integer', minimum: 0, maximum: 20, default: 0 } },
   },
   log: {
     in: 'query',

@@ -7,6 +7,7 @@ import {
   parseLogRequest,
   parsePage,
   parseSandboxId,
+  parseWaitSeconds,
 } from '../../lib/http/request.ts';
 import { sandboxIdPattern, threadIdPattern } from '../../lib/model/names.ts';
 import type { CreateSandboxRequest } from '../../lib/model/request.ts';
@@ -28,6 +29,7 @@ const unsaid: Partial<CreateSandboxRequest> = {
   includeLegacySkills: false,
   larkRuntime: false,
   larkBroker: false,
+  waitSeconds: 0,
 };
 
 const mismatch = (place: (string | number)[], input: unknown, pattern: string): RequestIssue => ({
@@ -114,6 +116,7 @@ describe('the body of POST /api/sandboxes', () => {
         ],
       },
     ],
+    ['a wait', { sandbox_id: 'a', wait_seconds: 20 }, { sandboxId: 'a', threadId: 'a', waitSeconds: 20 }],
     ['no wish for shells', { sandbox_id: 'a', max_shell_sessions: null }, { sandboxId: 'a', threadId: 'a' }],
   ])('may have %s', (_what, body, request) => {
     expect(parseCreateRequest(body, week)).toStrictEqual({ ...unsaid, ...request });
@@ -353,6 +356,23 @@ describe('a page of a list', () => {
     [{ limit: 'x', continue: 'a\n' }, ['limit', 'continue']],
   ])('of %j is refused', (query, fields) => {
     expect(placesOf(() => parsePage(query))).toEqual(fields.map((field) => ['query', field]));
+  });
+});
+
+describe('the wait of a look', () => {
+  it.each<[Record<string, string> | undefined, number]>([
+    [undefined, 0],
+    [{ other: '1' }, 0],
+    [{ wait_seconds: '0' }, 0],
+    [{ wait_seconds: '9' }, 9],
+    [{ wait_seconds: '10' }, 10],
+    [{ wait_seconds: '20' }, 20],
+  ])('with %j is %i s', (query, seconds) => {
+    expect(parseWaitSeconds(query)).toBe(seconds);
+  });
+
+  it.each(['21', '100', '-1', '1.5', '01', '1e1', '', ' 1'])('with %j is refused', (wait_seconds) => {
+    expect(placesOf(() => parseWaitSeconds({ wait_seconds }))).toEqual([['query', 'wait_seconds']]);
   });
 });
 
