@@ -1,17 +1,19 @@
 import { currentConfig } from '../lib/config/index.ts';
-import { parsePage } from '../lib/http/request.ts';
+import { parseListQuery } from '../lib/http/request.ts';
 import { json, serve } from '../lib/http/serve.ts';
 import { beginToConnect, connectToKubernetes } from '../lib/kubernetes/index.ts';
 import { listSandboxes, listSandboxPage } from '../lib/sandboxes/list.ts';
 
 beginToConnect(currentConfig);
 
-/** `GET /api/sandboxes`: 200 with all sandboxes, or a page of them, and their number; 410, 422, 5xx. */
+/** `GET /api/sandboxes`: 200 with all sandboxes, or those that are asked for, or a page of them, and their number; 410, 422, 5xx. */
 export const handler = serve({ deadlineSeconds: 8 }, async (event, invocation) => {
-  const page = parsePage(event.queryStringParameters);
+  const { filter, page } = parseListQuery(event.queryStringParameters);
   const config = currentConfig();
   const cluster = await connectToKubernetes(config, invocation.signal);
   const operation = { ...invocation, config, kubernetes: cluster.inNamespace(config.namespace) };
-  const found = page ? await listSandboxPage(page, operation) : { sandboxes: await listSandboxes(operation) };
+  const found = page
+    ? await listSandboxPage(page, operation, filter)
+    : { sandboxes: await listSandboxes(operation, filter) };
   return json({ ...found, count: found.sandboxes.length });
 });

@@ -13,13 +13,13 @@ export interface paths {
     };
     /**
      * List sandboxes
-     * @description All of them; with `limit`, page by page. The pages together are of the sandboxes that there were at the first one; each is shown as it is now.
+     * @description All of them, or those that have all that the filters say; with `limit`, page by page. Without a filter, or with `metadata` alone, the pages together are of the sandboxes that there were at the first one; each is shown as it is now. With another filter, each page goes on, by name, among the sandboxes that there are then.
      */
     get: operations['listSandboxes'];
     put?: never;
     /**
      * Create a sandbox, or find it
-     * @description Answers with the sandbox, whether it was there or is new. To repeat it does no harm, and counts as a use. A new one answers at `sandbox_url` about as soon as its process listens. With `wait_seconds`, the answer comes as soon as it is ready, or can no longer become so.
+     * @description Answers with the sandbox, whether it was there or is new: `created` tells. To repeat it does no harm, and counts as a use. A new one answers at `sandbox_url` about as soon as its process listens. With `wait_seconds`, the answer comes as soon as it is ready, or can no longer become so.
      */
     post: operations['createSandbox'];
     delete?: never;
@@ -46,7 +46,11 @@ export interface paths {
     delete: operations['destroySandbox'];
     options?: never;
     head?: never;
-    patch?: never;
+    /**
+     * Change a sandbox's metadata
+     * @description Changes the keys that it names, and nothing else. No use of the sandbox: it does not put its expiry off.
+     */
+    patch: operations['updateSandbox'];
     trace?: never;
   };
   '/api/sandboxes/{sandbox_id}/renew': {
@@ -282,6 +286,28 @@ export interface components {
        * @example 20
        */
       wait_seconds?: number;
+      /**
+       * @description At most 16 pairs of texts to note of it and to find it by. A sandbox that is there keeps what it has: `unmet_metadata` in the answer.
+       * @default {}
+       * @example {
+       *       "team": "red"
+       *     }
+       */
+      metadata?: {
+        [key: string]: string;
+      };
+    };
+    UpdateRequest: {
+      /**
+       * @description The pairs that are to change. null takes a key away; a key that is not named stays. At most 16 afterwards.
+       * @example {
+       *       "team": "blue",
+       *       "old": null
+       *     }
+       */
+      metadata: {
+        [key: string]: string | null;
+      };
     };
     RenewRequest: {
       /**
@@ -366,6 +392,30 @@ export interface components {
        */
       lark_cli_broker: false;
       /**
+       * @description The thread that it was made for; null where nothing tells it.
+       * @example thread-1
+       */
+      thread_id: string | null;
+      /**
+       * @description The user that it was made for; null where nobody said whose it is.
+       * @example alice
+       */
+      user_id: string | null;
+      /**
+       * @description What its callers have noted of it.
+       * @example {
+       *       "team": "red"
+       *     }
+       */
+      metadata: {
+        [key: string]: string;
+      };
+      /**
+       * @description The image that its Pod was made with; null where it has no Pod.
+       * @example registry.example/sandbox:1.4
+       */
+      image: string | null;
+      /**
        * @description When it was made.
        * @example 2026-11-23T21:02:09.000Z
        */
@@ -444,6 +494,30 @@ export interface components {
        */
       lark_cli_broker: false;
       /**
+       * @description The thread that it was made for; null where nothing tells it.
+       * @example thread-1
+       */
+      thread_id: string | null;
+      /**
+       * @description The user that it was made for; null where nobody said whose it is.
+       * @example alice
+       */
+      user_id: string | null;
+      /**
+       * @description What its callers have noted of it.
+       * @example {
+       *       "team": "red"
+       *     }
+       */
+      metadata: {
+        [key: string]: string;
+      };
+      /**
+       * @description The image that its Pod was made with; null where it has no Pod.
+       * @example registry.example/sandbox:1.4
+       */
+      image: string | null;
+      /**
        * @description When it was made.
        * @example 2026-11-23T21:02:09.000Z
        */
@@ -454,12 +528,24 @@ export interface components {
        */
       expires_at: string | null;
       /**
+       * @description Whether this request made it. Otherwise it was there before.
+       * @example true
+       */
+      created: boolean;
+      /**
        * @description Only where there are some: the mounts that were asked for and that its Pod, which was there before, does not have. Remove the sandbox and create it anew to get them.
        * @example [
        *       "/mnt/acp-workspace"
        *     ]
        */
       unmet_mounts?: string[];
+      /**
+       * @description Only where there are some: the keys of `metadata` that do not have the value that was asked for in the sandbox, which was there before. A PATCH changes them.
+       * @example [
+       *       "team"
+       *     ]
+       */
+      unmet_metadata?: string[];
     };
     SandboxList: {
       sandboxes: components['schemas']['Sandbox'][];
@@ -469,7 +555,7 @@ export interface components {
        */
       count: number;
       /**
-       * @description Only where there is more: what to ask for the next page with.
+       * @description Only where there may be more: what to ask for the next page with. That one may be empty.
        * @example eyJ2IjoibWV0YS5rOHMuaW8vdjEifQ
        */
       continue?: string;
@@ -903,6 +989,7 @@ export interface components {
   pathItems: never;
 }
 export type CreateRequest = components['schemas']['CreateRequest'];
+export type UpdateRequest = components['schemas']['UpdateRequest'];
 export type RenewRequest = components['schemas']['RenewRequest'];
 export type Health = components['schemas']['Health'];
 export type Sandbox = components['schemas']['Sandbox'];
@@ -942,6 +1029,18 @@ export interface operations {
   listSandboxes: {
     parameters: {
       query?: {
+        /** @description Only those with this `status`. */
+        status?: 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Unknown' | 'NotFound';
+        /** @description Only those that are ready, or only those that are not. */
+        ready?: boolean;
+        /** @description Only those of this thread. */
+        thread_id?: string;
+        /** @description Only those of this user. */
+        user_id?: string;
+        /** @description Only those that have all of these pairs: one parameter for each, `metadata.` and its key. */
+        metadata?: {
+          [key: string]: string;
+        };
         /** @description How many a page has at most. Without it, the list is whole. */
         limit?: number;
         /** @description The `continue` of the page before, with the same `limit`. Kubernetes forgets it after some minutes: 410. */
@@ -1074,6 +1173,45 @@ export interface operations {
       };
       401: components['responses']['Unauthenticated'];
       403: components['responses']['Forbidden'];
+      422: components['responses']['InvalidRequest'];
+      500: components['responses']['Failed'];
+      503: components['responses']['Unavailable'];
+      504: components['responses']['DeadlineExceeded'];
+    };
+  };
+  updateSandbox: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        /** @description The sandbox's id. */
+        sandbox_id: string;
+      };
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        'application/json': components['schemas']['UpdateRequest'];
+      };
+    };
+    responses: {
+      /** @description The sandbox with its new `metadata`. */
+      200: {
+        headers: {
+          'Cache-Control': components['headers']['Cache-Control'];
+          'X-Content-Type-Options': components['headers']['X-Content-Type-Options'];
+          'X-Request-Id': components['headers']['X-Request-Id'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Sandbox'];
+        };
+      };
+      401: components['responses']['Unauthenticated'];
+      403: components['responses']['Forbidden'];
+      404: components['responses']['NotFound'];
+      413: components['responses']['BodyTooLarge'];
+      415: components['responses']['UnsupportedMediaType'];
       422: components['responses']['InvalidRequest'];
       500: components['responses']['Failed'];
       503: components['responses']['Unavailable'];

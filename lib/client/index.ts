@@ -11,6 +11,7 @@ import type {
   Sandbox,
   SandboxEvents,
   SandboxList,
+  UpdateRequest,
 } from './api.ts';
 import { SandboxNotReady, toError, Unavailable } from './errors.ts';
 
@@ -36,6 +37,7 @@ export type {
   Sandbox,
   SandboxEvents,
   SandboxList,
+  UpdateRequest,
 };
 
 /** Where the provisioner is, and how this caller shows that it belongs: by a key, or by a token. */
@@ -52,6 +54,18 @@ export type CallOptions = Readonly<{ signal?: AbortSignal }>;
 
 /** How long to wait for a sandbox, in seconds; 60 by default, as DeerFlow does. */
 export type WaitOptions = CallOptions & Readonly<{ timeoutSeconds?: number }>;
+
+/** Which sandboxes a list is to have: those that have all of this. */
+export type ListFilter = Readonly<{
+  status?: Sandbox['status'];
+  ready?: boolean;
+  thread_id?: string;
+  user_id?: string;
+  metadata?: Readonly<Record<string, string>>;
+}>;
+
+/** A page of a list: how many at most, and the `continue` of the page before, which had the same filter. */
+export type ListPage = Readonly<{ limit?: number; continue?: string }>;
 
 type Answered<Data> = { data?: Data; error?: unknown; response: Response };
 
@@ -70,6 +84,7 @@ export class SandboxClient {
         ...(token !== undefined && { Authorization: `Bearer ${token}` }),
       },
       ...(fetch !== undefined && { fetch }),
+      querySerializer: { object: { style: 'form', explode: true } },
     });
   }
 
@@ -88,9 +103,19 @@ export class SandboxClient {
     return read(this.#api.GET('/api/sandboxes/{sandbox_id}', { ...options, params }));
   }
 
-  /** All sandboxes; or with `limit` a page of them, and the `continue` of the next one if there is more. */
-  list(page: { limit?: number; continue?: string } = {}, options: CallOptions = {}): Promise<SandboxList> {
-    return read(this.#api.GET('/api/sandboxes', { ...options, params: { query: page } }));
+  /**
+   * All sandboxes, or those that have all that the filter says; with `limit` a page of them, and the `continue` of the next one if there
+   * is more.
+   */
+  list({ metadata = {}, ...query }: ListFilter & ListPage = {}, options: CallOptions = {}): Promise<SandboxList> {
+    const pairs = Object.entries(metadata).map(([key, value]) => [`metadata.${key}`, value]);
+    const params = { query: { ...query, metadata: Object.fromEntries(pairs) } };
+    return read(this.#api.GET('/api/sandboxes', { ...options, params }));
+  }
+
+  /** Changes the sandbox's metadata, where null takes a key away; no use of it. */
+  update(sandboxId: string, body: UpdateRequest, options: CallOptions = {}): Promise<Sandbox> {
+    return read(this.#api.PATCH('/api/sandboxes/{sandbox_id}', { ...options, ...at(sandboxId), body }));
   }
 
   /** Puts the sandbox's expiry off; with `ttl_seconds`, it may go unused for that long from now on. */

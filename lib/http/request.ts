@@ -1,7 +1,21 @@
 import * as z from 'zod/mini';
 import { ProvisionerError, type RequestIssue } from '../errors.ts';
-import { containerName, sandboxIdPattern, threadIdPattern, userIdPattern } from '../model/names.ts';
-import { type CreateSandboxRequest, type LogRequest, type PageRequest, requestDefaults } from '../model/request.ts';
+import { type MetadataChange, maxMetadataPairs, tooManyPairs } from '../model/metadata.ts';
+import {
+  containerName,
+  metadataKeyPattern,
+  metadataValuePattern,
+  sandboxIdPattern,
+  threadIdPattern,
+  userIdPattern,
+} from '../model/names.ts';
+import {
+  type CreateSandboxRequest,
+  type ListFilter,
+  type LogRequest,
+  type PageRequest,
+  requestDefaults,
+} from '../model/request.ts';
 
 const sandboxId = z.string().check(z.regex(sandboxIdPattern));
 
@@ -17,6 +31,22 @@ const ttlSeconds = (maxTtlSeconds: number) =>
 const maxWaitSeconds = 20;
 
 const flag = z._default(z.boolean(), false);
+
+/**
+ * Values by keys of the caller's own, so many at most. Smaller than the library's record. It leaves out a key `__proto__`; the parser
+ * of bodies has refused it before.
+ */
+const pairsOf = <Value extends z.ZodMiniType>(keyPattern: RegExp, value: Value, most = Number.POSITIVE_INFINITY) =>
+  z.catchall(z.object({}), value).check(({ value, issues }) => {
+    const keys = Object.keys(value);
+    for (const key of keys) {
+      if (keyPattern.test(key)) continue;
+      issues.push({ code: 'custom', path: [key], params: { pattern: keyPattern.source }, input: value });
+    }
+    if (keys.length > most) issues.push({ code: 'too_big', origin: 'object', maximum: most, input: value });
+  });
+
+const metadataValue = () => z.string().check(z.regex(metadataValuePattern));
 
 /** The body of `POST /api/sandboxes`, with this maximum for `ttl_seconds`; 0: none. */
 export const createBody = (maxTtlSeconds: number) =>
@@ -35,10 +65,14 @@ export const createBody = (maxTtlSeconds: number) =>
     provision_lark_cli_runtime: flag,
     provision_lark_cli_broker: flag,
     wait_seconds: z._default(z.int().check(z.gte(0), z.lte(maxWaitSeconds)), 0),
+    metadata: z._default(pairsOf(metadataKeyPattern, metadataValue(), maxMetadataPairs), {}),
   });
 
 /** The body of a renewal, with that maximum. */
 export const renewalBody = (maxTtlSeconds: number) => z.object({ ttl_seconds: ttlSeconds(maxTtlSeconds) });
+
+/** The body of a change: null takes a key away. */
+export const updateBody = () => z.object({ metadata: pairsOf(metadataKeyPattern, z.nullable(metadataValue())) });
 
 /** The parameters of a path with a `sandbox_id`. */
 export const sandboxPath = () => z.object({ sandbox_id: sandboxId });
@@ -52,6 +86,18 @@ export const pageQuery = () =>
 
 /** The query of a look at one sandbox. */
 export const lookQuery = () => z.object({ wait_seconds: z.string().check(z.regex(/^(1?[0-9]|20)$/)) });
+/** What a parameter of a query is called that says what metadata a sandbox is to have: `metadata.` and a key. */
+export const metadataParameterPattern = new RegExp(`^metadata\\.${metadataKeyPattern.source.slice(1)}`);
+
+/** The query that says which sandboxes a list is to have; `metadata` are all parameters of that name and a key. */
+export const filterQuery = () =>
+  z.object({
+    status: z.optional(z.string().check(z.regex(/^(Pending|Running|Succeeded|Failed|Unknown|NotFound)$/))),
+    ready: z.optional(z.string().check(z.regex(/^(true|false)$/))),
+    thread_id: z.optional(z.string().check(z.regex(threadIdPattern))),
+    user_id: z.optional(z.string().check(z.regex(userIdPattern))),
+    metadata: z.optional(pairsOf(metadataParameterPattern, metadataValue())),
+  });
 
 /** The query of a log. */
 export const logQuery = () =>
@@ -91,6 +137,7 @@ export function parseCreateRequest(body: unknown, maxTtlSeconds: number): Create
     larkRuntime: rest.provision_lark_cli_runtime,
     larkBroker: rest.provision_lark_cli_broker,
     waitSeconds: rest.wait_seconds,
+    metadata: rest.metadata,
   };
 }
 
@@ -99,6 +146,13 @@ export function parseRenewal(body: unknown, maxTtlSeconds: number): number | und
   const parsed = renewalBody(maxTtlSeconds).safeParse(body ?? {});
   if (!parsed.success) throw invalidRequest('body', body, parsed.error.issues);
   return parsed.data.ttl_seconds ?? undefined;
+}
+
+/** The change of metadata that a body asks for. Throws `invalid-request`. */
+export function parseUpdate(body: unknown): MetadataChange {
+  const parsed = updateBody().safeParse(body);
+  if (!parsed.success) throw invalidRequest('body', body, parsed.error.issues);
+  return parsed.data.metadata;
 }
 
 /** The `sandbox_id` of a path. Throws `invalid-request` for one that no sandbox can have. */
@@ -110,14 +164,40 @@ export function parseSandboxId(pathParameters: Readonly<Record<string, string | 
 }
 
 /**
- * What a page is asked for with: a `limit` from 1 to 100 and, from the second page on, the `continue` of the one before. Undefined
- * where neither is there: the whole list. Throws `invalid-request`.
+ * What a list is asked for: which sandboxes, and which page of them, with a `limit` from 1 to 100 and, from the second page on, the
+ * `continue` of the one before; the page is undefined where neither is there: the whole list. What begins as a filter by metadata and is
+ * none is refused: whoever sends it would take the whole list for the answer. Throws `invalid-request`.
  */
-export function parsePage(query: Readonly<Record<string, string | undefined>> | undefined): PageRequest | undefined {
-  if (query?.limit === undefined && query?.continue === undefined) return undefined;
-  const parsed = pageQuery().safeParse(query);
-  if (!parsed.success) throw invalidRequest('query', query, parsed.error.issues);
-  return { limit: Number(parsed.data.limit), continueToken: parsed.data.continue };
+export function parseListQuery(query: Readonly<Record<string, string | undefined>> = {}): {
+  filter: ListFilter;
+  page: PageRequest | undefined;
+} {
+  const { status, ready, thread_id, user_id } = query;
+  const pairs = Object.entries(query).filter(([name]) => /^metadata\b/.test(name));
+  const metadata = pairs.length > 0 ? Object.fromEntries(pairs) : undefined;
+  const filter = filterQuery().safeParse({ status, ready, thread_id, user_id, metadata });
+  const isPage = query.limit !== undefined || query.continue !== undefined;
+  const page = isPage ? pageQuery().safeParse(query) : undefined;
+  if (!filter.success || page?.success === false) {
+    // Each pair is a parameter of its own.
+    const issues = [...(filter.error?.issues ?? []), ...(page?.error?.issues ?? [])];
+    throw invalidRequest(
+      'query',
+      query,
+      issues.map((issue) => ({ ...issue, path: issue.path.slice(-1) })),
+    );
+  }
+  return {
+    filter: {
+      status: filter.data.status as ListFilter['status'],
+      ready: ready === undefined ? undefined : ready === 'true',
+      threadId: thread_id,
+      userId: user_id,
+      metadata:
+        metadata && Object.fromEntries(pairs.map(([name, value = '']) => [name.slice('metadata.'.length), value])),
+    },
+    page: page && { limit: Number(page.data.limit), continueToken: page.data.continue },
+  };
 }
 
 /** For how many seconds a look waits for the sandbox to be ready; 0 where the query says nothing. Throws `invalid-request`. */
@@ -175,7 +255,9 @@ const wrongTypes: Partial<Record<string, [type: string, msg: string]>> = {
 
 /** A zod issue in the words of FastAPI (pydantic 2), which the original's callers and operators know. */
 function describeIssue(where: Where, value: unknown, issue: z.core.$ZodIssue): RequestIssue {
-  const loc = [where, ...issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))];
+  const loc = [where, ...issue.path.map((part) => (typeof part === 'number' ? part : shorten(String(part))))];
+  // A key is told of as what is wrong there.
+  if (issue.code === 'custom') return mismatch([...loc, '[key]'], loc.at(-1), String(issue.params?.pattern));
   const read = (path: PropertyKey[]) =>
     path.reduce<unknown>((part, key) => (part as Record<PropertyKey, unknown>)[key], value);
   const input = read(issue.path);
@@ -194,22 +276,29 @@ function describeIssue(where: Where, value: unknown, issue: z.core.$ZodIssue): R
     const msg = `Input should be greater than or equal to ${issue.minimum}`;
     return { type: 'greater_than_equal', loc, msg, input, ctx: { ge: issue.minimum } };
   }
+  if (issue.code === 'too_big' && issue.origin === 'object') {
+    return tooManyPairs(Object.keys(Object(input)).length, excerpt(input));
+  }
   if (issue.code === 'too_big') {
     const msg = `Input should be less than or equal to ${issue.maximum}`;
     return { type: 'less_than_equal', loc, msg, input, ctx: { le: issue.maximum } };
   }
   const pattern = issue.code === 'invalid_format' && 'pattern' in issue ? String(issue.pattern).slice(1, -1) : '';
-  return {
-    type: 'string_pattern_mismatch',
-    loc,
-    msg: `String should match pattern '${pattern}'`,
-    input: excerpt(input),
-    ctx: { pattern },
-  };
+  return mismatch(loc, excerpt(input), pattern);
 }
+
+const mismatch = (loc: (string | number)[], input: unknown, pattern: string): RequestIssue => ({
+  type: 'string_pattern_mismatch',
+  loc,
+  msg: `String should match pattern '${pattern}'`,
+  input,
+  ctx: { pattern },
+});
 
 /** What a caller sent, but no more of it than helps to see what was wrong. */
 function excerpt(input: unknown): unknown {
   const text = JSON.stringify(input) ?? 'null';
-  return text.length <= 256 ? input : `${text.slice(0, 256)}…`;
+  return text.length <= 256 ? input : shorten(text);
 }
+
+const shorten = (text: string): string => (text.length <= 256 ? text : `${text.slice(0, 256)}…`);

@@ -7,7 +7,7 @@ export const routes: readonly { path: string; methods: readonly string[] }[] = [
   { path: '/docs', methods: ['GET'] },
   { path: '/api/capabilities', methods: ['GET'] },
   { path: '/api/sandboxes', methods: ['GET', 'POST'] },
-  { path: '/api/sandboxes/{sandbox_id}', methods: ['DELETE', 'GET'] },
+  { path: '/api/sandboxes/{sandbox_id}', methods: ['DELETE', 'GET', 'PATCH'] },
   { path: '/api/sandboxes/{sandbox_id}/presence', methods: ['GET'] },
   { path: '/api/sandboxes/{sandbox_id}/events', methods: ['GET'] },
   { path: '/api/sandboxes/{sandbox_id}/logs', methods: ['GET'] },

@@ -69,11 +69,17 @@ export type Kubernetes = {
    * all at once, many get the same array.
    */
   listServices(signal: AbortSignal, sandboxIds?: readonly string[]): Promise<ListedService[]>;
-  /** So many Services at most, from the start or from where another page says that it continues. Throws an expired token. */
+  /** Those that bear these labels. */
+  selectServices(labels: Labels, signal: AbortSignal): Promise<ListedService[]>;
+  /**
+   * So many Services at most, of those that bear these labels, from the start or from where another page says that it continues. Throws
+   * an expired token.
+   */
   readServicePage(
     limit: number,
     continueToken: string | undefined,
     signal: AbortSignal,
+    labels?: Labels,
   ): Promise<Listed<ListedService>>;
   /** An array is a JSON patch, an object a merge patch (RFC 7386); with a `resourceVersion` in it, it holds only for that one. */
   patchService(name: string, patch: JsonPatchOperation[] | object, signal: AbortSignal): Promise<V1Service>;
@@ -221,8 +227,12 @@ function openNamespace(
     },
     listServices: (signal, sandboxIds) =>
       itemsOf(sandboxIds ? listServices(select(sandboxIds), signal) : listAllServices(signal), signal),
-    readServicePage: (limit, continueToken, signal) =>
-      listServices({ limit, ...(continueToken !== undefined && { _continue: continueToken }) }, signal),
+    selectServices: async (labels, signal) => (await listServices(selectLabels(labels), signal)).items,
+    readServicePage: (limit, continueToken, signal, labels = {}) =>
+      listServices(
+        { limit, ...(continueToken !== undefined && { _continue: continueToken }), ...selectLabels(labels) },
+        signal,
+      ),
     pageServices: (signal) => readPages((page) => listServices(page, signal)),
     patchService(name, body, signal) {
       const headers = { 'content-type': Array.isArray(body) ? jsonPatch : mergePatch };
@@ -271,10 +281,18 @@ const [jsonPatch, mergePatch] = ['application/json-patch+json', 'application/mer
 /** What the client makes of a list in JSON; an empty one can have null for its items, as Go has it. */
 type JsonList<T> = { kind?: string; items?: T[] | null; metadata?: { _continue?: string } };
 
+/** Labels that an object must have, with these values. */
+export type Labels = Readonly<Record<string, string>>;
+
 type Page = { limit?: number; _continue?: string; labelSelector?: string };
 
 const select = (sandboxIds: readonly string[]): Page => ({
   labelSelector: `${sandboxSelector},${sandboxIdLabel} in (${sandboxIds.join(',')})`,
+});
+
+/** Labels are as Kubernetes takes them, name and value: neither has a character that means something in a selector. */
+const selectLabels = (labels: Labels): Page => ({
+  labelSelector: [sandboxSelector, ...Object.entries(labels).map(([name, value]) => `${name}=${value}`)].join(','),
 });
 
 /** Kubernetes keeps what a page continues for some minutes, and answers 410 afterwards: the list then begins anew. */

@@ -1,5 +1,6 @@
 import { PbfReader } from 'pbf';
 import { type ListedPod, type ListedService, listedAnnotations, listedLabels } from '../model/listed.ts';
+import { metadataPrefix } from '../model/names.ts';
 import { isOwned } from '../model/ownership.ts';
 import { foreignAnswerError } from './errors.ts';
 
@@ -118,26 +119,35 @@ const time =
 
 type Entry = { key?: string; isOther?: boolean; value?: string };
 
-/** An entry of a map, if it is one of these keys', which are ASCII: what has not the length of any needs no decoding. */
-const entryOf = <Name extends string, Key extends string>(
+/**
+ * An entry of a map, if it is one of these keys' or of a key that begins so, all of them ASCII: what has not the length of any needs
+ * no decoding.
+ */
+const entryOf = <Name extends string, Key extends string, Prefix extends string = never>(
   name: Name,
   keys: readonly Key[],
-): Field<Having<Name, Partial<Record<Key, string>>>> => {
+  prefix?: Prefix,
+): Field<Having<Name, Partial<Record<Key | `${Prefix}${string}`, string>>>> => {
   const lengths = new Set(keys.map((key) => key.length));
+  const hasPrefix = (length: number, reader: PbfReader) =>
+    prefix !== undefined && length > prefix.length && isNext(reader, prefix);
+  const isAsked = (key: string): key is Key | `${Prefix}${string}` =>
+    keys.includes(key as Key) || (prefix !== undefined && key.startsWith(prefix));
   const fields = {
     1: (entry: Entry, reader: PbfReader) => {
       const { pos } = reader;
-      entry.isOther = !lengths.has(reader.readVarint());
+      const length = reader.readVarint();
+      entry.isOther = !lengths.has(length) && !hasPrefix(length, reader);
       reader.pos = pos;
       if (!entry.isOther) entry.key = readText(reader);
     },
     2: unless(({ isOther = false }: Entry) => isOther, text('value')),
   };
   return (target, reader) => {
-    const { key, value = '' } = readInner<typeof fields>(reader, fields);
-    if (!keys.includes(key as Key)) return;
+    const { key = '', value = '' } = readInner<typeof fields>(reader, fields);
+    if (!isAsked(key)) return;
     target[name] ??= {};
-    target[name][key as Key] = value;
+    target[name][key] = value;
   };
 };
 
@@ -217,7 +227,7 @@ const metadata = {
   6: text('resourceVersion'),
   8: time('creationTimestamp'),
   9: time('deletionTimestamp'),
-  11: entryOf('labels', listedLabels),
+  11: entryOf('labels', listedLabels, metadataPrefix),
   12: entryOf('annotations', listedAnnotations),
   13: oneOf('ownerReferences', { 4: text('uid') }),
 };
@@ -261,7 +271,7 @@ const containerStatus = {
   9: flag('started'),
 };
 
-const container = { 1: text('name'), 7: oneOf('env', { 1: text('name'), 2: text('value') }) };
+const container = { 1: text('name'), 2: text('image'), 7: oneOf('env', { 1: text('name'), 2: text('value') }) };
 
 const hasOwner = (pod: { metadata?: { ownerReferences?: { uid?: string }[] } }) => isOwned(pod);
 

@@ -27,8 +27,8 @@ export function findUserId(service: Annotated | undefined, pod: MountingPod | un
   const noted = service?.metadata?.annotations?.[userIdAnnotation];
   if (noted !== undefined) return noted;
   // We note on the Service whose a sandbox is, and tell it from no path of an operator's.
-  if (pod?.metadata?.annotations?.[specHashAnnotation] !== undefined) return undefined;
-  const { volumes = [], containers = [] } = pod?.spec ?? {};
+  if (pod === undefined || pod.metadata?.annotations?.[specHashAnnotation] !== undefined) return undefined;
+  const { volumes = [], containers = [] } = pod.spec ?? {};
   const mounts = containers.flatMap(({ volumeMounts = [] }) => volumeMounts);
   const users = new Set([
     ...volumes.flatMap(({ hostPath }) => ownPath.exec(hostPath?.path ?? '')?.[1] ?? []),

@@ -1,16 +1,30 @@
 import type { V1ObjectMeta } from '@kubernetes/client-node';
-import { lastUsedAtAnnotation, sandboxIdLabel, threadIdAnnotation, ttlSecondsAnnotation } from './names.ts';
+import {
+  lastUsedAtAnnotation,
+  type metadataPrefix,
+  sandboxIdLabel,
+  specHashAnnotation,
+  threadIdAnnotation,
+  ttlSecondsAnnotation,
+  userIdAnnotation,
+} from './names.ts';
 
-/** The labels and annotations that a list tells of. */
+/** The labels, beside those of the metadata, and the annotations that a list tells of. */
 export const listedLabels = ['app', sandboxIdLabel] as const;
-export const listedAnnotations = [threadIdAnnotation, lastUsedAtAnnotation, ttlSecondsAnnotation] as const;
+export const listedAnnotations = [
+  threadIdAnnotation,
+  userIdAnnotation,
+  lastUsedAtAnnotation,
+  ttlSecondsAnnotation,
+  specHashAnnotation,
+] as const;
 
 /** What a list tells of an object whatever its kind. */
 export type ListedMetadata = Pick<
   V1ObjectMeta,
   'name' | 'namespace' | 'uid' | 'resourceVersion' | 'creationTimestamp' | 'deletionTimestamp'
 > & {
-  labels?: Partial<Record<(typeof listedLabels)[number], string>>;
+  labels?: Partial<Record<(typeof listedLabels)[number] | `${typeof metadataPrefix}${string}`, string>>;
   annotations?: Partial<Record<(typeof listedAnnotations)[number], string>>;
   ownerReferences?: { uid?: string }[];
 };
@@ -32,6 +46,7 @@ export type ListedPod = {
     volumes?: { name?: string; hostPath?: { path?: string } }[];
     containers?: {
       name?: string;
+      image?: string;
       env?: { name?: string; value?: string }[];
       volumeMounts?: { mountPath?: string; subPath?: string }[];
     }[];

@@ -9,6 +9,7 @@ import type {
   V1ServicePort,
 } from '@kubernetes/client-node';
 import type { SandboxSettings } from '../config/index.ts';
+import { metadataLabels } from './metadata.ts';
 import {
   lastUsedAtAnnotation,
   lastUsedByAnnotation,
@@ -67,7 +68,7 @@ export const buildService = (
   metadata: {
     name: serviceName(request.sandboxId),
     namespace,
-    labels: sandboxLabels(request.sandboxId),
+    labels: { ...sandboxLabels(request.sandboxId), ...metadataLabels(request.metadata ?? {}) },
     annotations: { ...ownerAnnotations(request), ...useAnnotations(use) },
   },
   spec: {

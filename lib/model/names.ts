@@ -77,6 +77,18 @@ export const lastUsedByAnnotation = 'sandbox-provisioner/last-used-by';
 /** How many seconds a sandbox may go unused before it is removed; 0 is for ever. On its Service. */
 export const ttlSecondsAnnotation = 'sandbox-provisioner/ttl-seconds';
 
+/**
+ * What stands before a key of the metadata in a label of the Service. Callers choose the keys; behind it, none can be another of our
+ * labels.
+ */
+export const metadataPrefix = 'metadata.sandbox-provisioner/';
+
+/** What a key of the metadata may be: what Kubernetes lets stand behind the prefix of a label. */
+export const metadataKeyPattern = /^[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
+
+/** What a value may be: the value of a label, which may be empty. */
+export const metadataValuePattern = /^(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
+
 /** Tells of what its provisioner made a Pod: a part of the SHA-256 of its spec. On the Pod; absent where the original made it. */
 export const specHashAnnotation = 'sandbox-provisioner/spec-hash';
 

@@ -1,3 +1,6 @@
+import type { Metadata } from './metadata.ts';
+import type { SandboxView } from './status.ts';
+
 /** A folder of DeerFlow's state that a request asks for beside the usual ones, as it was sent. */
 export type ExtraMount = Readonly<{ hostPath: string; containerPath: string; readOnly: boolean }>;
 
@@ -10,6 +13,7 @@ type Choices = Readonly<{
   includeLegacySkills: boolean;
   larkRuntime: boolean;
   larkBroker: boolean;
+  metadata: Metadata;
 }>;
 
 /**
@@ -32,6 +36,18 @@ export type CreateSandboxRequest = Readonly<{
 /** The same, with everything that it may say. */
 export type WholeRequest = CreateSandboxRequest & Choices;
 
+/**
+ * Which sandboxes a list is to have: those whose views have all of this. What Kubernetes can select by is `metadata` alone: it keeps the
+ * owners in annotations, and the rest is judged by the Pod.
+ */
+export type ListFilter = Readonly<{
+  status?: SandboxView['status'] | undefined;
+  ready?: boolean | undefined;
+  threadId?: string | undefined;
+  userId?: string | undefined;
+  metadata?: Metadata | undefined;
+}>;
+
 /** A page of a list: how many at most, and from where on. */
 export type PageRequest = Readonly<{ limit: number; continueToken?: string | undefined }>;
 
@@ -43,6 +59,7 @@ export const requestDefaults: Choices = {
   includeLegacySkills: false,
   larkRuntime: false,
   larkBroker: false,
+  metadata: {},
 };
 
 /** Which part of which log: so many of its last lines; of the run before the last start, or of the last one; of this container. */

@@ -1,14 +1,17 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import type { SandboxSettings } from '../config/index.ts';
+import { findThreadId, findUserId } from './adoption.ts';
 import { findExpiresAt } from './expiry.ts';
 import type { ListedPod, ListedService } from './listed.ts';
+import { findMetadata } from './metadata.ts';
 import { containerName, maxShellSessionsVariable } from './names.ts';
-import { belongsTo } from './ownership.ts';
+import { belongsTo, isOwned } from './ownership.ts';
 import { findReadiness, type Reason } from './reasons.ts';
 
 /**
  * What a caller sees of a sandbox; where it is not ready, with a reason and a message. Times are RFC 3339; `expires_at` is null for one
- * that does not expire. `container_id` is its Pod's UID. There is never a Lark broker in it.
+ * that does not expire. `container_id` is its Pod's UID. There is never a Lark broker in it. `thread_id`
+ * and `user_id` are null where nothing tells them, `image` without a Pod.
  */
 export type SandboxView = {
   sandbox_id: string;
@@ -20,6 +23,10 @@ export type SandboxView = {
   max_shell_sessions: number;
   container_id: string | null;
   lark_cli_broker: false;
+  thread_id: string | null;
+  user_id: string | null;
+  metadata: Record<string, string>;
+  image: string | null;
   created_at: string | null;
   expires_at: string | null;
 };
@@ -40,6 +47,8 @@ export function viewSandbox(
   const url = findUrl(service, config);
   if (url === undefined) return undefined;
   const own = pod !== undefined && belongsTo(pod, service) ? pod : undefined;
+  // On the Service of a Pod that has an owner it is noted, and a list does not tell what that Pod mounts.
+  const telling = pod !== undefined && !isOwned(pod) ? pod : undefined;
   return {
     sandbox_id: sandboxId,
     sandbox_url: url,
@@ -48,6 +57,10 @@ export function viewSandbox(
     max_shell_sessions: findMaxShellSessions(own),
     container_id: own?.metadata?.uid ?? null,
     lark_cli_broker: false,
+    thread_id: findThreadId(service, telling) ?? null,
+    user_id: findUserId(service, telling) ?? null,
+    metadata: findMetadata(service.metadata?.labels),
+    image: findContainer(own)?.image ?? null,
     created_at: service.metadata?.creationTimestamp?.toISOString() ?? null,
     expires_at: findExpiresAt(service, config)?.toISOString() ?? null,
   };
@@ -69,10 +82,11 @@ const defaultShellSessions = 10;
 
 /** How many shells may be open at once, as the Pod says. */
 export function findMaxShellSessions(pod: ListedPod | undefined): number {
-  const container = pod?.spec?.containers?.find(({ name }) => name === containerName);
-  const value = container?.env?.find(({ name }) => name === maxShellSessionsVariable)?.value ?? '';
+  const value = findContainer(pod)?.env?.find(({ name }) => name === maxShellSessionsVariable)?.value ?? '';
   return /^[1-9]\d{0,8}$/.test(value) ? Number(value) : defaultShellSessions;
 }
+
+const findContainer = (pod: ListedPod | undefined) => pod?.spec?.containers?.find(({ name }) => name === containerName);
 
 /** Whether this Pod serves the sandbox or will: it belongs to the Service and has not ended. */
 export function isServing(pod: ListedPod, service: ListedService): boolean {

@@ -63,16 +63,30 @@ const sandboxFields: FieldsOf<SandboxView> = {
   max_shell_sessions: value(count(1), 'How many shells may be open at once.', 10),
   container_id: containerId(),
   lark_cli_broker: value(z.literal(false), 'There is never a Lark broker in it.', false),
+  thread_id: value(z.nullable(z.string()), 'The thread that it was made for; null where nothing tells it.', 'thread-1'),
+  user_id: value(z.nullable(z.string()), 'The user that it was made for; null where nobody said whose it is.', 'alice'),
+  metadata: value(z.record(z.string(), z.string()), 'What its callers have noted of it.', { team: 'red' }),
+  image: value(
+    z.nullable(z.string()),
+    'The image that its Pod was made with; null where it has no Pod.',
+    'registry.example/sandbox:1.4',
+  ),
   created_at: value(z.nullable(time()), 'When it was made.', '2026-11-23T21:02:09.000Z'),
   expires_at: value(z.nullable(time()), 'Until when it may go unused; null: for ever.', '2026-11-24T21:02:09.926Z'),
 };
 
 const createdFields: FieldsOf<CreatedView> = {
   ...sandboxFields,
+  created: value(z.boolean(), 'Whether this request made it. Otherwise it was there before.', true),
   unmet_mounts: value(
     z.optional(z.array(z.string())),
     'Only where there are some: the mounts that were asked for and that its Pod, which was there before, does not have. Remove the sandbox and create it anew to get them.',
     ['/mnt/acp-workspace'],
+  ),
+  unmet_metadata: value(
+    z.optional(z.array(z.string())),
+    'Only where there are some: the keys of `metadata` that do not have the value that was asked for in the sandbox, which was there before. A PATCH changes them.',
+    ['team'],
   ),
 };
 
@@ -132,7 +146,7 @@ export const answers = {
     count: value(count(0), 'How many there are in this answer.', 1),
     continue: value(
       z.optional(z.string()),
-      'Only where there is more: what to ask for the next page with.',
+      'Only where there may be more: what to ask for the next page with. That one may be empty.',
       'eyJ2IjoibWV0YS5rOHMuaW8vdjEifQ',
     ),
   }),

@@ -19,7 +19,7 @@ export type Json = { [name: string]: unknown };
 /** What a description says of one operation. */
 export type DescribedOperation = Json & {
   operationId: string;
-  parameters?: { name: string; in: string; required: boolean; schema: Json }[];
+  parameters?: { name: string; in: string; required: boolean; explode?: boolean; schema: Json }[];
   requestBody?: { required: boolean; content: Record<string, { schema: Json }> };
   responses: Record<string, Response | { $ref: string }>;
 };
@@ -189,13 +189,16 @@ function describeParameters(name: keyof typeof requestParameters) {
   const parameters = requestParameters[name];
   const { properties = {}, required = [] } = z.toJSONSchema(parameters.schema(), { io: 'input' });
   const means: Record<string, Json> = 'means' in parameters ? parameters.means : {};
-  return Object.entries(parameters.words).map(([field, { description, examples }]) => ({
+  const styles: Record<string, Json> = 'styles' in parameters ? parameters.styles : {};
+  const words: Readonly<Record<string, Words>> = parameters.words;
+  return Object.entries(words).map(([field, { description, ...said }]) => ({
     name: field,
     in: parameters.in,
     // A page need not be asked for.
     required: parameters.in === 'path' && required.includes(field),
     description,
-    schema: { ...(means[field] ?? (properties[field] as Json)), examples },
+    ...styles[field],
+    schema: { ...(means[field] ?? (properties[field] as Json)), ...said },
   }));
 }
 

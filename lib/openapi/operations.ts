@@ -71,7 +71,7 @@ export type FailureStatus = keyof typeof failures;
 /** An operation of the API. */
 export type Operation = Readonly<{
   path: string;
-  method: 'get' | 'post' | 'delete';
+  method: 'get' | 'post' | 'patch' | 'delete';
   operationId: string;
   tag: keyof typeof tags;
   summary: string;
@@ -110,7 +110,7 @@ export const operations: readonly Operation[] = [
     tag: 'Sandboxes',
     summary: 'Create a sandbox, or find it',
     description:
-      'Answers with the sandbox, whether it was there or is new. To repeat it does no harm, and counts as a use. A new one answers at `sandbox_url` about as soon as its process listens. With `wait_seconds`, the answer comes as soon as it is ready, or can no longer become so.',
+      'Answers with the sandbox, whether it was there or is new: `created` tells. To repeat it does no harm, and counts as a use. A new one answers at `sandbox_url` about as soon as its process listens. With `wait_seconds`, the answer comes as soon as it is ready, or can no longer become so.',
     body: { name: 'CreateRequest', required: true },
     answer: ['The sandbox, new or not.', 'CreatedSandbox'],
     fails: [400, 409, ...bodyFailures, 429, 503],
@@ -122,8 +122,8 @@ export const operations: readonly Operation[] = [
     tag: 'Sandboxes',
     summary: 'List sandboxes',
     description:
-      'All of them; with `limit`, page by page. The pages together are of the sandboxes that there were at the first one; each is shown as it is now.',
-    takes: ['page'],
+      'All of them, or those that have all that the filters say; with `limit`, page by page. Without a filter, or with `metadata` alone, the pages together are of the sandboxes that there were at the first one; each is shown as it is now. With another filter, each page goes on, by name, among the sandboxes that there are then.',
+    takes: ['filter', 'page'],
     answer: ['The sandboxes.', 'SandboxList'],
     fails: [410, 422, 503],
   },
@@ -138,6 +138,19 @@ export const operations: readonly Operation[] = [
     takes: ['sandbox', 'look'],
     answer: ['The sandbox as it is now.', 'Sandbox'],
     fails: [404, 422, 503],
+  },
+  {
+    path: '/api/sandboxes/{sandbox_id}',
+    method: 'patch',
+    operationId: 'updateSandbox',
+    tag: 'Sandboxes',
+    summary: "Change a sandbox's metadata",
+    description:
+      'Changes the keys that it names, and nothing else. No use of the sandbox: it does not put its expiry off.',
+    takes: ['sandbox'],
+    body: { name: 'UpdateRequest', required: true },
+    answer: ['The sandbox with its new `metadata`.', 'Sandbox'],
+    fails: [404, ...bodyFailures, 503],
   },
   {
     path: '/api/sandboxes/{sandbox_id}',

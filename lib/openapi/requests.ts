@@ -1,11 +1,26 @@
 import type * as z from 'zod/mini';
-import { createBody, logQuery, lookQuery, pageQuery, renewalBody, sandboxPath } from '../http/request.ts';
+import {
+  createBody,
+  filterQuery,
+  logQuery,
+  lookQuery,
+  metadataParameterPattern,
+  pageQuery,
+  renewalBody,
+  sandboxPath,
+  updateBody,
+} from '../http/request.ts';
+import { maxMetadataPairs } from '../model/metadata.ts';
+import { metadataKeyPattern } from '../model/names.ts';
 
 /** What a field is told of, beside its schema; of a list, what the fields of its items are. */
 export type Words = Readonly<{
   description: string;
   examples?: readonly unknown[];
   items?: Readonly<Record<string, Words>>;
+  /** Of pairs, what their keys are, and how many there may be: what checks them says it in code. */
+  propertyNames?: Readonly<{ pattern: string }>;
+  maxProperties?: number;
 }>;
 /** Words for each field of a request: the compiler misses one that is forgotten. */
 type WordsFor<Body> = Readonly<Record<keyof Body & string, Words>>;
@@ -40,6 +55,24 @@ const createWords: WordsFor<CreateBody> = {
   provision_lark_cli_runtime: say('Whether Lark is planned for. What that needs of a sandbox are its mounts.', false),
   wait_seconds: say('For how many seconds at most the answer waits for the sandbox to be ready.', 20),
   provision_lark_cli_broker: say('Must be false: a sandbox with a Lark broker is refused (503).', false),
+  metadata: {
+    ...say(
+      'At most 16 pairs of texts to note of it and to find it by. A sandbox that is there keeps what it has: `unmet_metadata` in the answer.',
+      { team: 'red' },
+    ),
+    propertyNames: { pattern: metadataKeyPattern.source },
+    maxProperties: maxMetadataPairs,
+  },
+};
+
+const updateWords: WordsFor<z.output<ReturnType<typeof updateBody>>> = {
+  metadata: {
+    ...say(
+      'The pairs that are to change. null takes a key away; a key that is not named stays. At most 16 afterwards.',
+      { team: 'blue', old: null },
+    ),
+    propertyNames: { pattern: metadataKeyPattern.source },
+  },
 };
 
 const pageWords: WordsFor<z.output<ReturnType<typeof pageQuery>>> = {
@@ -48,6 +81,19 @@ const pageWords: WordsFor<z.output<ReturnType<typeof pageQuery>>> = {
     'The `continue` of the page before, with the same `limit`. Kubernetes forgets it after some minutes: 410.',
     'eyJ2IjoibWV0YS5rOHMuaW8vdjEifQ',
   ),
+};
+
+const filterWords: WordsFor<z.output<ReturnType<typeof filterQuery>>> = {
+  status: say('Only those with this `status`.', 'Running'),
+  ready: say('Only those that are ready, or only those that are not.', true),
+  thread_id: say('Only those of this thread.', 'thread-1'),
+  user_id: say('Only those of this user.', 'alice'),
+  metadata: {
+    ...say('Only those that have all of these pairs: one parameter for each, `metadata.` and its key.', {
+      'metadata.team': 'red',
+    }),
+    propertyNames: { pattern: metadataParameterPattern.source },
+  },
 };
 
 const logWords: WordsFor<z.output<ReturnType<typeof logQuery>>> = {
@@ -59,6 +105,7 @@ const logWords: WordsFor<z.output<ReturnType<typeof logQuery>>> = {
 /** The bodies of requests: their schemas, and the words for their fields. */
 export const requestBodies = (maxTtlSeconds: number) => ({
   CreateRequest: { schema: createBody(maxTtlSeconds), words: createWords },
+  UpdateRequest: { schema: updateBody(), words: updateWords },
   RenewRequest: { schema: renewalBody(maxTtlSeconds), words: { ttl_seconds: createWords.ttl_seconds } },
 });
 
@@ -80,6 +127,17 @@ export const requestParameters = {
     schema: lookQuery,
     words: { wait_seconds: createWords.wait_seconds },
     means: { wait_seconds: { type: 'integer', minimum: 0, maximum: 20, default: 0 } },
+  },
+  filter: {
+    in: 'query',
+    schema: filterQuery,
+    words: filterWords,
+    means: {
+      status: { type: 'string', enum: ['Pending', 'Running', 'Succeeded', 'Failed', 'Unknown', 'NotFound'] },
+      ready: { type: 'boolean' },
+    },
+    // A parameter for each of its fields.
+    styles: { metadata: { style: 'form', explode: true } },
   },
   log: {
     in: 'query',

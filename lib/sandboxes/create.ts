@@ -22,6 +22,7 @@ import {
   ownerAnnotations,
   useAnnotations,
 } from '../model/manifests.ts';
+import { findUnmetMetadata } from '../model/metadata.ts';
 import { lastUsedByAnnotation, podName, serviceName } from '../model/names.ts';
 import { type CreateSandboxRequest, requestDefaults } from '../model/request.ts';
 import { findUrl, type SandboxView } from '../model/status.ts';
@@ -43,8 +44,11 @@ const addressPatienceMs = 10_000;
  */
 const [lookBackMs, takeBackMs] = [1_000, 5_000];
 
-/** A sandbox, and the mounts that were asked for and that its Pod, which was there before, does not have. */
-export type CreatedView = SandboxView & { unmet_mounts?: string[] };
+/**
+ * A sandbox, and whether this request made its Service. Of one that was there before: the mounts that were asked for and that its Pod
+ * does not have, and the keys of the metadata that do not have the value that was asked for.
+ */
+export type CreatedView = SandboxView & { created: boolean; unmet_mounts?: string[]; unmet_metadata?: string[] };
 
 /**
  * Makes the sandbox, or finds it and mends it: afterwards there is one Service and one Pod behind it that will serve. The
@@ -113,9 +117,13 @@ async function tryToCreate(request: CreateSandboxRequest, operation: Operation):
     const serving = await ensurePod(owned, service, pod, claim.isNew, confining, operation);
     noteAlive(request.sandboxId, operation);
     const unmet = findUnmetMounts(buildVolumes(owned, config.volumes), serving);
+    const view = await awaitReady(request.sandboxId, { service, pod: serving }, operation);
+    const unmetMetadata = findUnmetMetadata(request.metadata ?? {}, view.metadata);
     return {
-      ...(await awaitReady(request.sandboxId, { service, pod: serving }, operation)),
+      ...view,
+      created: claim.isNew,
       ...(unmet.length > 0 && { unmet_mounts: unmet }),
+      ...(unmetMetadata.length > 0 && { unmet_metadata: unmetMetadata }),
     };
   } catch (error) {
     if (claim.isNew) await rollBack(claim.service, operation);

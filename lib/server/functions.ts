@@ -11,6 +11,7 @@ import { handler as getSandbox } from '../../functions/get-sandbox.ts';
 import { handler as health } from '../../functions/health.ts';
 import { handler as listSandboxes } from '../../functions/list-sandboxes.ts';
 import { handler as renewSandbox } from '../../functions/renew-sandbox.ts';
+import { handler as updateSandbox } from '../../functions/update-sandbox.ts';
 import type { Functions } from './server.ts';
 
 /** The functions by their routes, as in serverless.yml: a test holds the two together. */
@@ -22,6 +23,7 @@ export const functions: Functions = {
   'GET /api/sandboxes': listSandboxes,
   'POST /api/sandboxes': createSandbox,
   'GET /api/sandboxes/{sandbox_id}': getSandbox,
+  'PATCH /api/sandboxes/{sandbox_id}': updateSandbox,
   'DELETE /api/sandboxes/{sandbox_id}': destroySandbox,
   'GET /api/sandboxes/{sandbox_id}/presence': getPresence,
   'GET /api/sandboxes/{sandbox_id}/events': getEvents,

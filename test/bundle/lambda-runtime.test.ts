@@ -109,10 +109,23 @@ describe.skipIf(noLambdaRuntime !== undefined)(
         const url = expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/);
         const status = expect.stringMatching(/^(Pending|Running)$/);
         const own = { max_shell_sessions: 10, container_id: expect.any(String), lark_cli_broker: false };
-        const view = { sandbox_id: 'a1b2', sandbox_url: url, status, ...own, created_at: aTime, expires_at: aTime };
-        expect(created).toEqual({ status: 200, body: view });
-        expect(await create()).toEqual({ status: 200, body: afterUse(created.body, { status }) });
-        expect(await get()).toEqual({ status: 200, body: afterUse(created.body, { status }) });
+        const noted = { thread_id: expect.any(String), user_id: null, metadata: {}, image: expect.any(String) };
+        const view = {
+          sandbox_id: 'a1b2',
+          sandbox_url: url,
+          status,
+          ...own,
+          ...noted,
+          created_at: aTime,
+          expires_at: aTime,
+        };
+        expect(created).toEqual({ status: 200, body: { ...view, created: true } });
+        delete created.body.created;
+        const used = afterUse(created.body, { status });
+        expect(await create()).toEqual({ status: 200, body: { ...used, created: false } });
+        expect(await get()).toEqual({ status: 200, body: used });
+        const update = { method: 'PATCH', path: '/api/sandboxes/a1b2', pathParameters, body: { metadata: { a: 'b' } } };
+        expect(await call('update-sandbox', update)).toMatchObject({ status: 200, body: { metadata: { a: 'b' } } });
         expect(await list()).toMatchObject({ status: 200, body: { count: 1, sandboxes: [{ sandbox_id: 'a1b2' }] } });
         const renewed = await renew();
         expect(renewed).toMatchObject({ status: 200, body: { sandbox_id: 'a1b2', expires_at: aTime } });

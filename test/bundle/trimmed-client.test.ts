@@ -92,6 +92,7 @@ describe('a client that was trimmed', () => {
       createService: () => kubernetes.createService(aService, never),
       readService: () => kubernetes.readService('name', never),
       listServices: () => kubernetes.listServices(never),
+      selectServices: () => kubernetes.selectServices({ a: 'b' }, never),
       readServicePage: () => kubernetes.readServicePage(2, 'token', never),
       patchService: () => kubernetes.patchService('name', [{ op: 'add', path: '/a', value: { b: 1 } }], never),
       deleteService: () => kubernetes.deleteService('name', preconditions, never),

@@ -132,6 +132,7 @@ describe('a web page', () => {
     ['GET', '/api/sandboxes'],
     ['GET', '/api/sandboxes/abc'],
     ['DELETE', '/api/sandboxes/abc'],
+    ['PATCH', '/api/sandboxes/abc'],
     ['GET', '/health'],
     ['GET', '/nowhere'],
     ['PUT', '/api/sandboxes'],
@@ -197,7 +198,7 @@ describe('paths and methods', () => {
 
   it.each([
     ['/api/sandboxes', 'PUT PATCH DELETE', ['GET', 'POST']],
-    ['/api/sandboxes/abc', 'POST PUT PATCH', ['DELETE', 'GET']],
+    ['/api/sandboxes/abc', 'POST PUT', ['DELETE', 'GET', 'PATCH']],
     ['/health', 'POST DELETE', ['GET']],
   ])('405: %s with %s, which tells the right ones', async (path, methods, allowed) => {
     for (const method of methods.split(' ')) {

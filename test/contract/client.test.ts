@@ -44,8 +44,9 @@ afterEach(async () => {
 
 it('takes a sandbox through its life', async () => {
   const [sandbox_id, thread_id] = [newSandboxId(), newThreadId()];
-  const created = await sandboxes.create({ sandbox_id, thread_id, ttl_seconds: 600, wait_seconds: 1 });
-  expect(created).toMatchObject({ sandbox_id, status: expect.any(String) });
+  const metadata = { team: 'red', 'a.b': '' };
+  const created = await sandboxes.create({ sandbox_id, thread_id, ttl_seconds: 600, metadata, wait_seconds: 1 });
+  expect(created).toMatchObject({ sandbox_id, created: true, status: expect.any(String), metadata });
   const ready = await sandboxes.waitUntilReady(sandbox_id);
   expect(asked[1]).toBe(`GET /api/sandboxes/${sandbox_id}?wait_seconds=20`);
   expect(ready).toMatchObject({ sandbox_url: created.sandbox_url, status: 'Running', ready: true });
@@ -54,12 +55,31 @@ it('takes a sandbox through its life', async () => {
   expect(await sandboxes.presence(sandbox_id)).toEqual({ sandbox_id, exists: true, container_id: ready.container_id });
   expect(await sandboxes.events(sandbox_id)).toMatchObject({ sandbox_id, events: expect.any(Array) });
   await expect(sandboxes.logs(sandbox_id, { tail: 10, previous: true })).rejects.toThrow(Conflict);
+  const updated = await sandboxes.update(sandbox_id, { metadata: { team: 'blue', 'a.b': null } });
+  expect(updated.metadata).toEqual({ team: 'blue' });
   const renewed = await sandboxes.renew(sandbox_id, { ttl_seconds: 3_600 });
   expect(Date.parse(renewed.expires_at ?? '')).toBeGreaterThan(Date.parse(ready.expires_at ?? ''));
   expect(await sandboxes.renew(sandbox_id)).toMatchObject({ sandbox_id });
   expect(await sandboxes.capabilities()).toEqual({ lark_cli_init_image: false, lark_cli_broker_image: false });
   expect(await sandboxes.destroy(sandbox_id)).toEqual({ ok: true, sandbox_id });
   await expect(sandboxes.get(sandbox_id)).rejects.toThrow(SandboxNotFound);
+});
+
+it('lists those that a filter says', async () => {
+  const body = (team: string, user_id: string) => ({
+    sandbox_id: newSandboxId(),
+    user_id,
+    metadata: { team, 'a.b': '' },
+  });
+  const [red, blue] = [body('red', 'alice'), body('blue', 'alice')];
+  for (const one of [red, blue, body('red', 'bob')]) await sandboxes.create(one);
+  const idsOf = async (filter: Parameters<typeof sandboxes.list>[0]) =>
+    (await sandboxes.list(filter)).sandboxes.map(({ sandbox_id }) => sandbox_id);
+  expect(await idsOf({ user_id: 'alice', metadata: { team: 'red', 'a.b': '' } })).toEqual([red.sandbox_id]);
+  expect(await idsOf({ metadata: { team: 'blue' }, limit: 5 })).toEqual([blue.sandbox_id]);
+  expect(await idsOf({ status: 'NotFound' })).toEqual([]);
+  expect(await idsOf({ ready: false, thread_id: blue.sandbox_id, metadata: {} })).toBeOneOf([[blue.sandbox_id], []]);
+  await expect(sandboxes.list({ metadata: { 'a/b': 'x' } })).rejects.toThrow(InvalidRequest);
 });
 
 it('lists all sandboxes, and page by page', async () => {

@@ -231,10 +231,15 @@ describe('the shells of a sandbox', () => {
   it('are as many as were asked for; to ask for more later is 409, and changes nothing', async () => {
     const body = newBody();
     const id = body.sandbox_id;
-    const { body: view } = await world.create({ ...body, max_shell_sessions: 13 });
+    const { created, ...view } = (await world.create({ ...body, max_shell_sessions: 13 })).body;
     expect(await shellsOf(id)).toEqual([{ name: 'MAX_SHELL_SESSIONS', value: '13' }]);
     const { pod } = await look(id);
-    expect(view).toMatchObject({ max_shell_sessions: 13, container_id: pod, lark_cli_broker: false });
+    expect({ ...view, created }).toMatchObject({
+      created: true,
+      max_shell_sessions: 13,
+      container_id: pod,
+      lark_cli_broker: false,
+    });
     const running = await world.untilRunning(id);
     expect(running).toEqual({ ...view, status: 'Running' });
     expect((await world.list()).body).toEqual({ sandboxes: [running], count: 1 });
@@ -244,7 +249,7 @@ describe('the shells of a sandbox', () => {
       expectError(await world.create({ ...body, ...asked }), 409, tooFew);
     }
     for (const asked of [{ max_shell_sessions: 13 }, { max_shell_sessions: 12 }, { max_shell_sessions: null }, {}]) {
-      expect((await world.create({ ...body, ...asked })).body).toEqual(afterUse(running));
+      expect((await world.create({ ...body, ...asked })).body).toEqual({ ...afterUse(running), created: false });
     }
     expect((await look(id)).pod).toBe(pod);
   });
@@ -340,6 +345,7 @@ describe('what a sandbox mounts beside the usual', () => {
     const more = await world.create({ ...body, extra_mounts: nine });
     expect(more.body).toEqual({
       ...afterUse(made.body, { status: expect.any(String) }),
+      created: false,
       unmet_mounts: ['/mnt/skills/public', '/mnt/skills/legacy', '/mnt/integrations/lark-cli/runtime'],
     });
     // Nor is it there from elsewhere, or to be written to.

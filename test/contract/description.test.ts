@@ -22,10 +22,16 @@ function valuesOf(schema: Json): fc.Arbitrary<unknown> {
 }
 
 function fittingValues(schema: Json): fc.Arbitrary<unknown> {
-  const { $ref, anyOf, type, pattern, items, properties = {}, required = [] } = schema;
+  const { $ref, anyOf, type, pattern, items, properties = {}, required = [], propertyNames } = schema;
   if (typeof $ref === 'string')
     return fittingValues(description.components.schemas[$ref.split('/').at(-1) ?? ''] ?? {});
+  if (Array.isArray(schema.enum)) return fc.constantFrom(...schema.enum);
   if (Array.isArray(anyOf)) return fc.oneof(...anyOf.map(valuesOf));
+  if (type === 'object' && propertyNames !== undefined) {
+    const [keys, values] = [propertyNames, schema.additionalProperties].map((part) => valuesOf(part as Json));
+    const names = keys?.filter((name) => typeof name === 'string') as fc.Arbitrary<string>;
+    return fc.dictionary(names, values ?? fc.string(), { maxKeys: 18 });
+  }
   if (type === 'object') {
     const fields = Object.entries(properties as Record<string, Json>).map(([name, field]) => [name, valuesOf(field)]);
     return fc.record(Object.fromEntries(fields) as Record<string, fc.Arbitrary<unknown>>, {
@@ -54,6 +60,7 @@ const anyRequest = fc
   .chain(({ path, method, operation: { parameters = [], requestBody } }) => {
     const usually = (value: fc.Arbitrary<string>, ...others: string[]) =>
       fc.oneof({ weight: 20, arbitrary: value }, { weight: 1, arbitrary: fc.constantFrom(...others) });
+    const exploded = parameters.flatMap((parameter) => (parameter.explode === true ? [parameter.name] : []));
     const fields = parameters.map(({ name, in: place, schema }) => [
       name,
       place === 'path' ? valuesOf(schema) : fc.option(valuesOf(schema), { nil: undefined }),
@@ -62,6 +69,7 @@ const anyRequest = fc
     return fc.record({
       method: fc.constant(method),
       path: fc.constant(path),
+      exploded: fc.constant(exploded),
       values: fc.record(Object.fromEntries(fields) as Record<string, fc.Arbitrary<unknown>>),
       body:
         json === undefined
@@ -76,11 +84,15 @@ const anyRequest = fc
 it(`says what each of ${requests} requests that are made up from it is answered`, { timeout: 600_000 }, async () => {
   const statuses = new Map<number, number>();
   await fc.assert(
-    fc.asyncProperty(anyRequest, async ({ method, path, values, body, key, type, origin }) => {
+    fc.asyncProperty(anyRequest, async ({ method, path, exploded, values, body, key, type, origin }) => {
       const toText = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
       const query = new URLSearchParams();
       for (const [name, value] of Object.entries(values)) {
-        if (value !== undefined && !path.includes(`{${name}}`)) query.append(name, toText(value));
+        if (value === undefined || path.includes(`{${name}}`)) continue;
+        // A parameter for each of its fields.
+        const isFields = exploded.includes(name) && typeof value === 'object' && value !== null;
+        const asked: [string, unknown][] = isFields ? Object.entries(value) : [[name, value]];
+        for (const [field, one] of asked) query.append(field, toText(one));
       }
       // The parser of URLs takes `.` and `..` for folders.
       const encode = (value: unknown) => encodeURIComponent(toText(value).toWellFormed()).replace(/^\.{0,2}$/, 'a');

@@ -81,7 +81,7 @@ describe.each(refusals)('when Kubernetes answers with %s', (_what, action, kind)
     world.proxy.injectFault({ when: (call) => call.method === 'GET', action });
     const answer = await world.create({ sandbox_id: given.sandboxId, thread_id: given.threadId });
     // It may know the Pod by another way than reading it, but not by guessing.
-    if (answer.status === 200) expect(answer.body).toEqual({ ...given.view, status: 'Running' });
+    if (answer.status === 200) expect(answer.body).toEqual({ ...given.view, created: false, status: 'Running' });
     else expectRefusal(answer, kind);
     expect((await world.findPod(given.sandboxId))?.metadata.uid).toBe(uid);
   });

@@ -76,14 +76,19 @@ const statuses: Record<string, object> = {
 /** A sandbox's two objects with all that can be said of them in a list; nobody changes the Pod. */
 async function givenObjects(sandboxId: string): Promise<void> {
   const names = { sandboxId, threadId: 'thread-a' };
+  const labels = { 'metadata.sandbox-provisioner/team': 'red', 'metadata.sandbox-provisioner/empty': '', other: 'x' };
   const annotations = {
     'sandbox-provisioner/thread-id': 'é "\\\n😀'.repeat(200),
     'sandbox-provisioner/ttl-seconds': '',
+    'sandbox-provisioner/user-id': 'alice',
+    'sandbox-provisioner/spec-hash': '0123456789abcdef',
     'sandbox-provisioner/as-long-as-it': 'x',
     other: 'x',
   };
   const isBare = sandboxId === 'bare';
-  const service = alter(originalService(names), { metadata: isBare ? {} : { annotations } });
+  const own = originalService(names) as { metadata: { labels: object } };
+  const noted = { annotations, labels: { ...own.metadata.labels, ...labels } };
+  const service = alter(own, { metadata: isBare ? {} : noted });
   const made = await cluster.kubernetes.create('services', service);
   const pod = originalPod(names, cluster.settings) as { spec: { volumes: object[] } };
   const metadata = {
@@ -104,11 +109,16 @@ type Json = any;
 const pick = (object: Json, ...names: string[]): Json =>
   Object.fromEntries(names.filter((name) => object?.[name] != null).map((name) => [name, object[name]]));
 
-const noted = ['thread-id', 'last-used-at', 'ttl-seconds'].map((name) => `sandbox-provisioner/${name}`);
+const noted = ['thread-id', 'user-id', 'last-used-at', 'ttl-seconds', 'spec-hash'].map(
+  (name) => `sandbox-provisioner/${name}`,
+);
+
+const labelsOf = (labels: Json): Json =>
+  pick(labels, 'app', 'sandbox-id', ...Object.keys(labels).filter((name) => name.startsWith('metadata.')));
 
 const metadataOf = ({ metadata }: KubernetesObject): Json => ({
   ...pick(metadata, 'name', 'uid', 'resourceVersion', 'creationTimestamp', 'deletionTimestamp'),
-  ...(metadata.labels && { labels: pick(metadata.labels, 'sandbox-id') }),
+  ...(metadata.labels && { labels: labelsOf(metadata.labels) }),
   ...(metadata.annotations && { annotations: pick(metadata.annotations, ...noted) }),
   ...(metadata.ownerReferences && { ownerReferences: metadata.ownerReferences.map((owner) => pick(owner, 'uid')) }),
 });
@@ -117,6 +127,7 @@ const metadataOf = ({ metadata }: KubernetesObject): Json => ({
 const podOf = (pod: KubernetesObject): Json => ({
   metadata: metadataOf(pod),
   ...(pod.metadata.ownerReferences === undefined && { spec: volumesOf(pod) }),
+  image: pod.spec.containers[0].image,
   status: { phase: pod.status.phase, ...(pod.status.phase === 'Failed' && endOf(pod)) },
 });
 

@@ -19,7 +19,7 @@ describe('API Gateway, as serverless-offline is made to be it,', () => {
     for (const [route, allow] of [
       ['/health', 'GET'],
       ['/api/sandboxes', 'GET, POST'],
-      [`/api/sandboxes/${sandboxId}`, 'DELETE, GET'],
+      [`/api/sandboxes/${sandboxId}`, 'DELETE, GET, PATCH'],
       [`/api/sandboxes/${sandboxId}/renew`, 'POST'],
     ] as const) {
       const answer = await world.call('HEAD', route);

@@ -62,9 +62,10 @@ describe.skipIf(!isEmbeddedCluster)('npm start on a machine without Kubernetes',
       () => open(url),
       (answer) => answer?.stand_in === true && answer.pod === `sandbox-${first}`,
     );
-    const view = { ...created.body, status: 'Running' };
+    const { created: isNew, ...view } = { ...created.body, status: 'Running' };
     const used = await ask('POST', '/api/sandboxes', body);
-    expect(used).toMatchObject({ status: 200, body: afterUse(view) });
+    expect([isNew, used]).toMatchObject([true, { status: 200, body: { ...afterUse(view), created: false } }]);
+    delete used.body.created;
     expect((await ask('GET', '/api/sandboxes')).body).toEqual({ sandboxes: [used.body], count: 1 });
 
     const left: string = (await ask('POST', '/api/sandboxes', { sandbox_id: second })).body.sandbox_url;

@@ -8,6 +8,7 @@ import { tellEvents } from '../../lib/sandboxes/events.ts';
 import { getSandbox } from '../../lib/sandboxes/get.ts';
 import { listSandboxes } from '../../lib/sandboxes/list.ts';
 import { renewSandbox } from '../../lib/sandboxes/renew.ts';
+import { updateSandbox } from '../../lib/sandboxes/update.ts';
 import { aReport, cleanUpByHand, usedAgo } from '../support/clean-up.ts';
 import { isEmbeddedCluster } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
@@ -72,6 +73,7 @@ async function doEverything(place: Place, policy: string | undefined): Promise<R
   await step('get', async () => getSandbox(one.sandboxId, await operationOf()));
   await step('list', async () => listSandboxes(await operationOf()));
   await step('renew', async () => renewSandbox(one.sandboxId, 60, await operationOf()));
+  await step('update', async () => updateSandbox(one.sandboxId, { team: 'red' }, await operationOf()));
   await step('events', async () => {
     const operation = await operationOf();
     await tellEvents(one.sandboxId, operation, operation.diagnostics);

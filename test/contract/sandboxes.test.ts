@@ -18,20 +18,32 @@ afterEach(async () => {
 const statuses = ['Pending', 'Running', 'Succeeded', 'Failed', 'Unknown'];
 
 /** The whole answer about a sandbox, its status one that a sandbox with a Pod has. */
-const aView = (sandboxId: string, status: unknown = expect.toBeOneOf(statuses)) => ({
+const aView = (
+  sandboxId: string,
+  status: unknown = expect.toBeOneOf(statuses),
+  threadId: unknown = expect.any(String),
+) => ({
   sandbox_id: sandboxId,
   sandbox_url: expect.stringMatching(new RegExp(`^http://${world.settings.NODE_HOST}:[1-9]\\d{3,4}$`)),
   status,
   max_shell_sessions: 10,
   container_id: expect.any(String),
   lark_cli_broker: false,
+  thread_id: threadId,
+  user_id: null,
+  metadata: {},
+  image: world.settings.SANDBOX_IMAGE,
   created_at: aTime,
   expires_at: aTime,
 });
 
 /** The same of one that the original made, of which nobody noted when it was used. */
 const aViewOfOriginal = (sandboxId: string, status: unknown) => ({ ...aView(sandboxId, status), expires_at: null });
-const aViewWithoutPod = (sandboxId: string) => ({ ...aViewOfOriginal(sandboxId, 'NotFound'), ...withoutPod });
+const aViewWithoutPod = (sandboxId: string) => ({
+  ...aViewOfOriginal(sandboxId, 'NotFound'),
+  ...withoutPod,
+  thread_id: null,
+});
 
 describe('POST /api/sandboxes', () => {
   it('makes a sandbox, and answers before its Pod runs', async () => {
@@ -39,7 +51,7 @@ describe('POST /api/sandboxes', () => {
     const answer = await world.create({ sandbox_id: id, thread_id: newThreadId() });
     expect(answer.status, answer.text).toBe(200);
     expect(answer.headers['content-type']).toMatch(/^application\/json/);
-    expect(answer.body).toEqual(aView(id, expect.toBeOneOf(['Pending', 'Running'])));
+    expect(answer.body).toEqual({ ...aView(id, expect.toBeOneOf(['Pending', 'Running'])), created: true });
   });
 
   it('gives a URL that opens as soon as the sandbox runs', async () => {
@@ -84,7 +96,7 @@ describe('POST /api/sandboxes', () => {
     const id = newSandboxId();
     const answer = await world.create({ sandbox_id: id, ...thread });
     expect(answer.status, answer.text).toBe(200);
-    expect(answer.body).toEqual(aView(id));
+    expect(answer.body).toEqual({ ...aView(id, undefined, id), created: true });
     expect(userDataOf(await world.findPod(id))).toBe(`${world.settings.THREADS_HOST_PATH}/${id}/user-data`);
     // The same caller may send it in any of the three ways.
     for (const way of [{ thread_id: id }, { thread_id: null }, {}]) {
@@ -107,7 +119,7 @@ describe('POST /api/sandboxes', () => {
   ])('takes ids at the edge of what is legal: %s', async (_what, sandboxId, threadId) => {
     const answer = await world.create({ sandbox_id: sandboxId, thread_id: threadId });
     expect(answer.status, answer.text).toBe(200);
-    expect(answer.body).toEqual(aView(sandboxId));
+    expect(answer.body).toEqual({ ...aView(sandboxId, undefined, threadId), created: true });
     expect(await world.get(sandboxId)).toMatchObject({ status: 200, body: { sandbox_id: sandboxId } });
     expect(await world.destroy(sandboxId)).toMatchObject({ status: 200, body: { ok: true, sandbox_id: sandboxId } });
   });
@@ -203,12 +215,13 @@ describe('a sandbox that the original made', () => {
     const service = await world.findService(sandboxId);
     const url = `http://${world.settings.NODE_HOST}:${service?.spec.ports[0].nodePort}`;
     // Nobody noted when it was used: its expiry is not known before it is.
-    const view = { ...aViewOfOriginal(sandboxId, 'Running'), sandbox_url: url, container_id: pod?.metadata.uid };
+    const own = { sandbox_url: url, container_id: pod?.metadata.uid, thread_id: threadId };
+    const view = { ...aViewOfOriginal(sandboxId, 'Running'), ...own };
     expect((await world.get(sandboxId)).body).toEqual(view);
     expect((await world.list()).body).toEqual({ sandboxes: [view], count: 1 });
     expect(await world.create({ sandbox_id: sandboxId, thread_id: threadId })).toMatchObject({
       status: 200,
-      body: { ...view, expires_at: aTime },
+      body: { ...view, created: false, expires_at: aTime },
     });
     expect(uidsOf(await world.podsOf(sandboxId))).toEqual([pod?.metadata.uid]);
     expect(uidsOf(await world.servicesOf(sandboxId))).toEqual([service?.metadata.uid]);

@@ -59,6 +59,7 @@ describe('nobody gets in', () => {
     ['no key, to make something', 'POST /api/sandboxes', ['Content-Type: application/json'], '{"sandbox_id":"abc"}'],
     ['no key, to take something away', 'DELETE /api/sandboxes/abc'],
     ['no key, to look', 'GET /api/sandboxes/abc'],
+    ['no key, to change something', 'PATCH /api/sandboxes/abc', ['Content-Type: application/json'], '{"metadata":{}}'],
     ['no key, to renew', 'POST /api/sandboxes/abc/renew'],
     ['no key, to ask for a Pod', 'GET /api/sandboxes/abc/presence'],
     ['no key, to ask what happened', 'GET /api/sandboxes/abc/events'],

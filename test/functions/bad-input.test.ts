@@ -129,6 +129,7 @@ describe('an event that API Gateway does not make', () => {
     ['get-sandbox', 422],
     ['list-sandboxes', 200],
     ['renew-sandbox', 422],
+    ['update-sandbox', 422],
     ['destroy-sandbox', 422],
     ['health', 200],
     ['fallback', 404],

@@ -7,7 +7,7 @@ const json = { 'content-type': 'application/json' };
 const origin = 'https://app.example';
 const granted = {
   'access-control-allow-origin': origin,
-  'access-control-allow-methods': 'DELETE, GET, POST',
+  'access-control-allow-methods': 'DELETE, GET, PATCH, POST',
   'access-control-allow-headers': 'authorization, content-type, x-api-key',
   'access-control-expose-headers': 'retry-after, x-request-id',
   'access-control-max-age': '600',

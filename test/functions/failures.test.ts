@@ -22,6 +22,7 @@ const sentences: Record<string, (reason: string) => string> = {
   'get-sandbox': (reason) => `Service lookup failed: ${reason}`,
   'list-sandboxes': (reason) => `Failed to list services: ${reason}`,
   'renew-sandbox': (reason) => `Service update failed: ${reason}`,
+  'update-sandbox': (reason) => `Service lookup failed: ${reason}`,
   'destroy-sandbox': (reason) => `Partial cleanup: service: ${reason}, pod: ${reason}`,
 };
 const says = (name: FunctionName, reason: string) => ({ detail: sentences[name]?.(reason) });

@@ -11,6 +11,7 @@ const modules = {
   'get-sandbox': () => import('../../functions/get-sandbox.ts'),
   'list-sandboxes': () => import('../../functions/list-sandboxes.ts'),
   'renew-sandbox': () => import('../../functions/renew-sandbox.ts'),
+  'update-sandbox': () => import('../../functions/update-sandbox.ts'),
   'destroy-sandbox': () => import('../../functions/destroy-sandbox.ts'),
   health: () => import('../../functions/health.ts'),
   'get-openapi': () => import('../../functions/get-openapi.ts'),
@@ -102,6 +103,10 @@ export const renew = (sandboxId: string, body?: unknown, context?: Context): Pro
   return call('renew-sandbox', { method: 'POST', path, pathParameters, body }, context);
 };
 
+/** `PATCH /api/sandboxes/{sandbox_id}` */
+export const update = (sandboxId: string, body: unknown, context?: Context): Promise<Answer> =>
+  call('update-sandbox', { ...one('PATCH', sandboxId), body }, context);
+
 /** `DELETE /api/sandboxes/{sandbox_id}` */
 export const destroy = (sandboxId: string, context?: Context): Promise<Answer> =>
   call('destroy-sandbox', one('DELETE', sandboxId), context);
@@ -110,12 +115,13 @@ export const destroy = (sandboxId: string, context?: Context): Promise<Answer> =
 export const list = (context?: Context): Promise<Answer> =>
   call('list-sandboxes', { method: 'GET', path: '/api/sandboxes' }, context);
 
-/** The five functions that ask Kubernetes, each called with what would do. */
+/** The six functions that ask Kubernetes, each called with what would do. */
 export const askingFunctions: [FunctionName, (context?: Context) => Promise<Answer>][] = [
   ['create-sandbox', (context) => create({ sandbox_id: 'a1b2c3d4' }, {}, context)],
   ['get-sandbox', (context) => get('a1b2c3d4', context)],
   ['list-sandboxes', list],
   ['renew-sandbox', (context) => renew('a1b2c3d4', undefined, context)],
+  ['update-sandbox', (context) => update('a1b2c3d4', { metadata: { team: 'red' } }, context)],
   ['destroy-sandbox', (context) => destroy('a1b2c3d4', context)],
 ];
 

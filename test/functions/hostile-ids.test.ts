@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { sandboxIdPattern, threadIdPattern } from '../../lib/model/names.ts';
 import { hostileId } from '../support/hostile-ids.ts';
 import { answerStatus, startApiServer, writeKubeconfig } from '../unit/api-server.ts';
-import { create, destroy, get, renew, startCold } from './handlers.ts';
+import { create, destroy, get, renew, startCold, update } from './handlers.ts';
 
 afterEach(() => vi.unstubAllEnvs());
 
@@ -23,11 +23,12 @@ describe('ids, random and hostile, through the functions', () => {
           await get(sandboxId),
           await renew(sandboxId),
           await destroy(sandboxId),
+          await update(sandboxId, { metadata: { team: 'red' } }),
           await create({ sandbox_id: sandboxId, thread_id: threadId }),
         ];
         const statuses = answers.map(({ status }) => status);
         const isCreated = isLegal && threadIdPattern.test(threadId);
-        expect(statuses).toEqual([...Array(3).fill(isLegal ? 500 : 422), isCreated ? 500 : 422]);
+        expect(statuses).toEqual([...Array(4).fill(isLegal ? 500 : 422), isCreated ? 500 : 422]);
         const asked = api.requests.slice(before);
         if (!isLegal) expect(asked).toEqual([]);
         for (const { url, method, body } of asked) {

@@ -19,7 +19,7 @@ function isPutOff(before: string | null, after: unknown): boolean {
 }
 
 /** What a list says of a sandbox whose Pod is gone, or going. */
-export const withoutPod = { status: 'NotFound', container_id: null } as const;
+export const withoutPod = { status: 'NotFound', container_id: null, image: null } as const;
 
 /** A get of such a sandbox: not found, so that the caller creates it, which brings its Pod back behind the same URL. */
 export const expectNoPod = (answer: HttpAnswer, sandboxId: string): void =>

@@ -27,6 +27,10 @@ export interface SandboxView {
   /** The UID of its Pod. */
   readonly container_id: string | null;
   readonly lark_cli_broker: boolean;
+  readonly thread_id: string | null;
+  readonly user_id: string | null;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly image: string | null;
   readonly created_at: string | null;
   readonly expires_at: string | null;
 }
@@ -50,12 +54,14 @@ export interface World {
   get(sandboxId: string, rest?: Partial<HttpCall>): Promise<HttpAnswer>;
   list(rest?: Partial<HttpCall>): Promise<HttpAnswer>;
   renew(sandboxId: string, body?: unknown): Promise<HttpAnswer>;
+  /** Changes its metadata. */
+  update(sandboxId: string, metadata: unknown): Promise<HttpAnswer>;
   destroy(sandboxId: string, rest?: Partial<HttpCall>): Promise<HttpAnswer>;
   /** The calls to Kubernetes that were made until the answer came; those that ended before it, where they count. */
   callsOf(work: () => Promise<unknown>): Promise<KubernetesCall[]>;
 
-  /** Creates a sandbox, throws where that does not answer 200, and returns what was answered. */
-  givenSandbox(names?: Partial<SandboxNames>): Promise<SandboxNames & { view: SandboxView }>;
+  /** Creates a sandbox, throws where that does not answer 200, and returns what was answered, with whether it was made apart. */
+  givenSandbox(names?: Partial<SandboxNames>): Promise<SandboxNames & { view: SandboxView; created: boolean }>;
   /** The same, waits until it is `Running`. */
   givenRunningSandbox(names?: Partial<SandboxNames>): Promise<SandboxNames & { view: SandboxView }>;
   /** The objects of a sandbox that the original provisioner has made, with its Pod running unless told otherwise. */
@@ -162,6 +168,11 @@ function worldOf(cluster: TestCluster, proxy: KubernetesProxy, provisioner: Prov
       call('POST', `/api/sandboxes/${sandboxId}/renew`, {
         ...(body !== undefined && { body, headers: { 'content-type': 'application/json' } }),
       }),
+    update: (sandboxId, metadata) =>
+      call('PATCH', `/api/sandboxes/${sandboxId}`, {
+        body: { metadata },
+        headers: { 'content-type': 'application/json' },
+      }),
     destroy: (sandboxId, rest) => call('DELETE', `/api/sandboxes/${sandboxId}`, rest),
 
     async callsOf(work) {
@@ -174,7 +185,8 @@ function worldOf(cluster: TestCluster, proxy: KubernetesProxy, provisioner: Prov
       const { sandboxId, threadId } = withFreshNames(names);
       const answer = await create({ sandbox_id: sandboxId, thread_id: threadId });
       if (answer.status !== 200) throw new Error(`no sandbox to begin with: ${answer.status} ${answer.text}`);
-      return { sandboxId, threadId, view: answer.body as SandboxView };
+      const { created, ...view } = answer.body;
+      return { sandboxId, threadId, view: view as SandboxView, created };
     },
 
     async givenRunningSandbox(names) {

@@ -21,8 +21,14 @@ const metadata = [
   field(11, entry('app', 'deer-flow-sandbox')),
   field(11, entry('sandbox-id', 'a')),
   field(11, entry('sandbox-ic', 'its key is as long')),
+  field(11, entry('metadata.sandbox-provisioner/team', 'red').toReversed()),
+  field(11, [field(1, 'metadata.sandbox-provisioner/é'), field(2, '')]),
+  field(11, entry('metadata.sandbox-provisioner/', 'no key')),
+  field(11, entry('metadata-sandbox-provisioner/team', 'its beginning is as long')),
   field(12, entry('sandbox-provisioner/thread-id', 'é😀 and more').toReversed()),
   field(12, [field(1, 'sandbox-provisioner/ttl-seconds')]),
+  field(12, entry('sandbox-provisioner/user-id', 'alice')),
+  field(12, entry('sandbox-provisioner/spec-hash', '0123')),
   field(12, entry('note', 'x')),
   field(17, [field(1, 'manager'), field(7, [field(1, '{"f:x":{}}')])]),
 ];
@@ -39,7 +45,7 @@ const podSpec = [
   ]),
 ];
 
-const sandbox = { name: 'sandbox', env: [{ name: 'MAX_SHELL_SESSIONS', value: '13' }] };
+const sandbox = { name: 'sandbox', image: 'image', env: [{ name: 'MAX_SHELL_SESSIONS', value: '13' }] };
 
 const terminated = [
   field(1, 137),
@@ -89,8 +95,14 @@ describe('a list of Pods', () => {
             resourceVersion: '77',
             creationTimestamp: new Date(1_790_000_000_000),
             deletionTimestamp: new Date(-1000),
-            labels: { app: 'deer-flow-sandbox', 'sandbox-id': 'a' },
-            annotations: { 'sandbox-provisioner/thread-id': 'é😀 and more', 'sandbox-provisioner/ttl-seconds': '' },
+            labels: {
+              ...{ app: 'deer-flow-sandbox', 'sandbox-id': 'a' },
+              ...{ 'metadata.sandbox-provisioner/team': 'red', 'metadata.sandbox-provisioner/é': '' },
+            },
+            annotations: {
+              ...{ 'sandbox-provisioner/thread-id': 'é😀 and more', 'sandbox-provisioner/ttl-seconds': '' },
+              ...{ 'sandbox-provisioner/user-id': 'alice', 'sandbox-provisioner/spec-hash': '0123' },
+            },
           },
           spec: {
             volumes: [{ name: 'skills', hostPath: { path: '/skills' } }, { name: 'scratch' }],

@@ -4,13 +4,16 @@ import { ProvisionerError, type RequestIssue } from '../../lib/errors.ts';
 import {
   malformedBody,
   parseCreateRequest,
+  parseListQuery,
   parseLogRequest,
-  parsePage,
   parseSandboxId,
+  parseUpdate,
   parseWaitSeconds,
 } from '../../lib/http/request.ts';
-import { sandboxIdPattern, threadIdPattern } from '../../lib/model/names.ts';
-import type { CreateSandboxRequest } from '../../lib/model/request.ts';
+import type { KubernetesObject } from '../../lib/local/kubernetes/objects.ts';
+import { validate } from '../../lib/local/kubernetes/validation.ts';
+import { metadataPrefix, sandboxIdPattern, threadIdPattern } from '../../lib/model/names.ts';
+import type { CreateSandboxRequest, ListFilter } from '../../lib/model/request.ts';
 
 /** The most seconds that the default settings let a caller ask for. */
 const week = 604_800;
@@ -30,6 +33,7 @@ const unsaid: Partial<CreateSandboxRequest> = {
   larkRuntime: false,
   larkBroker: false,
   waitSeconds: 0,
+  metadata: {},
 };
 
 const mismatch = (place: (string | number)[], input: unknown, pattern: string): RequestIssue => ({
@@ -279,6 +283,72 @@ describe('the body of POST /api/sandboxes', () => {
   });
 });
 
+describe('metadata', () => {
+  const labelled = (key: string, value: string) => {
+    const metadata = { name: 'a', namespace: 'b', uid: 'c', resourceVersion: '1', creationTimestamp: '' };
+    const labels = { [`${metadataPrefix}${key}`]: value };
+    return { apiVersion: 'v1', kind: 'Service', metadata: { ...metadata, labels } } as unknown as KubernetesObject;
+  };
+  const fitting = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,61}[A-Za-z0-9]$/);
+  const likely = fc.stringMatching(/^[A-Za-z0-9._-]{0,70}$/);
+  const text = fc.oneof(
+    fitting,
+    fitting,
+    likely,
+    fc.string(),
+    fc.string({ unit: 'grapheme' }),
+    fc.constantFrom('', 'a\n', 'é'.repeat(40)),
+  );
+
+  // The embedded Kubernetes' rules, which are those of the real one: test/contract/metadata goes to their edge there.
+  it('is what Kubernetes takes for labels, and nothing else, in a create, in a change and in a query', () => {
+    let taken = 0;
+    fc.assert(
+      fc.property(text, text, (key, value) => {
+        const isLegal = validate(labelled(key, value)).length === 0;
+        const pair = { [key]: value };
+        const parsers: (() => unknown)[] = [
+          () => parseCreateRequest({ sandbox_id: 'a', metadata: pair }, week).metadata,
+          () => parseUpdate({ metadata: pair }),
+          () => parseListQuery({ [`metadata.${key}`]: value }).filter.metadata,
+        ];
+        for (const parse of parsers) {
+          if (isLegal) expect(parse()).toEqual(pair);
+          else expect(issuesOf(parse).length).toBeGreaterThan(0);
+        }
+        if (isLegal) taken += 1;
+      }),
+      { numRuns: 2_000 },
+    );
+    expect(taken).toBeGreaterThan(100);
+  });
+
+  it('is refused in words of a bounded length, however long its keys are', () => {
+    const metadata = Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`${index}${'x'.repeat(500)}`, 'v']));
+    for (const parse of [
+      () => parseCreateRequest({ sandbox_id: 'a', metadata }, week),
+      () => parseUpdate({ metadata }),
+    ]) {
+      const issues = issuesOf(parse);
+      expect(issues).toHaveLength(20);
+      for (const issue of issues) expect(JSON.stringify(issue).length).toBeLessThan(1_000);
+    }
+  });
+
+  it('has 16 pairs at most; a change may name more, to take them away', () => {
+    const pairs = (count: number) =>
+      Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, 'v']));
+    expect(parseCreateRequest({ sandbox_id: 'a', metadata: pairs(16) }, week).metadata).toEqual(pairs(16));
+    const msg = 'Dictionary should have at most 16 items after validation, not 17';
+    const ctx = { field_type: 'Dictionary', max_length: 16, actual_length: 17 };
+    expect(issuesOf(() => parseCreateRequest({ sandbox_id: 'a', metadata: pairs(17) }, week))).toMatchObject([
+      { type: 'too_long', loc: ['body', 'metadata'], msg, ctx },
+    ]);
+    const gone = Object.fromEntries(Object.keys(pairs(40)).map((name) => [name, null]));
+    expect(parseUpdate({ metadata: gone })).toEqual(gone);
+  });
+});
+
 describe('the sandbox_id of a path', () => {
   it.each(['a', '0123456789abcdef', 'x'.repeat(51)])('may be %j', (sandboxId) => {
     expect(parseSandboxId({ sandbox_id: sandboxId })).toBe(sandboxId);
@@ -339,7 +409,7 @@ describe('a page of a list', () => {
       { limit: 100, continueToken: 'eyJ2Ijo=' },
     ],
   ])('of %j is %j', (query, page) => {
-    expect(parsePage(query)).toEqual(page);
+    expect(parseListQuery(query).page).toEqual(page);
   });
 
   it.each([
@@ -355,7 +425,30 @@ describe('a page of a list', () => {
     [{ limit: '1', continue: 'x'.repeat(4097) }, ['continue']],
     [{ limit: 'x', continue: 'a\n' }, ['limit', 'continue']],
   ])('of %j is refused', (query, fields) => {
-    expect(placesOf(() => parsePage(query))).toEqual(fields.map((field) => ['query', field]));
+    expect(placesOf(() => parseListQuery(query))).toEqual(fields.map((field) => ['query', field]));
+  });
+});
+
+describe('a filter', () => {
+  const nothing: ListFilter = {
+    status: undefined,
+    ready: undefined,
+    threadId: undefined,
+    userId: undefined,
+    metadata: undefined,
+  };
+
+  it.each<[Record<string, string> | undefined, Partial<ListFilter>]>([
+    [undefined, {}],
+    [{ limit: '5', other: 'x', Metadata: 'y' }, {}],
+    [{ status: 'NotFound' }, { status: 'NotFound' }],
+    [{ ready: 'false' }, { ready: false }],
+    [
+      { ready: 'true', thread_id: 't', user_id: 'u', 'metadata.a': '', 'metadata.b.c': 'd' },
+      { ready: true, threadId: 't', userId: 'u', metadata: { a: '', 'b.c': 'd' } },
+    ],
+  ])('of %j is %j', (query, filter) => {
+    expect(parseListQuery(query).filter).toStrictEqual({ ...nothing, ...filter });
   });
 });
 

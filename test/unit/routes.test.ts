@@ -71,14 +71,14 @@ describe('a request that no route matches', () => {
     ['OPTIONS', '/api/sandboxes', 'GET, POST'],
     ['PUT', '/api/sandboxes', 'GET, POST'],
     ['DELETE', '/api/sandboxes', 'GET, POST'],
-    ['POST', '/api/sandboxes/a', 'DELETE, GET'],
-    ['PATCH', '/api/sandboxes/a', 'DELETE, GET'],
+    ['POST', '/api/sandboxes/a', 'DELETE, GET, PATCH'],
+    ['PUT', '/api/sandboxes/a', 'DELETE, GET, PATCH'],
     ['GET', '/api/sandboxes/a/renew', 'POST'],
     ['DELETE', '/api/sandboxes/a/renew/', 'POST'],
     // There is nothing to go to for this method at the right path either.
     ['DELETE', '/api/sandboxes/', 'GET, POST'],
     ['POST', '/health/', 'GET'],
-    ['POST', '/api/sandboxes/a/', 'DELETE, GET'],
+    ['POST', '/api/sandboxes/a/', 'DELETE, GET, PATCH'],
   ])('is told which methods the path has: %s %s', (method, path, allow) => {
     expect(told(refuse(stray(method, path)))).toEqual(notAllowed(allow));
   });
@@ -148,10 +148,10 @@ describe('a request that no route matches', () => {
       ['POST', '/v1/api/sandboxes/', moved('../sandboxes')],
       ['PUT', '/v1/api/sandboxes', notAllowed('GET, POST')],
       ['DELETE', '/teams/agents/v1/api/sandboxes/abc/', moved('../abc')],
-      ['PATCH', '/teams/agents/v1/api/sandboxes/abc', notAllowed('DELETE, GET')],
+      ['PUT', '/teams/agents/v1/api/sandboxes/abc', notAllowed('DELETE, GET, PATCH')],
       ['GET', '/api/health/', moved('../health')],
       // The longest of the routes that it can be.
-      ['POST', '/api/sandboxes/health', notAllowed('DELETE, GET')],
+      ['POST', '/api/sandboxes/health', notAllowed('DELETE, GET, PATCH')],
       ['GET', '/v1', notFound],
       ['GET', '/v1/', notFound],
       ['GET', '/v1/nothing', notFound],

@@ -30,6 +30,18 @@ const pod = (metadata: V1Pod['metadata'], phase?: string): V1Pod => ({
   ...(phase !== undefined && { status: { phase } }),
 });
 
+/** The original's: its thread and user are in what it mounts. */
+const mounting = (metadata: V1Pod['metadata']): V1Pod => ({
+  ...pod(metadata, 'Running'),
+  spec: {
+    containers: [{ name: 'sandbox', image: 'i:2' }],
+    volumes: [
+      { name: 'skills-custom', hostPath: { path: '/state/users/bob/skills_view/custom' } },
+      { name: 'user-data', hostPath: { path: '/state/threads/T/user-data' } },
+    ],
+  },
+});
+
 describe('what a caller sees of a sandbox', () => {
   it.each<[string, V1Pod | undefined, string]>([
     ['no Pod', undefined, 'NotFound'],
@@ -54,10 +66,52 @@ describe('what a caller sees of a sandbox', () => {
       ...findReadiness(service, itsPod, now),
       max_shell_sessions: 10,
       container_id: status === 'NotFound' ? null : 'this-pod',
-      lark_cli_broker: false,
+      ...{ lark_cli_broker: false, thread_id: null, user_id: null, metadata: {} },
+      image: null,
       created_at: '2026-11-22T11:00:00.000Z',
       expires_at: '2026-11-22T13:01:40.000Z',
     });
+  });
+
+  it.each<[string, V1Service, V1Pod | undefined, object]>([
+    [
+      'what is noted on its Service, and the image of its Pod',
+      {
+        ...service,
+        metadata: {
+          ...service.metadata,
+          labels: { app: 'x', 'metadata.sandbox-provisioner/team': 'red', 'metadata.sandbox-provisioner/app': '' },
+          annotations: { 'sandbox-provisioner/thread-id': 'T', 'sandbox-provisioner/user-id': 'alice' },
+        },
+      },
+      {
+        ...phased('Running'),
+        spec: {
+          containers: [
+            { name: 'injected', image: 'x' },
+            { name: 'sandbox', image: 'i:1' },
+          ],
+        },
+      },
+      { thread_id: 'T', user_id: 'alice', metadata: { team: 'red', app: '' }, image: 'i:1' },
+    ],
+    ["what the original's Pod mounts", service, mounting({}), { thread_id: 'T', user_id: 'bob', image: 'i:2' }],
+    ['so while that Pod terminates', service, mounting(terminating), { thread_id: 'T', user_id: 'bob', image: null }],
+    // A list does not tell what it mounts.
+    [
+      'not so of one with an owner',
+      service,
+      mounting({ ownerReferences: owned }),
+      { thread_id: null, user_id: null, image: 'i:2' },
+    ],
+    [
+      'nothing where nothing tells it',
+      service,
+      undefined,
+      { thread_id: null, user_id: null, metadata: {}, image: null },
+    ],
+  ])('tells whose it is and what it is made with: %s', (_what, itsService, itsPod, expected) => {
+    expect(viewSandbox('a', itsService, itsPod, config, now)).toMatchObject(expected);
   });
 
   it('is ready, or not and why', () => {

@@ -4,7 +4,7 @@ import { loadConfig } from '../../lib/config/index.ts';
 import { ProvisionerError } from '../../lib/errors.ts';
 import { refuseLarkBroker } from '../../lib/model/lark.ts';
 import type { CreateSandboxRequest, ExtraMount } from '../../lib/model/request.ts';
-import { buildVolumes } from '../../lib/model/volumes/index.ts';
+import { buildVolumes, findUnmetMounts } from '../../lib/model/volumes/index.ts';
 import { describeVolumes } from '../../lib/model/volumes/sources.ts';
 
 type Variables = Readonly<Record<string, string>>;
@@ -70,7 +70,7 @@ const claimed = (path: string) => `user-data: claim home deer-flow/${path}`;
 
 describe('what a Pod mounts', () => {
   it('is, whole, what it was for callers that say no more than ids, where nothing is set', () => {
-    const { asked: _, ...made } = buildVolumes(old, sourcesOf({}));
+    const { asked: _, skills: __, ...made } = buildVolumes(old, sourcesOf({}));
     expect(JSON.stringify(made)).toBe(
       JSON.stringify({
         volumes: [
@@ -118,6 +118,7 @@ describe('what a Pod mounts', () => {
         },
       ],
       asked: ['/mnt/acp-workspace', `${lark}/config/locks`],
+      skills: ['/mnt/skills'],
     });
   });
 
@@ -255,6 +256,38 @@ function refusalOf(build: () => unknown): string | undefined {
     return (error as ProvisionerError).message;
   }
 }
+
+describe('what a Pod that is there does not have', () => {
+  const split: CreateSandboxRequest = { ...alice, extraMounts: [custom] };
+  const elsewhere: CreateSandboxRequest = { ...alice, skillsPath: '/srv/skills' };
+  const legacy = { includeLegacySkills: true };
+  const settings = { ...compose, SKILLS_HOST_PATH: '/skills' };
+  const unmetOf = (made: CreateSandboxRequest, asked: CreateSandboxRequest, changed: Variables = {}) => {
+    const { volumes, volumeMounts } = buildVolumes(made, sourcesOf(settings));
+    const pod = { spec: { containers: [{ name: 'sandbox', volumeMounts }], volumes } };
+    return findUnmetMounts(buildVolumes(asked, sourcesOf({ ...settings, ...changed })), pod);
+  };
+
+  it.each<[string, made: CreateSandboxRequest, asked: CreateSandboxRequest, unmet: string[]]>([
+    ['what it was made with', split, split, []],
+    ['less than it was made with', split, alice, []],
+    ['another folder in the place of one', alice, split, ['/mnt/skills/custom']],
+    ['skills elsewhere', alice, elsewhere, ['/srv/skills']],
+    ['skills at the usual place', elsewhere, alice, ['/mnt/skills']],
+    ['the old skills, which are in the whole folder', alice, { ...alice, ...legacy }, []],
+    ['the old skills, which are not among the others', split, { ...split, ...legacy }, ['/mnt/skills/legacy']],
+    ['the old skills, in a whole folder', split, { ...alice, ...legacy }, ['/mnt/skills/legacy']],
+    ['the old skills, which are there', { ...split, ...legacy }, { ...alice, ...legacy }, []],
+    ['the old skills elsewhere', elsewhere, { ...elsewhere, ...legacy }, []],
+  ])('is told where it is asked for %s', (_what, made, asked, unmet) => {
+    expect(unmetOf(made, asked)).toEqual(unmet);
+  });
+
+  it('is not the usual skills that the settings have moved since', () => {
+    expect(unmetOf(alice, alice, { SKILLS_HOST_PATH: '/moved' })).toEqual([]);
+    expect(unmetOf(elsewhere, elsewhere, { SKILLS_HOST_PATH: '/moved' })).toEqual(['/srv/skills']);
+  });
+});
 
 describe('what must not be mounted', () => {
   const at = (hostPath: string): ExtraMount[] => [{ ...acp, hostPath }];

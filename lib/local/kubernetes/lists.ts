@@ -83,16 +83,20 @@ export function createLists(store: Store, timers: Timers) {
     if (all === undefined) {
       throw new StatusError(410, 'Expired', EXPIRED, undefined, { continue: encodeContinue(-1, start) });
     }
-    const items = all.filter((object) => object.metadata.name >= start && matches(object) && matchesFields(object));
+    const following = all.filter((object) => object.metadata.name >= start);
+    const items = following.filter((object) => matches(object) && matchesFields(object));
     const page = limit === '0' ? items : items.slice(0, Number(limit));
     const remaining = items.length - page.length;
-    if (remaining > 0 && !kept.has(key)) {
+    // The server does not look on, behind a page that is full, whether any of the rest is selected.
+    const isFull = limit !== '0' && page.length === Number(limit);
+    const hasMore = isFull && page.at(-1) !== following.at(-1);
+    if (hasMore && !kept.has(key)) {
       kept.set(key, all);
       timers.after(PAGES_LIFE_MS, () => kept.delete(key));
     }
     const metadata = {
       resourceVersion: String(revision),
-      ...(remaining > 0 && { continue: encodeContinue(revision, `${page.at(-1)?.metadata.name}\0`) }),
+      ...(hasMore && { continue: encodeContinue(revision, `${page.at(-1)?.metadata.name}\0`) }),
       // With a selector the server does not count what it has not looked at.
       ...(remaining > 0 && !query.get('labelSelector') && { remainingItemCount: remaining }),
     };

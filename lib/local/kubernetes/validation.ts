@@ -51,23 +51,56 @@ const LABEL_VALUE: Rule = {
   examples: "'MyValue',  or 'my_value',  or '12345'",
 };
 
+const LABEL_NAME: Rule = {
+  max: 63,
+  pattern: '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]',
+  why: `must consist of alphanumeric characters, '-', '_' or '.', and ${ENDS}`,
+  examples: "'MyName',  or 'my.name',  or '123-abc'",
+};
+
 const nameRuleOf = (kind: Kind): Rule =>
   kind === 'Namespace' ? DNS_1123_LABEL : kind === 'Service' ? DNS_1035_LABEL : DNS_1123_SUBDOMAIN;
 
-function check(field: string, value: string, { max, pattern, why, examples }: Rule): FieldError[] {
-  const errors: FieldError[] = [];
-  if (value.length > max) errors.push(invalidValue(field, value, `must be no more than ${max} characters`));
-  if (!new RegExp(`^(?:${pattern})$`).test(value)) {
-    errors.push(invalidValue(field, value, `${why} (e.g. ${examples}, regex used for validation is '${pattern}')`));
+const check = (field: string, value: string, rule: Rule): FieldError[] =>
+  findFaults(value, rule).map((fault) => invalidValue(field, value, fault));
+
+const describe = ({ why, examples, pattern }: Rule): string =>
+  `${why} (e.g. ${examples}, regex used for validation is '${pattern}')`;
+
+/** What is wrong with a text. Kubernetes counts bytes. */
+const findFaults = (value: string, rule: Rule): string[] => [
+  ...(Buffer.byteLength(value) > rule.max ? [`must be no more than ${rule.max} characters`] : []),
+  ...(new RegExp(`^(?:${rule.pattern})$`).test(value) ? [] : [describe(rule)]),
+];
+
+/** What is wrong with the name of a label: a name, with a domain before it or not. */
+function findLabelNameFaults(label: string): string[] {
+  const [name = '', prefix, ...more] = label.split('/').toReversed();
+  if (more.length > 0) {
+    return [
+      `a qualified name ${describe(LABEL_NAME)} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`,
+    ];
   }
-  return errors;
+  const tell = (part: string, value: string, rule: Rule) => {
+    const faults = findFaults(value, rule);
+    return (value === '' ? ['must be non-empty', ...(rule === LABEL_NAME ? faults : [])] : faults).map(
+      (fault) => `${part} part ${fault}`,
+    );
+  };
+  return [
+    ...(prefix === undefined ? [] : tell('prefix', prefix, DNS_1123_SUBDOMAIN)),
+    ...tell('name', name, LABEL_NAME),
+  ];
 }
 
 function validateMetadata(kind: Kind, { name, labels, ownerReferences }: Metadata): FieldError[] {
   const errors = name
     ? check('metadata.name', name, nameRuleOf(kind))
     : [requiredValue('metadata.name', 'name or generateName is required')];
-  for (const value of Object.values(labels ?? {})) errors.push(...check('metadata.labels', value, LABEL_VALUE));
+  for (const [label, value] of Object.entries(labels ?? {})) {
+    errors.push(...findLabelNameFaults(label).map((fault) => invalidValue('metadata.labels', label, fault)));
+    errors.push(...check('metadata.labels', value, LABEL_VALUE));
+  }
   for (const owner of ownerReferences ?? []) {
     for (const part of ['apiVersion', 'kind', 'name', 'uid'] as const) {
       if (owner[part]) continue;

@@ -12,6 +12,8 @@ export type PodVolumes = {
   volumeMounts: V1VolumeMount[];
   /** The places that the request asked for. */
   asked: readonly string[];
+  /** Where it is to find skills that it did not ask for apart. */
+  skills: readonly string[];
 };
 
 /** One mount, and the volume that it is of. */
@@ -33,10 +35,13 @@ export function buildVolumes(request: CreateSandboxRequest, sources: VolumeSourc
     ...extras.map((extra, index) => mountExtra(extra, index, sources)),
   ];
   const isElsewhere = whole.skillsPath !== requestDefaults.skillsPath;
-  const asked = [...taken, ...(isElsewhere ? skillMounts.map(({ mount }) => mount.mountPath) : [])];
+  const skillPlaces = skillMounts.map(({ mount }) => mount.mountPath);
+  const asked = [...taken, ...(isElsewhere ? skillPlaces : [])];
+  const legacy = `${whole.skillsPath}/legacy`;
+  const skills = [...skillPlaces, ...(whole.includeLegacySkills ? [legacy] : [])];
   // A claim is one volume, however often it is mounted: some drivers attach it once for each.
   const volumes = new Map(mounts.map(({ volume }) => [volume.name, volume]));
-  return { volumes: [...volumes.values()], volumeMounts: mounts.map(({ mount }) => mount), asked };
+  return { volumes: [...volumes.values()], volumeMounts: mounts.map(({ mount }) => mount), asked, skills };
 }
 
 function mountSkills(request: WholeRequest, sources: VolumeSources, taken: ReadonlySet<string>): Mount[] {
@@ -131,9 +136,10 @@ const subPathOf = (parts: readonly string[]): string => ['deer-flow', ...parts].
 
 /**
  * The places that the request asks for and that this Pod does not have so: a Pod keeps what it was made with. For one whose spec says
- * nothing of a place, that is all of them.
+ * nothing of a place, that is all of them. Of the usual skills it is asked that they are there, not where they come from: that is for
+ * the settings to say, which may have changed since.
  */
-export function findUnmetMounts({ volumes, volumeMounts, asked }: PodVolumes, pod: V1Pod): string[] {
+export function findUnmetMounts({ volumes, volumeMounts, asked, skills }: PodVolumes, pod: V1Pod): string[] {
   const sources = new Map(pod.spec?.volumes?.map((volume) => [volume.name, volume]));
   const ownMounts = pod.spec?.containers.find(({ name }) => name === containerName)?.volumeMounts ?? [];
   const has = ({ name, mountPath, subPath, readOnly }: V1VolumeMount) => {
@@ -147,7 +153,8 @@ export function findUnmetMounts({ volumes, volumeMounts, asked }: PodVolumes, po
       source?.persistentVolumeClaim?.claimName === wanted?.persistentVolumeClaim?.claimName
     );
   };
-  return volumeMounts
-    .filter((mount) => asked.includes(mount.mountPath) && !has(mount))
-    .map(({ mountPath }) => mountPath);
+  const isThere = (place: string) =>
+    ownMounts.some(({ mountPath }) => `${place}/`.startsWith(`${mountPath}/`) || mountPath.startsWith(`${place}/`));
+  const unmet = volumeMounts.filter((mount) => asked.includes(mount.mountPath) && !has(mount));
+  return [...new Set([...unmet.map(({ mountPath }) => mountPath), ...skills.filter((place) => !isThere(place))])];
 }

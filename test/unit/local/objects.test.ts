@@ -44,6 +44,10 @@ const DNS_1035 =
   "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and " +
   "end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is " +
   "'[a-z]([-a-z0-9]*[a-z0-9])?')";
+const LABEL_NAME =
+  "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character " +
+  "(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is " +
+  "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 const LABEL_VALUE =
   "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end " +
   "with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is " +
@@ -110,6 +114,27 @@ it.each<[what: string, kind: 'Pod' | 'Service', manifest: object, causes: Parame
     'Pod',
     badLabels,
     [value('-x', LABEL_VALUE), value(long, tooLong)].map((why) => ['metadata.labels', why]),
+  ],
+  [
+    'labels of bad names',
+    'Service',
+    serviceManifest(
+      'a',
+      {},
+      { labels: { 'a b': 'x', 'c/': 'x', '/d': 'x', 'E/e': 'x', 'f/f/f': 'x', [`g/${long}`]: '', 'h.i/J_.k': '' } },
+    ),
+    [
+      ['a b', `name part ${LABEL_NAME}`],
+      ['c/', 'name part must be non-empty'],
+      ['c/', `name part ${LABEL_NAME}`],
+      ['/d', 'prefix part must be non-empty'],
+      ['E/e', `prefix part ${SUBDOMAIN}`],
+      [
+        'f/f/f',
+        `a qualified name ${LABEL_NAME} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`,
+      ],
+      [`g/${long}`, `name part ${tooLong}`],
+    ].map(([given = '', why = '']) => ['metadata.labels', value(given, why)]),
   ],
   [
     'no name and no containers',
