@@ -19,13 +19,14 @@ export type Quota = Readonly<{
 
 /**
  * What tells whether the provisioner could work in one namespace. Each is one request, made once: who asks wants to know how it is
- * now. They throw as those of `Kubernetes` do, and are none of the client's for the reason that those of `diagnostics` are not.
+ * now. They throw as those of `Kubernetes` do, and are none of the client's, nor called as one of these is, for the reason that those of
+ * `diagnostics` are not.
  */
 export type Inspection = {
   /** Whether we have this right, as the API server's own authorizers say. */
   isPermitted(right: Right, signal: AbortSignal): Promise<boolean>;
-  readNamespace(signal: AbortSignal): Promise<Found | undefined>;
-  readClaim(name: string, signal: AbortSignal): Promise<Found | undefined>;
+  findNamespace(signal: AbortSignal): Promise<Found | undefined>;
+  findClaim(name: string, signal: AbortSignal): Promise<Found | undefined>;
   /** Whether there is a Pod of a sandbox. */
   hasSandboxPods(signal: AbortSignal): Promise<boolean>;
   listQuotas(signal: AbortSignal): Promise<Quota[]>;
@@ -77,8 +78,8 @@ export function openInspection({ transport }: Cluster, namespace: string): Inspe
       request.setBody(JSON.stringify(body));
       return (await send(request, kind, signal)).status?.allowed === true;
     },
-    readNamespace: (signal) => find(own, 'Namespace', signal),
-    readClaim: (name, signal) => find(`${own}/persistentvolumeclaims/${name}`, 'PersistentVolumeClaim', signal),
+    findNamespace: (signal) => find(own, 'Namespace', signal),
+    findClaim: (name, signal) => find(`${own}/persistentvolumeclaims/${name}`, 'PersistentVolumeClaim', signal),
     async hasSandboxPods(signal) {
       const query = new URLSearchParams({ labelSelector: sandboxSelector, limit: '1' });
       const { items } = await get(`${own}/pods?${query}`, 'PodList', signal);

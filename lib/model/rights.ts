@@ -1,7 +1,9 @@
-import type { V1PolicyRule } from '@kubernetes/client-node';
 import type { Config } from '../config/index.ts';
 import { networkPolicyName } from './names.ts';
 import { findClaims } from './volumes/sources.ts';
+
+/** A rule of a Role. The client's type is not named here: every function would have it in its bundle. */
+export type Rule = { apiGroups: string[]; resources: string[]; resourceNames?: string[]; verbs: string[] };
 
 /** One thing that Kubernetes may permit, as a SelfSubjectAccessReview asks about it. */
 export type Right = Readonly<{
@@ -16,7 +18,7 @@ export type Right = Readonly<{
 const verbs = ['create', 'get', 'list', 'patch', 'delete'];
 
 /** What the provisioner and its clean-up call in their namespace with these settings, and nothing else: a test holds the two together. */
-export function findNeededRules({ networkPolicy, volumes }: Config): V1PolicyRule[] {
+export function findNeededRules({ networkPolicy, volumes }: Config): Rule[] {
   const claims = findClaims(volumes);
   const always = [
     { apiGroups: [''], resources: ['pods', 'services'], verbs: [...verbs] },
@@ -37,11 +39,11 @@ export function findNeededRules({ networkPolicy, volumes }: Config): V1PolicyRul
 }
 
 /** What it takes to make the namespace: the one right outside of it. */
-export const namespaceCreationRule = { apiGroups: [''], resources: ['namespaces'], verbs: ['create'] };
+export const namespaceCreationRule: Rule = { apiGroups: [''], resources: ['namespaces'], verbs: ['create'] };
 
 /** Each right that these rules give. */
-export const listRights = (rules: readonly V1PolicyRule[]): Right[] =>
-  rules.flatMap(({ apiGroups = [], resources = [], resourceNames = [undefined], verbs }) =>
+export const listRights = (rules: readonly Rule[]): Right[] =>
+  rules.flatMap(({ apiGroups, resources, resourceNames = [''], verbs }) =>
     apiGroups.flatMap((group) =>
       resources.flatMap((path) =>
         resourceNames.flatMap((name) =>

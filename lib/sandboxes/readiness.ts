@@ -66,7 +66,7 @@ function judgeRights(rights: ReturnType<typeof listRights>, permitted: boolean[]
 }
 
 async function lookAtNamespace(name: string, inspection: Inspection, signal: AbortSignal): Promise<Judgement> {
-  const found = await inspection.readNamespace(signal);
+  const found = await inspection.findNamespace(signal);
   if (found?.isGoing) return { state: 'failed', words: `the namespace '${name}' is being deleted` };
   if (found !== undefined) return { state: 'ok', words: `'${name}' is there` };
   const [creation = namespaceReading] = listRights([namespaceCreationRule]);
@@ -78,7 +78,7 @@ async function lookAtNamespace(name: string, inspection: Inspection, signal: Abo
 
 async function lookAtClaims(names: string[], inspection: Inspection, signal: AbortSignal): Promise<Judgement> {
   const judge = async (name: string) => {
-    const found = await inspection.readClaim(name, signal);
+    const found = await inspection.findClaim(name, signal);
     if (found === undefined) return [`the claim '${name}' is not there`];
     if (found.isGoing) return [`the claim '${name}' is being deleted`];
     // One that is pending may be waiting for its first Pod.
