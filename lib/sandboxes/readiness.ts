@@ -3,7 +3,7 @@ import type { Config } from '../config/index.ts';
 import { KubernetesError, ProvisionerError } from '../errors.ts';
 import type { Kubernetes } from '../kubernetes/index.ts';
 import type { Inspection } from '../kubernetes/inspection.ts';
-import { describeRight, findNeededRules, listRights, namespaceCreationRule } from '../model/rights.ts';
+import { describeRight, findNeededRules, listRights, namespaceCreationRule, type Right } from '../model/rights.ts';
 import { findClaims } from '../model/volumes/sources.ts';
 import { keepNetworkPolicy } from './network-policy.ts';
 
@@ -34,7 +34,7 @@ export async function inspect({ config, kubernetes, inspection }: Place, signal:
       ? Promise.reject(first.error)
       : [first.value, ...(await Promise.all(others.map((right) => inspection.isPermitted(right, signal))))];
   const looks = await Promise.all([
-    look('rights', async () => judgeRights(rights, await isPermitted())),
+    look('rights', async () => judgeRights(config.namespace, rights, await isPermitted())),
     look('namespace', () => lookAtNamespace(config.namespace, inspection, signal)),
     ...(findClaims(config.volumes).length === 0
       ? []
@@ -58,11 +58,13 @@ async function look(check: Check, judge: () => Promise<Judgement>): Promise<Look
   return isForbidden(judged.error) ? { check, state: 'unknown', words } : failed('kubernetes', words);
 }
 
-function judgeRights(rights: ReturnType<typeof listRights>, permitted: boolean[]): Judgement {
+function judgeRights(namespace: string, rights: readonly Right[], permitted: readonly boolean[]): Judgement {
   const missing = rights.filter((_right, index) => !permitted[index]).map(describeRight);
-  return missing.length === 0
-    ? { state: 'ok', words: `all ${rights.length} that the settings need` }
-    : { state: 'failed', words: `not permitted: ${missing.join(', ')}` };
+  if (missing.length === 0) return { state: 'ok', words: `all ${rights.length} that the settings need` };
+  // Nobody who has none at all is told whether a namespace is there.
+  const nowhere =
+    missing.length === rights.length ? ` anything in the namespace '${namespace}', which may not be there:` : '';
+  return { state: 'failed', words: `not permitted:${nowhere} ${missing.join(', ')}` };
 }
 
 async function lookAtNamespace(name: string, inspection: Inspection, signal: AbortSignal): Promise<Judgement> {

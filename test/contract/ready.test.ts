@@ -134,7 +134,7 @@ describe('what is looked at', () => {
     denied,
   ];
 
-  it.each<[string, Faults, Record<string, string>]>([
+  it.each<[string, Faults, Record<string, unknown>]>([
     [
       'a right, and one to a part of an object',
       [
@@ -150,6 +150,19 @@ describe('what is looked at', () => {
       'the namespace',
       [[namespaceRead, gone], mayNotMake],
       { namespace: 'failed: the namespace NAME is not there, and may not be made' },
+    ],
+    [
+      'all rights, and with them the namespace',
+      [
+        [reviews(() => true), denied],
+        [namespaceRead, forbidden],
+      ],
+      {
+        rights: expect.stringMatching(
+          /^failed: not permitted: anything in the namespace '.*', which may not be there: create pods, /,
+        ),
+        namespace: unknown,
+      },
     ],
     [
       'the namespace, which we may make',
@@ -194,7 +207,10 @@ describe('what is looked at', () => {
     await givenClaims('skills', 'home');
     await givenSandbox();
     for (const [when, action] of faults) place.proxy.injectFault({ when, action });
-    const named = Object.entries(found).map(([check, words]) => [check, words.replace('NAME', `'${place.namespace}'`)]);
+    const named = Object.entries(found).map(([check, words]) => [
+      check,
+      typeof words === 'string' ? words.replace('NAME', `'${place.namespace}'`) : words,
+    ]);
     expect(await look()).toEqual(Object.fromEntries(named));
   });
 });

@@ -143,7 +143,12 @@ function checkCertificate(
   if (faults.length > 0) return false;
   const isSoon = validToDate.getTime() - now.getTime() < soonMs;
   const message = `that of the API server is for ${name}, signed by the cluster's CA, and good until ${describeTime(validToDate)}`;
-  tell({ check, level: isSoon ? 'warning' : 'ok', message, ...(isSoon && advise('is not valid yet')) });
+  tell({
+    check,
+    level: isSoon ? 'warning' : 'ok',
+    message,
+    ...(isSoon && advise('the certificate of the API server has expired')),
+  });
   return true;
 }
 

@@ -33,6 +33,7 @@ async function run({ sandbox, json }: Options): Promise<number> {
     if (!json) console.log(formatFinding(finding));
   };
   await examine({ env: currentEnvironment(), sandbox, tell, signal: ending.signal, now: () => new Date() });
-  console.log(json ? formatJson(findings) : summarize(findings));
-  return ending.signal.aborted ? interrupted : judge(findings);
+  const isInterrupted = ending.signal.aborted;
+  console.log(json ? formatJson(findings, isInterrupted) : summarize(findings, isInterrupted));
+  return isInterrupted ? interrupted : judge(findings);
 }

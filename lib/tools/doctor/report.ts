@@ -39,20 +39,21 @@ export function formatFinding({ check, level, message, advice, page, ms }: Findi
     : `${line}\n${' '.repeat(9)}-> ${advice}${page === undefined ? '' : ` See ${page}`}`;
 }
 
-const statuses = ['well', 'warnings', 'failed'] as const;
-
 /** How bad it is: 0, 1 or 2, as the command ends with. */
 export function judge(findings: readonly Finding[]): 0 | 1 | 2 {
   if (findings.some(({ level }) => level === 'failed')) return 2;
   return findings.some(({ level }) => level === 'warning') ? 1 : 0;
 }
 
-/** All of it as one JSON object. */
-export const formatJson = (findings: readonly Finding[]): string =>
-  JSON.stringify({ status: statuses[judge(findings)], findings }, undefined, 2);
+const statuses = ['well', 'warnings', 'failed'] as const;
+
+/** All of it as one JSON object; where it was interrupted, that is not all there is. */
+export const formatJson = (findings: readonly Finding[], isInterrupted: boolean): string =>
+  JSON.stringify({ status: isInterrupted ? 'interrupted' : statuses[judge(findings)], findings }, undefined, 2);
 
 /** The last line for a person. */
-export function summarize(findings: readonly Finding[]): string {
+export function summarize(findings: readonly Finding[], isInterrupted: boolean): string {
+  if (isInterrupted) return 'Interrupted.';
   const count = (level: Level) => findings.filter((finding) => finding.level === level).length;
-  return judge(findings) === 0 ? 'All is well.' : `${count('failed')} failed, ${count('warning')} warnings.`;
+  return judge(findings) === 0 ? 'All is well.' : `Failed: ${count('failed')}. Warnings: ${count('warning')}.`;
 }
