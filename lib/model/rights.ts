@@ -39,6 +39,9 @@ export function findNeededRules({ networkPolicy, volumes }: Config): Rule[] {
 }
 
 /** What it takes to make the namespace: the one right outside of it. */
+export const namespaceCreation: Right = { verb: 'create', group: '', resource: 'namespaces' };
+
+/** The rule that gives it. */
 export const namespaceCreationRule: Rule = { apiGroups: [''], resources: ['namespaces'], verbs: ['create'] };
 
 /** Each right that these rules give. */

@@ -3,7 +3,7 @@ import type { Config } from '../config/index.ts';
 import { KubernetesError, ProvisionerError } from '../errors.ts';
 import type { Kubernetes } from '../kubernetes/index.ts';
 import type { Inspection } from '../kubernetes/inspection.ts';
-import { describeRight, findNeededRules, listRights, namespaceCreationRule, type Right } from '../model/rights.ts';
+import { describeRight, findNeededRules, listRights, namespaceCreation, type Right } from '../model/rights.ts';
 import { findClaims } from '../model/volumes/sources.ts';
 import { keepNetworkPolicy } from './network-policy.ts';
 
@@ -11,8 +11,8 @@ import { keepNetworkPolicy } from './network-policy.ts';
 export type Check = 'settings' | 'kubernetes' | 'rights' | 'namespace' | 'claims' | 'network-policy';
 
 /**
- * What came of one look: it is well; a create would mend it; it has to be mended by somebody; or we were not permitted to look, which
- * is no fault as such. `words` say what was found, for whoever runs the provisioner.
+ * What came of one look: it is well; a create would mend it; it has to be mended by somebody; or we may not look, and then a right
+ * is missing that is told of. `words` say what was found, for whoever runs the provisioner.
  */
 export type Look = Readonly<{ check: Check; state: 'ok' | 'passing' | 'failed' | 'unknown'; words: string }>;
 
@@ -26,16 +26,18 @@ export type Place = Readonly<{ config: Config; kubernetes: Kubernetes; inspectio
  */
 export async function inspect({ config, kubernetes, inspection }: Place, signal: AbortSignal): Promise<Look[]> {
   const rights = listRights(findNeededRules(config));
-  const [firstRight = namespaceReading, ...others] = rights;
-  const first = await settle(inspection.isPermitted(firstRight, signal));
-  if ('error' in first && !isForbidden(first.error)) return [failed('kubernetes', describe(first.error))];
-  const isPermitted = async () =>
-    'error' in first
-      ? Promise.reject(first.error)
-      : [first.value, ...(await Promise.all(others.map((right) => inspection.isPermitted(right, signal))))];
+  const reached = { check: 'kubernetes', state: 'ok' } as const;
+  const first = await settle(inspection.isPermitted(namespaceCreation, signal));
+  if ('error' in first) {
+    // Whoever is somebody may ask what it may do, unless an administrator took that right away.
+    return isForbidden(first.error)
+      ? [{ ...reached, words: 'reached' }, failed('rights', `we may not even ask for them: ${describe(first.error)}`)]
+      : [failed('kubernetes', describe(first.error))];
+  }
+  const areRightsThere = () => Promise.all(rights.map((right) => inspection.isPermitted(right, signal)));
   const looks = await Promise.all([
-    look('rights', async () => judgeRights(config.namespace, rights, await isPermitted())),
-    look('namespace', () => lookAtNamespace(config.namespace, inspection, signal)),
+    look('rights', async () => judgeRights(config.namespace, rights, await areRightsThere())),
+    look('namespace', () => lookAtNamespace(config.namespace, first.value, inspection, signal)),
     ...(findClaims(config.volumes).length === 0
       ? []
       : [look('claims', () => lookAtClaims(findClaims(config.volumes), inspection, signal))]),
@@ -43,10 +45,8 @@ export async function inspect({ config, kubernetes, inspection }: Place, signal:
       ? []
       : [look('network-policy', () => lookAtNetworkPolicy(config, kubernetes, inspection, signal))]),
   ]);
-  return [{ check: 'kubernetes', state: 'ok', words: 'reached, and our credentials are taken' }, ...looks];
+  return [{ ...reached, words: 'reached, and our credentials are taken' }, ...looks];
 }
-
-const namespaceReading = { verb: 'get', group: '', resource: 'namespaces' };
 
 type Judgement = Omit<Look, 'check'>;
 
@@ -67,13 +67,17 @@ function judgeRights(namespace: string, rights: readonly Right[], permitted: rea
   return { state: 'failed', words: `not permitted:${nowhere} ${missing.join(', ')}` };
 }
 
-async function lookAtNamespace(name: string, inspection: Inspection, signal: AbortSignal): Promise<Judgement> {
+async function lookAtNamespace(
+  name: string,
+  mayMake: boolean,
+  inspection: Inspection,
+  signal: AbortSignal,
+): Promise<Judgement> {
   const found = await inspection.findNamespace(signal);
   if (found?.isGoing) return { state: 'failed', words: `the namespace '${name}' is being deleted` };
   if (found !== undefined) return { state: 'ok', words: `'${name}' is there` };
-  const [creation = namespaceReading] = listRights([namespaceCreationRule]);
   const words = `the namespace '${name}' is not there`;
-  return (await inspection.isPermitted(creation, signal))
+  return mayMake
     ? { state: 'passing', words: `${words}: the first create makes it` }
     : { state: 'failed', words: `${words}, and may not be made` };
 }

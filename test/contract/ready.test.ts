@@ -191,7 +191,11 @@ describe('what is looked at', () => {
       ],
       { claims: "failed: the claim 'home' has lost its volume" },
     ],
-    ['the right to ask for rights', [[reviews(() => true), forbidden]], { rights: unknown }],
+    [
+      'who we are',
+      [[reviews(() => true), forbidden]],
+      { rights: 'failed: we may not even ask for them: Kubernetes does not permit it (403 Forbidden)' },
+    ],
     ['the right to look', [[namespaceRead, forbidden]], { namespace: unknown }],
     [
       'our credentials',

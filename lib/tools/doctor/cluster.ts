@@ -4,13 +4,13 @@ import { KubernetesError } from '../../errors.ts';
 import type { Quota } from '../../kubernetes/inspection.ts';
 import { type Check, inspect, type Look, type Place } from '../../sandboxes/readiness.ts';
 import { advise } from './advice.ts';
-import type { Advice, Finding, Level, Tell } from './finding.ts';
-import { timed } from './finding.ts';
+import { type Advice, type Finding, type Level, type Tell, timed } from './finding.ts';
 
 /** How long Kubernetes may take for all that is asked, in milliseconds. */
 const askMs = 15_000;
 
-const levels: Record<Look['state'], Level> = { ok: 'ok', passing: 'warning', failed: 'failed', unknown: 'warning' };
+/** The next create mends what is passing; what is unknown is so because of a right that is told of. */
+const levels: Record<Look['state'], Level> = { ok: 'ok', passing: 'warning', failed: 'failed', unknown: 'skipped' };
 
 /** What to do about a check of `GET /ready`. That of Kubernetes itself is by the words. */
 const adviceOf = ({ namespace }: Config): Record<Exclude<Check, 'kubernetes' | 'settings'>, Advice> => ({
@@ -27,7 +27,8 @@ const adviceOf = ({ namespace }: Config): Record<Exclude<Check, 'kubernetes' | '
     page: 'docs/own-cluster.md#where-the-files-lie',
   },
   'network-policy': {
-    advice: 'npm run cleanup makes it as it should be, and the next clean-up does. Find out who removed or changed it.',
+    advice:
+      'The next create or clean-up makes it as it should be; npm run cleanup does at once. If it was there before, find out who removed or changed it.',
     page: 'docs/security.md#the-network',
   },
 });
@@ -36,19 +37,14 @@ const adviceOf = ({ namespace }: Config): Record<Exclude<Check, 'kubernetes' | '
 export async function checkCluster(place: Place, tell: Tell, signal: AbortSignal): Promise<boolean> {
   const { config } = place;
   const within = AbortSignal.any([signal, AbortSignal.timeout(askMs)]);
-  const { value: looks = [], ms } = await timed(() => inspect(place, within));
+  const begun = performance.now();
+  const looks = await inspect(place, within);
+  const ms = Math.round(performance.now() - begun);
   for (const { check, state, words } of looks) {
     const message = state === 'unknown' ? `cannot be looked at: ${words}` : words;
-    // The next create mends what is passing.
-    const advice =
-      state === 'ok'
-        ? {}
-        : check === 'kubernetes' || check === 'settings'
-          ? advise(words)
-          : state === 'unknown'
-            ? adviceOf(config).rights
-            : adviceOf(config)[check];
-    tell({ check, level: levels[state], message, ...advice, ...(check === 'kubernetes' && { ms }) });
+    const isWell = state === 'ok' || state === 'unknown';
+    const advice = check === 'kubernetes' || check === 'settings' ? advise(words) : adviceOf(config)[check];
+    tell({ check, level: levels[state], message, ...(!isWell && advice), ...(check === 'kubernetes' && { ms }) });
   }
   if (looks.some(({ check, state }) => check === 'kubernetes' && state === 'failed')) return false;
   await checkQuotas(place, tell, within);
