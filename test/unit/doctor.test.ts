@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { loadConfig } from '../../lib/config/index.ts';
@@ -334,6 +334,24 @@ describe('the cluster', () => {
     const found = judgeQuota({ name: 'q', scopes, hard, used }, loadConfig({}));
     expect(found.map(({ level, message }) => `${level}: ${message}`)).toEqual(wrong);
   });
+});
+
+it('leads to pages and places of them that there are', async () => {
+  const root = new URL('../../', import.meta.url);
+  const folder = new URL('lib/tools/doctor/', root);
+  const sources = await Promise.all((await readdir(folder)).map((name) => readFile(new URL(name, folder), 'utf8')));
+  const places = new Set(sources.join().match(/\bdocs\/[\w.-]+\.md(#[\w-]+)?/g));
+  expect(places.size).toBeGreaterThan(10);
+  for (const place of places) {
+    const [page = '', anchor] = place.split('#');
+    const titles = [...(await readFile(new URL(page, root), 'utf8')).matchAll(/^#+ (.*)$/gm)].map(([, title = '']) =>
+      title
+        .toLowerCase()
+        .replace(/[^\w\s-]/g, '')
+        .replaceAll(' ', '-'),
+    );
+    if (anchor !== undefined) expect(titles, place).toContain(anchor);
+  }
 });
 
 describe('what is printed', () => {
