@@ -170,6 +170,26 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/ready': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Say whether sandboxes can be made
+     * @description Asks for no key. Asks Kubernetes, no more than once in 5 s, and changes nothing. Where something is wrong, 503 names what was looked at and is not well, as in `Not ready: rights, claims`: `settings`, `kubernetes` (it is not reached, or refuses us), `rights`, `namespace`, `claims`, `network-policy`. The log says what is wrong with it, and `npm run doctor` what to do.
+     */
+    get: operations['getReadiness'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/openapi.json': {
     parameters: {
       query?: never;
@@ -323,6 +343,14 @@ export interface components {
        * @constant
        */
       status: 'ok';
+    };
+    Readiness: {
+      /**
+       * @description Sandboxes can be made.
+       * @example ready
+       * @constant
+       */
+      status: 'ready';
     };
     Sandbox: {
       /**
@@ -992,6 +1020,7 @@ export type CreateRequest = components['schemas']['CreateRequest'];
 export type UpdateRequest = components['schemas']['UpdateRequest'];
 export type RenewRequest = components['schemas']['RenewRequest'];
 export type Health = components['schemas']['Health'];
+export type Readiness = components['schemas']['Readiness'];
 export type Sandbox = components['schemas']['Sandbox'];
 export type CreatedSandbox = components['schemas']['CreatedSandbox'];
 export type SandboxList = components['schemas']['SandboxList'];
@@ -1414,6 +1443,33 @@ export interface operations {
       };
       403: components['responses']['Forbidden'];
       500: components['responses']['Failed'];
+      504: components['responses']['DeadlineExceeded'];
+    };
+  };
+  getReadiness: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description They can. */
+      200: {
+        headers: {
+          'Cache-Control': components['headers']['Cache-Control'];
+          'X-Content-Type-Options': components['headers']['X-Content-Type-Options'];
+          'X-Request-Id': components['headers']['X-Request-Id'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Readiness'];
+        };
+      };
+      403: components['responses']['Forbidden'];
+      500: components['responses']['Failed'];
+      503: components['responses']['Unavailable'];
       504: components['responses']['DeadlineExceeded'];
     };
   };

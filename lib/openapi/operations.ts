@@ -230,6 +230,18 @@ export const operations: readonly Operation[] = [
     open: 'always',
   },
   {
+    path: '/ready',
+    method: 'get',
+    operationId: 'getReadiness',
+    tag: 'Service',
+    summary: 'Say whether sandboxes can be made',
+    description:
+      'Asks for no key. Asks Kubernetes, no more than once in 5 s, and changes nothing. Where something is wrong, 503 names what was looked at and is not well, as in `Not ready: rights, claims`: `settings`, `kubernetes` (it is not reached, or refuses us), `rights`, `namespace`, `claims`, `network-policy`. The log says what is wrong with it, and `npm run doctor` what to do.',
+    answer: ['They can.', 'Readiness'],
+    fails: [503],
+    open: 'always',
+  },
+  {
     path: '/openapi.json',
     method: 'get',
     operationId: 'getDescription',

@@ -74,9 +74,17 @@ const keysOf = (routes: Properties[]) => routes.map(({ RouteKey }) => RouteKey).
 it('serverless.yml says what each function has to do with', () => {
   expect(needing('callers')).toEqual([...asking, 'get-capabilities', ...describing, 'fallback']);
   expect(needing('description')).toEqual(describing);
-  expect(needing('kubernetes')).toEqual([...asking, 'cleanup-sandboxes']);
+  expect(needing('kubernetes')).toEqual([...asking, 'get-ready', 'cleanup-sandboxes']);
   expect(needing('cleanup')).toEqual(['cleanup-sandboxes']);
-  expect(names).toEqual([...asking, 'get-capabilities', 'health', ...describing, 'fallback', 'cleanup-sandboxes']);
+  expect(names).toEqual([
+    ...asking,
+    'get-capabilities',
+    'health',
+    'get-ready',
+    ...describing,
+    'fallback',
+    'cleanup-sandboxes',
+  ]);
 });
 
 describe('a package without any settings', () => {
@@ -232,7 +240,7 @@ describe('a package with every setting', () => {
     const routes = Object.values(pick(template, 'AWS::ApiGatewayV2::Route'));
     const isGuarded = ({ AuthorizationType, AuthorizerId }: Properties) =>
       AuthorizationType === 'JWT' && JSON.stringify(AuthorizerId) === '{"Ref":"HttpApiAuthorizerCallers"}';
-    const open = ['GET /docs', 'GET /health', 'GET /openapi.json', 'OPTIONS /{proxy+}'];
+    const open = ['GET /docs', 'GET /health', 'GET /openapi.json', 'GET /ready', 'OPTIONS /{proxy+}'];
     expect(keysOf(routes.filter((route) => !isGuarded(route)))).toEqual(open);
     expect(keysOf(routes.filter(isGuarded))).toEqual([
       ...['$default', 'DELETE /api/sandboxes/{sandbox_id}', 'GET /api/capabilities', 'GET /api/sandboxes'],
