@@ -14,7 +14,12 @@ export const handler = serve(
     const request = parseCreateRequest(event.body, config.sandboxMaxTtlSeconds);
     const cluster = await connectToKubernetes(config, invocation.signal);
     return json(
-      await createSandbox(request, { ...invocation, config, kubernetes: cluster.inNamespace(config.namespace) }),
+      await createSandbox(request, {
+        ...invocation,
+        endOfWait: invocation.waitFor(request.waitSeconds ?? 0),
+        config,
+        kubernetes: cluster.inNamespace(config.namespace),
+      }),
     );
   },
 );

@@ -1,5 +1,5 @@
 import { currentConfig } from '../lib/config/index.ts';
-import { parseSandboxId } from '../lib/http/request.ts';
+import { parseSandboxId, parseWaitSeconds } from '../lib/http/request.ts';
 import { json, serve } from '../lib/http/serve.ts';
 import { beginToConnect, connectToKubernetes } from '../lib/kubernetes/index.ts';
 import { getSandbox } from '../lib/sandboxes/get.ts';
@@ -9,9 +9,15 @@ beginToConnect(currentConfig);
 /** `GET /api/sandboxes/{sandbox_id}`: 200 with the sandbox; 404, 422, 5xx. */
 export const handler = serve({ deadlineSeconds: 8 }, async (event, invocation) => {
   const sandboxId = parseSandboxId(event.pathParameters);
+  const endOfWait = invocation.waitFor(parseWaitSeconds(event.queryStringParameters));
   const config = currentConfig();
   const cluster = await connectToKubernetes(config, invocation.signal);
   return json(
-    await getSandbox(sandboxId, { ...invocation, config, kubernetes: cluster.inNamespace(config.namespace) }),
+    await getSandbox(sandboxId, {
+      ...invocation,
+      endOfWait,
+      config,
+      kubernetes: cluster.inNamespace(config.namespace),
+    }),
   );
 });

@@ -19,7 +19,7 @@ export interface paths {
     put?: never;
     /**
      * Create a sandbox, or find it
-     * @description Answers with the sandbox, whether it was there or is new: `created` tells. To repeat it does no harm, and counts as a use. A new one answers at `sandbox_url` about as soon as its process listens.
+     * @description Answers with the sandbox, whether it was there or is new: `created` tells. To repeat it does no harm, and counts as a use. A new one answers at `sandbox_url` about as soon as its process listens. With `wait_seconds`, the answer comes as soon as it is ready, or can no longer become so.
      */
     post: operations['createSandbox'];
     delete?: never;
@@ -37,7 +37,7 @@ export interface paths {
     };
     /**
      * Look a sandbox up
-     * @description Counts as a use. A sandbox without a Pod that will stay is not found.
+     * @description Counts as a use. A sandbox without a Pod that will stay is not found. With `wait_seconds`, it answers as soon as the sandbox is ready, or can no longer become so.
      */
     get: operations['getSandbox'];
     put?: never;
@@ -162,6 +162,26 @@ export interface paths {
      * @description Asks for no key, and never asks Kubernetes.
      */
     get: operations['getHealth'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/ready': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Say whether sandboxes can be made
+     * @description Asks for no key. Asks Kubernetes, no more than once in 5 s, and changes nothing. Where something is wrong, 503 names what was looked at and is not well, as in `Not ready: rights, claims`: `settings`, `kubernetes` (it is not reached, or refuses us), `rights`, `namespace`, `claims`, `network-policy`. The log says what is wrong with it, and `npm run doctor` what to do.
+     */
+    get: operations['getReadiness'];
     put?: never;
     post?: never;
     delete?: never;
@@ -318,6 +338,12 @@ export interface components {
        */
       provision_lark_cli_broker?: boolean;
       /**
+       * @description For how many seconds at most the answer waits for the sandbox to be ready.
+       * @default 0
+       * @example 20
+       */
+      wait_seconds?: number;
+      /**
        * @description At most 16 pairs of texts to note of it and to find it by. A sandbox that is there keeps what it has: `unmet_metadata` in the answer.
        * @default {}
        * @example {
@@ -354,6 +380,14 @@ export interface components {
        * @constant
        */
       status: 'ok';
+    };
+    Readiness: {
+      /**
+       * @description Sandboxes can be made.
+       * @example ready
+       * @constant
+       */
+      status: 'ready';
     };
     Sandbox: {
       /**
@@ -1023,6 +1057,7 @@ export type CreateRequest = components['schemas']['CreateRequest'];
 export type UpdateRequest = components['schemas']['UpdateRequest'];
 export type RenewRequest = components['schemas']['RenewRequest'];
 export type Health = components['schemas']['Health'];
+export type Readiness = components['schemas']['Readiness'];
 export type Sandbox = components['schemas']['Sandbox'];
 export type CreatedSandbox = components['schemas']['CreatedSandbox'];
 export type SandboxList = components['schemas']['SandboxList'];
@@ -1144,7 +1179,10 @@ export interface operations {
   };
   getSandbox: {
     parameters: {
-      query?: never;
+      query?: {
+        /** @description For how many seconds at most the answer waits for the sandbox to be ready. */
+        wait_seconds?: number;
+      };
       header?: never;
       path: {
         /** @description The sandbox's id. */
@@ -1442,6 +1480,33 @@ export interface operations {
       };
       403: components['responses']['Forbidden'];
       500: components['responses']['Failed'];
+      504: components['responses']['DeadlineExceeded'];
+    };
+  };
+  getReadiness: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description They can. */
+      200: {
+        headers: {
+          'Cache-Control': components['headers']['Cache-Control'];
+          'X-Content-Type-Options': components['headers']['X-Content-Type-Options'];
+          'X-Request-Id': components['headers']['X-Request-Id'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['Readiness'];
+        };
+      };
+      403: components['responses']['Forbidden'];
+      500: components['responses']['Failed'];
+      503: components['responses']['Unavailable'];
       504: components['responses']['DeadlineExceeded'];
     };
   };

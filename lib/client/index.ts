@@ -88,14 +88,19 @@ export class SandboxClient {
     });
   }
 
-  /** Makes a sandbox, or finds it. To repeat it does no harm. */
+  /** Makes a sandbox, or finds it. To repeat it does no harm. With `wait_seconds` in its body, it waits as `get` does. */
   create(body: CreateRequest, options: CallOptions = {}): Promise<CreatedSandbox> {
     return read(this.#api.POST('/api/sandboxes', { ...options, body }));
   }
 
-  /** The sandbox as it is now; counts as a use. */
-  get(sandboxId: string, options: CallOptions = {}): Promise<Sandbox> {
-    return read(this.#api.GET('/api/sandboxes/{sandbox_id}', { ...options, ...at(sandboxId) }));
+  /**
+   * The sandbox as it is now; counts as a use. With `wait_seconds`, as soon as it is ready or can no longer become so, at the latest
+   * after that time.
+   */
+  get(sandboxId: string, { wait_seconds, ...options }: CallOptions & { wait_seconds?: number } = {}): Promise<Sandbox> {
+    const query = wait_seconds === undefined ? {} : { wait_seconds };
+    const params = { path: { sandbox_id: sandboxId }, query };
+    return read(this.#api.GET('/api/sandboxes/{sandbox_id}', { ...options, params }));
   }
 
   /**
@@ -149,8 +154,8 @@ export class SandboxClient {
   }
 
   /**
-   * Waits until the sandbox's Pod runs and its process answers at `sandbox_url`, which this caller must be able to reach. Rejects with
-   * `SandboxNotReady` where it does not in time, or where its Pod has ended; and as `get` does, but for what fails in passing.
+   * Waits until the sandbox is ready and its process answers at `sandbox_url`, which this caller must be able to reach. Rejects with
+   * `SandboxNotReady` where it does not in time, or can no longer; and as `get` does, but for what fails in passing.
    */
   async waitUntilReady(sandboxId: string, { timeoutSeconds = 60, signal }: WaitOptions = {}): Promise<Sandbox> {
     const end = performance.now() + timeoutSeconds * 1000;
@@ -159,10 +164,13 @@ export class SandboxClient {
     for (let waitMs = 100; ; waitMs = Math.min(waitMs * 1.5, 2_000)) {
       let leastMs = 0;
       try {
-        const sandbox = await this.get(sandboxId, signal && { signal });
+        const leftSeconds = Math.floor((end - performance.now()) / 1000);
+        const wait_seconds = Math.max(0, Math.min(leftSeconds, longestWaitSeconds));
+        const sandbox = await this.get(sandboxId, { wait_seconds, ...(signal && { signal }) });
         status = sandbox.status;
-        if (status === 'Running' && (await isOpen(sandbox, signal))) return sandbox;
-        if (status === 'Failed' || status === 'Succeeded') throw new SandboxNotReady(sandboxId, status);
+        if (sandbox.ready && (await isOpen(sandbox, signal))) return sandbox;
+        const isHopeless = sandbox.reason === 'InvalidImageName' || status === 'Failed' || status === 'Succeeded';
+        if (isHopeless) throw new SandboxNotReady(sandboxId, status);
         cause = undefined;
       } catch (error) {
         if (!(error instanceof Unavailable)) throw error;
@@ -175,6 +183,9 @@ export class SandboxClient {
     }
   }
 }
+
+/** How long one call waits at most. */
+const longestWaitSeconds = 20;
 
 const at = (sandboxId: string) => ({ params: { path: { sandbox_id: sandboxId } } });
 

@@ -27,6 +27,9 @@ const ttlSeconds = (maxTtlSeconds: number) =>
     ),
   );
 
+/** For how long an answer waits at most: API Gateway gives up after 30 s, and the look before it takes its time. */
+const maxWaitSeconds = 20;
+
 const flag = z._default(z.boolean(), false);
 
 /**
@@ -61,6 +64,7 @@ export const createBody = (maxTtlSeconds: number) =>
     include_legacy_skills: flag,
     provision_lark_cli_runtime: flag,
     provision_lark_cli_broker: flag,
+    wait_seconds: z._default(z.int().check(z.gte(0), z.lte(maxWaitSeconds)), 0),
     metadata: z._default(pairsOf(metadataKeyPattern, metadataValue(), maxMetadataPairs), {}),
   });
 
@@ -80,6 +84,8 @@ export const pageQuery = () =>
     continue: z.optional(z.string().check(z.regex(/^[!-~]{1,4096}$/))),
   });
 
+/** The query of a look at one sandbox. */
+export const lookQuery = () => z.object({ wait_seconds: z.string().check(z.regex(/^(1?[0-9]|20)$/)) });
 /** What a parameter of a query is called that says what metadata a sandbox is to have: `metadata.` and a key. */
 export const metadataParameterPattern = new RegExp(`^metadata\\.${metadataKeyPattern.source.slice(1)}`);
 
@@ -130,6 +136,7 @@ export function parseCreateRequest(body: unknown, maxTtlSeconds: number): Create
     includeLegacySkills: rest.include_legacy_skills,
     larkRuntime: rest.provision_lark_cli_runtime,
     larkBroker: rest.provision_lark_cli_broker,
+    waitSeconds: rest.wait_seconds,
     metadata: rest.metadata,
   };
 }
@@ -191,6 +198,14 @@ export function parseListQuery(query: Readonly<Record<string, string | undefined
     },
     page: page && { limit: Number(page.data.limit), continueToken: page.data.continue },
   };
+}
+
+/** For how many seconds a look waits for the sandbox to be ready; 0 where the query says nothing. Throws `invalid-request`. */
+export function parseWaitSeconds(query: Readonly<Record<string, string | undefined>> | undefined): number {
+  if (query?.wait_seconds === undefined) return 0;
+  const parsed = lookQuery().safeParse(query);
+  if (!parsed.success) throw invalidRequest('query', query, parsed.error.issues);
+  return Number(parsed.data.wait_seconds);
 }
 
 /** Which part of a log is asked for; 200 lines of the sandbox's own container where the query says nothing. Throws `invalid-request`. */

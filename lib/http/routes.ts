@@ -3,6 +3,7 @@ import { ProvisionerError } from '../errors.ts';
 /** The paths that are served, each with its methods. serverless.yml routes the same ones; a test holds the two together. */
 export const routes: readonly { path: string; methods: readonly string[] }[] = [
   { path: '/health', methods: ['GET'] },
+  { path: '/ready', methods: ['GET'] },
   { path: '/openapi.json', methods: ['GET'] },
   { path: '/docs', methods: ['GET'] },
   { path: '/', methods: ['GET'] },

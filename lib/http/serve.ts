@@ -67,6 +67,11 @@ export type Invocation = Readonly<{
   signal: AbortSignal;
   /** Aborts when the answer has to be given: what an endpoint takes back after its deadline has until then. */
   answerBy: AbortSignal;
+  /**
+   * Aborts so many seconds after the first middleware began, or when waiting is of no use any more; in time before Lambda would end the
+   * invocation. Undefined for 0.
+   */
+  waitFor: (seconds: number) => AbortSignal | undefined;
   now: () => Date;
   requestId: string;
 }>;
@@ -96,8 +101,8 @@ export function serve(
 ) {
   return middy(
     (event: HttpEvent, context: Context) => {
-      const { signal, answerBy, awsRequestId: requestId } = context as Context & Time;
-      return endpoint(event, { signal, answerBy, now: () => new Date(), requestId });
+      const { signal, answerBy, waitFor, awsRequestId: requestId } = context as Context & Time;
+      return endpoint(event, { signal, answerBy, waitFor, now: () => new Date(), requestId });
     },
     {
       timeoutEarlyInMillis: reserveMs,
@@ -132,7 +137,13 @@ export function html({ html, policy }: { html: string; policy: string }): APIGat
   return { statusCode: 200, headers, body: html };
 }
 
-type Time = Pick<Invocation, 'signal' | 'answerBy'>;
+type Time = Pick<Invocation, 'signal' | 'answerBy' | 'waitFor'>;
+
+/**
+ * What Lambda's context has beside its own where a server knows it: a signal that aborts when the caller has gone, or nobody is to be
+ * kept waiting because the server is to stop.
+ */
+export type WaitingContext = Readonly<{ stopWaiting?: AbortSignal }>;
 
 /**
  * Used before all others: the look at who calls takes of the same time. Where Lambda leaves less than that, what is begun is ended
@@ -144,7 +155,17 @@ function startClock(deadlineMs: number, takeBackMs: number): Stage {
     before({ context }) {
       const leftMs = (context.getRemainingTimeInMillis?.() ?? Number.POSITIVE_INFINITY) - reserveMs;
       const endMs = Math.min(deadlineMs, Math.max(leftMs - takeBackMs, leftMs / 2));
-      const time: Time = { signal: timeout(endMs), answerBy: timeout(Math.min(endMs + takeBackMs, leftMs)) };
+      const begun = performance.now();
+      const { stopWaiting } = context as Context & WaitingContext;
+      const time: Time = {
+        signal: timeout(endMs),
+        answerBy: timeout(Math.min(endMs + takeBackMs, leftMs)),
+        waitFor(seconds) {
+          if (seconds === 0) return undefined;
+          const end = timeout(Math.min(seconds * 1000, leftMs - reserveMs) - (performance.now() - begun));
+          return stopWaiting === undefined ? end : AbortSignal.any([end, stopWaiting]);
+        },
+      };
       Object.assign(context, time);
     },
   };

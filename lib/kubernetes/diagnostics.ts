@@ -57,10 +57,14 @@ export function openDiagnostics({ transport }: Cluster, namespace: string): Diag
       if (answer.code === 204) return undefined;
       // A login page may say 200 as well.
       if (!answer.headers['content-type']?.startsWith('text/plain')) throw foreignAnswerError(answer.code);
-      return answer.body;
+      return isForgotten(answer.body) ? undefined : answer.body;
     },
   };
 }
+
+/** Of a container that is being removed, the kubelet says in the place of its log, with a 200, that there is none. */
+const isForgotten = (log: Buffer): boolean =>
+  log.length < 250 && /^unable to retrieve container logs for \S+$/.test(log.toString());
 
 /** The same error; where it is about rights, with the verb and the resource that it takes. */
 function nameRight(error: unknown, right: string): unknown {

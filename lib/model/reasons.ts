@@ -30,6 +30,22 @@ export type Reason =
 export type Readiness = { ready: true } | NotReady;
 type NotReady = { ready: false; reason: Reason; message: string };
 
+/**
+ * For these, a sandbox does not become ready as it is: only the next create brings it a Pod, or another name of an image. With all else
+ * Kubernetes goes on by itself: it pulls and starts again after some time, and a node, a folder, a registry may come back.
+ */
+const lasting: ReadonlySet<Reason> = new Set([
+  'NoPod',
+  'Terminating',
+  'InvalidImageName',
+  'Evicted',
+  'Error',
+  'Completed',
+]);
+
+/** Whether a sandbox that is not ready for this reason can become so without another create. */
+export const canBecomeReady = (reason: Reason): boolean => !lasting.has(reason);
+
 type PodStatus = NonNullable<ListedPod['status']>;
 type Condition = NonNullable<PodStatus['conditions']>[number];
 type ContainerStatus = NonNullable<PodStatus['containerStatuses']>[number];

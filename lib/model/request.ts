@@ -25,6 +25,8 @@ export type CreateSandboxRequest = Readonly<{
   threadId: string;
   ttlSeconds?: number | undefined;
   maxShellSessions?: number | undefined;
+  /** For how long the answer may wait for the sandbox to be ready. */
+  waitSeconds?: number;
 }> &
   Partial<Omit<Choices, 'userId'>> & {
     /** Undefined where nobody said whose it is: as an older caller, which knows no users. */

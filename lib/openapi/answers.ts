@@ -139,6 +139,7 @@ const text = (description: string) => value(z.string(), description);
 /** The bodies of all answers, by the names that they have in the description. */
 export const answers = {
   Health: z.object({ status: value(z.literal('ok'), 'The functions run. Kubernetes was not asked.', 'ok') }),
+  Readiness: z.object({ status: value(z.literal('ready'), 'Sandboxes can be made.', 'ready') }),
   Sandbox: sandbox,
   CreatedSandbox: z.object(createdFields),
   SandboxList: z.object({

@@ -111,7 +111,7 @@ export const operations: readonly Operation[] = [
     tag: 'Sandboxes',
     summary: 'Create a sandbox, or find it',
     description:
-      'Answers with the sandbox, whether it was there or is new: `created` tells. To repeat it does no harm, and counts as a use. A new one answers at `sandbox_url` about as soon as its process listens.',
+      'Answers with the sandbox, whether it was there or is new: `created` tells. To repeat it does no harm, and counts as a use. A new one answers at `sandbox_url` about as soon as its process listens. With `wait_seconds`, the answer comes as soon as it is ready, or can no longer become so.',
     body: { name: 'CreateRequest', required: true },
     answer: ['The sandbox, new or not.', 'CreatedSandbox'],
     fails: [400, 409, ...bodyFailures, 429, 503],
@@ -134,8 +134,9 @@ export const operations: readonly Operation[] = [
     operationId: 'getSandbox',
     tag: 'Sandboxes',
     summary: 'Look a sandbox up',
-    description: 'Counts as a use. A sandbox without a Pod that will stay is not found.',
-    takes: ['sandbox'],
+    description:
+      'Counts as a use. A sandbox without a Pod that will stay is not found. With `wait_seconds`, it answers as soon as the sandbox is ready, or can no longer become so.',
+    takes: ['sandbox', 'look'],
     answer: ['The sandbox as it is now.', 'Sandbox'],
     fails: [404, 422, 503],
   },
@@ -227,6 +228,18 @@ export const operations: readonly Operation[] = [
     description: 'Asks for no key, and never asks Kubernetes.',
     answer: ['They do.', 'Health'],
     fails: [],
+    open: 'always',
+  },
+  {
+    path: '/ready',
+    method: 'get',
+    operationId: 'getReadiness',
+    tag: 'Service',
+    summary: 'Say whether sandboxes can be made',
+    description:
+      'Asks for no key. Asks Kubernetes, no more than once in 5 s, and changes nothing. Where something is wrong, 503 names what was looked at and is not well, as in `Not ready: rights, claims`: `settings`, `kubernetes` (it is not reached, or refuses us), `rights`, `namespace`, `claims`, `network-policy`. The log says what is wrong with it, and `npm run doctor` what to do.',
+    answer: ['They can.', 'Readiness'],
+    fails: [503],
     open: 'always',
   },
   {

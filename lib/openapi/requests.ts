@@ -3,6 +3,7 @@ import {
   createBody,
   filterQuery,
   logQuery,
+  lookQuery,
   metadataParameterPattern,
   pageQuery,
   renewalBody,
@@ -52,6 +53,7 @@ const createWords: WordsFor<CreateBody> = {
   skills_container_path: say('Where the skills are mounted.', '/mnt/skills'),
   include_legacy_skills: say('Whether the legacy skills are mounted too.', false),
   provision_lark_cli_runtime: say('Whether Lark is planned for. What that needs of a sandbox are its mounts.', false),
+  wait_seconds: say('For how many seconds at most the answer waits for the sandbox to be ready.', 20),
   provision_lark_cli_broker: say('Must be false: a sandbox with a Lark broker is refused (503).', false),
   metadata: {
     ...say(
@@ -119,6 +121,12 @@ export const requestParameters = {
     schema: pageQuery,
     words: pageWords,
     means: { limit: { type: 'integer', minimum: 1, maximum: 100 } },
+  },
+  look: {
+    in: 'query',
+    schema: lookQuery,
+    words: { wait_seconds: createWords.wait_seconds },
+    means: { wait_seconds: { type: 'integer', minimum: 0, maximum: 20, default: 0 } },
   },
   filter: {
     in: 'query',

@@ -28,10 +28,11 @@ import { type CreateSandboxRequest, requestDefaults } from '../model/request.ts'
 import { findUrl, type SandboxView } from '../model/status.ts';
 import { buildVolumes, findUnmetMounts } from '../model/volumes/index.ts';
 import { isByUser } from '../model/volumes/sources.ts';
+import { awaitReady } from './await-ready.ts';
 import { describeGoing, ensurePod, requireOwner, requireSameService, requireSandbox } from './ensure-pod.ts';
 import { forgetNetworkPolicy, requireNetworkPolicy } from './network-policy.ts';
 import { notEnoughTime, noteAlive, Obstacle, type Operation, pause, settle, wasSeenAlive } from './operation.ts';
-import { present, readNamed } from './reading.ts';
+import { readNamed } from './reading.ts';
 import { annotate, noteUse, pointer } from './uses.ts';
 
 /** How long a Service may be without an address, in milliseconds: as long as the original waits. */
@@ -55,7 +56,7 @@ export type CreatedView = SandboxView & { created: boolean; unmet_mounts?: strin
  * Pod. A use is written on the Service before anything else is done to a sandbox that exists, so that whoever wants to take
  * it away, with the resource version that they saw as precondition, cannot.
  *
- * Two round trips in a row for a new sandbox, two or one for one that is there; the view may still be `Pending`.
+ * Two round trips in a row for a new sandbox, two or one for one that is there; the view may still be `Pending`, unless the caller waits.
  * Throws `bad-request` for mounts that must not be made, `conflict` if the sandbox is another thread's or user's, or has room for too
  * few shells, `quota-exceeded`, and what calls to Kubernetes throw. It then takes
  * back what this request made, unless another request uses it by now, as far as Kubernetes can still be reached.
@@ -116,7 +117,7 @@ async function tryToCreate(request: CreateSandboxRequest, operation: Operation):
     const serving = await ensurePod(owned, service, pod, claim.isNew, confining, operation);
     noteAlive(request.sandboxId, operation);
     const unmet = findUnmetMounts(buildVolumes(owned, config.volumes), serving);
-    const view = present(request.sandboxId, service, serving, operation);
+    const view = await awaitReady(request.sandboxId, { service, pod: serving }, operation);
     const unmetMetadata = findUnmetMetadata(request.metadata ?? {}, view.metadata);
     return {
       ...view,

@@ -60,7 +60,7 @@ const withoutLog = (sandboxId: string, container: string, previous: boolean): Pr
   new ProvisionerError(
     'conflict',
     previous
-      ? `Container '${container}' of sandbox '${sandboxId}' has no earlier log: it was not started again`
+      ? `Container '${container}' of sandbox '${sandboxId}' has no earlier log: it was not started again, or nothing is left of it`
       : `Container '${container}' of sandbox '${sandboxId}' has no log: it has not started, or nothing is left of it`,
   );
 

@@ -16,6 +16,8 @@ export type Operation = Readonly<{
   signal: AbortSignal;
   /** Aborts when the answer has to be given: what is taken back has until then at the latest. */
   answerBy?: AbortSignal;
+  /** Aborts when the caller does not wait any longer for the sandbox to be ready; undefined where it does not wait at all. */
+  endOfWait?: AbortSignal | undefined;
   /** Tells this request from every other. */
   requestId: string;
 }>;

@@ -8,6 +8,7 @@ import { handler as getEvents } from '../../functions/get-events.ts';
 import { handler as getLogs } from '../../functions/get-logs.ts';
 import { handler as getOpenapi } from '../../functions/get-openapi.ts';
 import { handler as getPresence } from '../../functions/get-presence.ts';
+import { handler as getReady } from '../../functions/get-ready.ts';
 import { handler as getSandbox } from '../../functions/get-sandbox.ts';
 import { handler as health } from '../../functions/health.ts';
 import { handler as listSandboxes } from '../../functions/list-sandboxes.ts';
@@ -18,6 +19,7 @@ import type { Functions } from './server.ts';
 /** The functions by their routes, as in serverless.yml: a test holds the two together. */
 export const functions: Functions = {
   'GET /health': health,
+  'GET /ready': getReady,
   'GET /openapi.json': getOpenapi,
   'GET /docs': getDocs,
   'GET /': getConsole,

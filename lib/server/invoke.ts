@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Context } from 'aws-lambda';
+import type { WaitingContext } from '../http/serve.ts';
 
 /** A function as Lambda calls it. */
 export type Handler<Event, Answer> = (event: Event, context: Context) => Promise<Answer>;
@@ -9,13 +10,14 @@ export class OutOfTime extends Error {}
 
 /**
  * Calls a function as Lambda does: it has so many milliseconds, and knows how many are left. Rejects with what it throws, or with
- * `OutOfTime`; what it does after that nobody looks at.
+ * `OutOfTime`; what it does after that nobody looks at. It waits for nothing any more once `stopWaiting` aborts.
  */
 export async function invoke<Event, Answer>(
   handler: Handler<Event, Answer>,
   event: Event,
   timeMs: number,
   requestId: string = randomUUID(),
+  stopWaiting?: AbortSignal,
 ): Promise<Answer> {
   const end = performance.now() + timeMs;
   const { promise: late, reject } = Promise.withResolvers<never>();
@@ -24,7 +26,8 @@ export async function invoke<Event, Answer>(
   const context = {
     awsRequestId: requestId,
     getRemainingTimeInMillis: () => Math.floor(end - performance.now()),
-  } as Context;
+    ...(stopWaiting && { stopWaiting }),
+  } as Context & WaitingContext;
   try {
     return await Promise.race([handler(event, context), late]);
   } finally {

@@ -47,7 +47,7 @@ export type Times = typeof defaultTimes;
 export type Server = Readonly<{
   address: AddressInfo;
   /**
-   * Takes no more calls after a second, answers those that are under way, and closes all connections. Gives the number of those
+   * Takes no more calls after a second, answers those that are under way, without any waiting, and closes all connections. Gives the number of those
    * that were cut because they took too long.
    */
   stop(): Promise<number>;
@@ -68,6 +68,8 @@ export async function startServer(
   };
   let running = 0;
   let isStopping = false;
+  /** Those of the requests that are under way. */
+  const waits = new Set<AbortController>();
   let onIdle = () => {};
 
   const server = createServer({
@@ -88,7 +90,13 @@ export async function startServer(
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const begun = performance.now();
     const requestId = randomUUID();
-    const result = await findAnswer(request, requestId);
+    const wait = new AbortController();
+    if (isStopping) wait.abort();
+    waits.add(wait);
+    // The caller has gone; or it has its answer, and nothing waits any more.
+    response.once('close', () => wait.abort());
+    const result = await findAnswer(request, requestId, wait.signal);
+    waits.delete(wait);
     if (result === undefined) return;
     // Its caller makes the next call on a new connection, to another server.
     if (isStopping) response.setHeader('connection', 'close');
@@ -104,6 +112,7 @@ export async function startServer(
   async function findAnswer(
     request: IncomingMessage,
     requestId: string,
+    stopWaiting: AbortSignal,
   ): Promise<APIGatewayProxyStructuredResultV2 | undefined> {
     const body = await readBody(request).catch(() => undefined);
     if (body === undefined) return undefined;
@@ -111,7 +120,7 @@ export async function startServer(
     if (event === undefined) return failure(400, 'Bad Request', requestId);
     try {
       const handler = functions[event.routeKey] ?? functions[fallbackRoute];
-      return check(await invoke(handler, event, functionMs, requestId));
+      return check(await invoke(handler, event, functionMs, requestId, stopWaiting));
     } catch (error) {
       log.error('A function failed', { requestId, cause: describe(error) });
       return error instanceof OutOfTime
@@ -126,6 +135,7 @@ export async function startServer(
     address: server.address() as AddressInfo,
     async stop() {
       isStopping = true;
+      for (const wait of waits) wait.abort();
       await pause(lastCallsMs);
       const closed = new Promise((resolve) => server.close(resolve));
       // Some may have been taken a moment ago, and their calls be on their way.

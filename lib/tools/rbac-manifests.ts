@@ -2,12 +2,12 @@ import type {
   RbacV1Subject,
   V1ClusterRole,
   V1ClusterRoleBinding,
-  V1PolicyRule,
   V1Role,
   V1RoleBinding,
 } from '@kubernetes/client-node';
 import type { Config } from '../config/index.ts';
-import { namespaceLabels, networkPolicyName } from '../model/names.ts';
+import { namespaceLabels } from '../model/names.ts';
+import { findNeededRules, namespaceCreationRule } from '../model/rights.ts';
 
 /** Whom Kubernetes knows the provisioner as. */
 export type Subject =
@@ -17,29 +17,12 @@ export type Subject =
 
 export type RbacObject = V1Role | V1RoleBinding | V1ClusterRole | V1ClusterRoleBinding;
 
-const verbs = ['create', 'get', 'list', 'patch', 'delete'];
-
-/** What the provisioner and its clean-up call with these settings, and nothing else: a test holds the two together. */
-function buildRules({ networkPolicy }: Config): V1PolicyRule[] {
-  const sandboxes = [
-    { apiGroups: [''], resources: ['pods', 'services'], verbs: [...verbs] },
-    { apiGroups: [''], resources: ['pods/log'], verbs: ['get'] },
-    { apiGroups: [''], resources: ['events'], verbs: ['list'] },
-  ];
-  const policies = { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'] };
-  const named = { ...policies, resourceNames: [networkPolicyName] };
-  if (networkPolicy === undefined) return sandboxes;
-  if (networkPolicy === 'none') return [...sandboxes, { ...named, verbs: ['delete'] }];
-  // Nobody can be permitted to create an object of one name alone.
-  return [...sandboxes, { ...named, verbs: ['get', 'update'] }, { ...policies, verbs: ['create'] }];
-}
-
 /** The rights in the configured namespace, which must be there, and who has them: a Role and a RoleBinding. */
 export function buildNamespaceRights(config: Config, subjects: readonly Subject[]): RbacObject[] {
   const metadata = { name: 'sandbox-provisioner', namespace: config.namespace, labels: { ...namespaceLabels } };
   const apiVersion = 'rbac.authorization.k8s.io/v1';
   return [
-    { apiVersion, kind: 'Role', metadata, rules: buildRules(config) },
+    { apiVersion, kind: 'Role', metadata, rules: findNeededRules(config) },
     {
       apiVersion,
       kind: 'RoleBinding',
@@ -58,9 +41,8 @@ export function buildClusterRights(config: Config, subjects: readonly Subject[])
   // Bindings of two namespaces' provisioners must not take each other's place.
   const metadata = { name: `sandbox-provisioner:${config.namespace}`, labels: { ...namespaceLabels } };
   const apiVersion = 'rbac.authorization.k8s.io/v1';
-  const namespaces = { apiGroups: [''], resources: ['namespaces'], verbs: ['create'] };
   return [
-    { apiVersion, kind: 'ClusterRole', metadata, rules: [namespaces, ...buildRules(config)] },
+    { apiVersion, kind: 'ClusterRole', metadata, rules: [namespaceCreationRule, ...findNeededRules(config)] },
     {
       apiVersion,
       kind: 'ClusterRoleBinding',

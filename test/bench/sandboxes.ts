@@ -6,8 +6,8 @@ import { type BenchCluster, inParallel } from './cluster.ts';
 import { type Bodies, ownerPlaceholder, pathsOf, withOwner } from './floor.ts';
 import type { RawClient } from './raw-client.ts';
 
-/** A sandbox that is measured with. */
-export type Names = { sandboxId: string; threadId: string };
+/** A sandbox that is measured with, and for how long its create waits for it. */
+export type Names = { sandboxId: string; threadId: string; waitSeconds?: number };
 
 export function newNames(): Names {
   const id = randomBytes(8).toString('hex');

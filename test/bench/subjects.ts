@@ -65,13 +65,13 @@ export function eventOf(operation: Operation, names: Names): APIGatewayProxyEven
   return httpEvent({ method, path, ...pathParameters, ...(body !== undefined && { body }) });
 }
 
-function requestOf(operation: Operation, { sandboxId, threadId }: Names) {
+function requestOf(operation: Operation, { sandboxId, threadId, waitSeconds: wait_seconds }: Names) {
   const path = '/api/sandboxes';
   if (operation === 'get') return { method: 'GET', path: `${path}/${sandboxId}` };
   if (operation === 'renew') return { method: 'POST', path: `${path}/${sandboxId}/renew`, body: {} };
   if (operation === 'delete') return { method: 'DELETE', path: `${path}/${sandboxId}` };
   if (operation === 'list') return { method: 'GET', path };
-  return { method: 'POST', path, body: { sandbox_id: sandboxId, thread_id: threadId } };
+  return { method: 'POST', path, body: { sandbox_id: sandboxId, thread_id: threadId, wait_seconds } };
 }
 
 /** The bundled handlers, loaded into this process; the settings must be in its environment. */

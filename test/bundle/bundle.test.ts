@@ -25,6 +25,7 @@ const askingNames = [
   'get-presence',
   'get-events',
   'get-logs',
+  'get-ready',
   'list-sandboxes',
   'renew-sandbox',
   'update-sandbox',
@@ -157,11 +158,15 @@ describe('a bundle', () => {
     expect(built('get-console').sources.filter((one) => /esbuild|preact|browser/.test(one))).toEqual([]);
   });
 
-  it('asks for events and logs in the functions that tell of them alone', () => {
+  it('asks for events, logs and rights in the functions that tell of them alone', () => {
     const asking = [...builds.keys()].filter((name) =>
       built(name).sources.some((one) => one.endsWith('kubernetes/diagnostics.ts')),
     );
     expect(asking).toEqual(['get-events', 'get-logs']);
+    const inspecting = [...builds.keys()].filter((name) =>
+      built(name).sources.some((one) => /(kubernetes\/inspection|model\/rights)\.ts$/.test(one)),
+    );
+    expect(inspecting).toEqual(['get-ready']);
   });
 
   it('is there for every function of serverless.yml', () => {

@@ -76,12 +76,13 @@ it('serverless.yml says what each function has to do with', () => {
   expect(needing('callers')).toEqual([...asking, 'get-capabilities', ...describing, 'fallback']);
   expect(needing('description')).toEqual(describing);
   expect(needing('console')).toEqual(looking);
-  expect(needing('kubernetes')).toEqual([...asking, 'cleanup-sandboxes']);
+  expect(needing('kubernetes')).toEqual([...asking, 'get-ready', 'cleanup-sandboxes']);
   expect(needing('cleanup')).toEqual(['cleanup-sandboxes']);
   expect(names).toEqual([
     ...asking,
     'get-capabilities',
     'health',
+    'get-ready',
     ...describing,
     ...looking,
     'fallback',
@@ -242,7 +243,8 @@ describe('a package with every setting', () => {
     const routes = Object.values(pick(template, 'AWS::ApiGatewayV2::Route'));
     const isGuarded = ({ AuthorizationType, AuthorizerId }: Properties) =>
       AuthorizationType === 'JWT' && JSON.stringify(AuthorizerId) === '{"Ref":"HttpApiAuthorizerCallers"}';
-    const open = ['GET /', 'GET /console', 'GET /docs', 'GET /health', 'GET /openapi.json', 'OPTIONS /{proxy+}'];
+    const pages = ['GET /', 'GET /console', 'GET /docs'];
+    const open = [...pages, 'GET /health', 'GET /openapi.json', 'GET /ready', 'OPTIONS /{proxy+}'];
     expect(keysOf(routes.filter((route) => !isGuarded(route)))).toEqual(open);
     expect(keysOf(routes.filter(isGuarded))).toEqual([
       ...['$default', 'DELETE /api/sandboxes/{sandbox_id}', 'GET /api/capabilities', 'GET /api/sandboxes'],

@@ -21,7 +21,7 @@ const { functions } = loadYaml<{ functions: Record<string, { handler: string }> 
 );
 const apiKey = keepSecret('a-key-of-the-tests-0123456789');
 
-const openNames = ['health', 'fallback', 'get-console', 'cleanup-sandboxes'];
+const openNames = ['health', 'get-ready', 'fallback', 'get-console', 'cleanup-sandboxes'];
 const askingNames = Object.keys(functions).filter((name) => !openNames.includes(name));
 
 let folder: string;
@@ -93,6 +93,11 @@ describe.skipIf(noLambdaRuntime !== undefined)(
         expect(unknown).toEqual({ status: 404, body: { detail: 'Not Found' } });
       }
       expect(place.proxy.calls).toEqual([]);
+    });
+
+    it('says that sandboxes can be made', async () => {
+      const ready = { status: 200, body: { status: 'ready' } };
+      expect(await call('get-ready', { method: 'GET', path: '/ready' })).toEqual(ready);
     });
 
     it('describes the API, and shows the description and the console, from what lies in its zip', async () => {

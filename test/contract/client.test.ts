@@ -18,16 +18,24 @@ import {
   Unauthenticated,
   Unavailable,
 } from '../../lib/client/index.ts';
-import { kubernetesStatus } from '../support/kubernetes-proxy.ts';
+import type { KubernetesAnswer } from '../support/kubernetes-client.ts';
+import { callTo, kubernetesStatus } from '../support/kubernetes-proxy.ts';
 import { lean, newSandboxId, newThreadId, useWorld } from '../support/world.ts';
+import { seenPods } from '../unit/reasons-fixtures.ts';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 const world = useWorld(lean);
 let sandboxes: SandboxClient;
+const asked: string[] = [];
 beforeEach(() => {
-  sandboxes = new SandboxClient({ url: `${world.provisioner.url}/`, key: world.apiKey });
+  asked.length = 0;
+  const ask = (request: Request) => {
+    asked.push(`${request.method} ${request.url.slice(world.provisioner.url.length)}`);
+    return fetch(request);
+  };
+  sandboxes = new SandboxClient({ url: `${world.provisioner.url}/`, key: world.apiKey, fetch: ask });
 });
 afterEach(async () => {
   world.proxy.reset();
@@ -37,10 +45,11 @@ afterEach(async () => {
 it('takes a sandbox through its life', async () => {
   const [sandbox_id, thread_id] = [newSandboxId(), newThreadId()];
   const metadata = { team: 'red', 'a.b': '' };
-  const created = await sandboxes.create({ sandbox_id, thread_id, ttl_seconds: 600, metadata });
+  const created = await sandboxes.create({ sandbox_id, thread_id, ttl_seconds: 600, metadata, wait_seconds: 1 });
   expect(created).toMatchObject({ sandbox_id, created: true, status: expect.any(String), metadata });
   const ready = await sandboxes.waitUntilReady(sandbox_id);
-  expect(ready).toMatchObject({ sandbox_url: created.sandbox_url, status: 'Running' });
+  expect(asked[1]).toBe(`GET /api/sandboxes/${sandbox_id}?wait_seconds=20`);
+  expect(ready).toMatchObject({ sandbox_url: created.sandbox_url, status: 'Running', ready: true });
   expect((await fetch(`${ready.sandbox_url}/v1/sandbox`)).status).toBe(200);
   expect(await sandboxes.get(sandbox_id)).toMatchObject({ status: 'Running' });
   expect(await sandboxes.presence(sandbox_id)).toEqual({ sandbox_id, exists: true, container_id: ready.container_id });
@@ -155,6 +164,18 @@ describe('an error', () => {
       'body.ttl_seconds',
     ]);
     expect((error as Error).message).toMatch(/^body\.sandbox_id: String should .*; body\.ttl_seconds: Input should /);
+  });
+
+  it('of a sandbox that can no longer become ready comes at once', async () => {
+    const { sandboxId } = await world.givenSandbox();
+    const { status } = seenPods['no legal image name'];
+    const rewrite = (answer: KubernetesAnswer) => ({
+      ...answer,
+      text: JSON.stringify({ ...JSON.parse(answer.text), status }),
+    });
+    const shown = world.proxy.injectFault({ when: callTo('GET', 'pods', sandboxId), action: { rewrite } });
+    await expect(sandboxes.waitUntilReady(sandboxId)).rejects.toThrow(SandboxNotReady);
+    expect(shown.hits.length).toBe(1);
   });
 
   it('of a sandbox that does not become ready in time tells how it was', async () => {

@@ -135,7 +135,11 @@ describe('the log of a sandbox', () => {
 
   it.each([
     ['?container=other', 404, /^Sandbox '[^']+' has no container 'other'$/],
-    ['?previous=true', 409, /^Container 'sandbox' of sandbox '[^']+' has no earlier log: it was not started again$/],
+    [
+      '?previous=true',
+      409,
+      /^Container 'sandbox' of sandbox '[^']+' has no earlier log: it was not started again, or nothing is left of it$/,
+    ],
   ])('of %s is answered %i', async (query, status, detail) => {
     expectError(await given(query), status, detail);
   });
@@ -144,7 +148,11 @@ describe('the log of a sandbox', () => {
     const detail = /^Container 'sandbox' of sandbox '[^']+' has no log: it has not started, or nothing is left of it$/;
     expectError(await logOf((await broken.givenSandbox()).sandboxId), 409, detail);
     const { sandboxId } = await world.givenRunningSandbox();
-    for (const none of [kubernetesStatus(400, 'BadRequest', 'waiting to start'), { ...answer(''), status: 204 }]) {
+    for (const none of [
+      kubernetesStatus(400, 'BadRequest', 'waiting to start'),
+      { ...answer(''), status: 204 },
+      answer('unable to retrieve container logs for containerd://fa22717a7966'),
+    ]) {
       world.proxy.injectFault({ when: isForLog, action: { answer: none } });
       expectError(await logOf(sandboxId), 409, detail);
     }

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { sandboxLabels } from '../../lib/model/names.ts';
 import { httpEvent, lambdaContext } from '../support/events.ts';
 import { answerJson, answerNotFound, startApiServer, writeKubeconfig } from '../unit/api-server.ts';
-import { apiKey, create, startCold } from './handlers.ts';
+import { apiKey, create, get, load, startCold } from './handlers.ts';
 
 afterEach(() => {
   vi.unstubAllEnvs();
@@ -44,6 +45,33 @@ describe('the time of a request', () => {
     expect(seconds).toBeGreaterThan(2.9);
     expect(seconds).toBeLessThan(4.5);
   });
+
+  it.each<[string, number, number, { leastSeconds?: number; mostReads?: number }]>([
+    ['more than the 8 s of a look', 29_000, 10, { leastSeconds: 8.5 }],
+    ['no more than Lambda leaves, or it had no answer', 5_000, 20, {}],
+    // Two seconds are left for looks; the first comes beside the Service.
+    ['counted from its begin', 29_000, 3, { mostReads: 5 }],
+  ])(
+    'may be waited in: %s',
+    { timeout: 60_000 },
+    async (_what, leftMs, seconds, { leastSeconds = 0, mostReads = 99 }) => {
+      const labels = sandboxLabels('a1b2c3d4');
+      const annotations = { 'sandbox-provisioner/last-used-at': new Date().toISOString() };
+      const spec = { type: 'NodePort', ports: [{ name: 'http', port: 80, nodePort: 30_000 }] };
+      const service = { kind: 'Service', metadata: { name: 'sandbox-a1b2c3d4-svc', labels, annotations }, spec };
+      const pod = { kind: 'Pod', metadata: { name: 'sandbox-a1b2c3d4', labels }, status: { phase: 'Pending' } };
+      const api = await startApiServer(({ url }, response) =>
+        answerJson(response, url.includes('/pods/') ? pod : service),
+      );
+      startCold({ KUBECONFIG_PATH: await writeKubeconfig({ server: api.url }), ...(await storeKeys(1_000)) });
+      await load('get-sandbox');
+      const start = performance.now();
+      const answer = await get('a1b2c3d4', lambdaContext('get-sandbox', leftMs), { wait_seconds: `${seconds}` });
+      expect(answer).toMatchObject({ status: 200, body: { ready: false, reason: 'Scheduling' } });
+      expect((performance.now() - start) / 1000).toBeGreaterThan(leastSeconds);
+      expect(api.requests.filter(({ url }) => url.includes('/pods/')).length).toBeLessThanOrEqual(mostReads);
+    },
+  );
 
   it('is enough to take back a sandbox that could not be made, before the answer', async () => {
     const done: string[] = [];

@@ -94,8 +94,8 @@ const one = (method: string, sandboxId: string): HttpRequest => ({
 });
 
 /** `GET /api/sandboxes/{sandbox_id}` */
-export const get = (sandboxId: string, context?: Context): Promise<Answer> =>
-  call('get-sandbox', one('GET', sandboxId), context);
+export const get = (sandboxId: string, context?: Context, query: Record<string, string> = {}): Promise<Answer> =>
+  call('get-sandbox', { ...one('GET', sandboxId), query }, context);
 
 /** `POST /api/sandboxes/{sandbox_id}/renew` */
 export const renew = (sandboxId: string, body?: unknown, context?: Context): Promise<Answer> => {

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll } from 'vitest';
 import { loadConfig } from '../../lib/config/index.ts';
 import { openDiagnostics } from '../../lib/kubernetes/diagnostics.ts';
 import { openKubernetes } from '../../lib/kubernetes/index.ts';
+import { openInspection } from '../../lib/kubernetes/inspection.ts';
 import { openTestCluster, removeSandboxObjects, type TestCluster } from './cluster.ts';
 import { type KubernetesProxy, startKubernetesProxy } from './kubernetes-proxy.ts';
 import type { Rights } from './rights.ts';
@@ -36,8 +37,9 @@ export async function startProcess({ cluster, proxy, namespace }: Place, setting
   const opened = await openKubernetes(config, AbortSignal.timeout(10_000));
   const kubernetes = opened.inNamespace(namespace);
   const diagnostics = openDiagnostics(opened, namespace);
+  const inspection = openInspection(opened, namespace);
   return (at = new Date(), requestId: string = crypto.randomUUID()) => {
     const signal = AbortSignal.timeout(20_000);
-    return { kubernetes, diagnostics, config, now: () => at, signal, stop: signal, requestId };
+    return { kubernetes, diagnostics, inspection, config, now: () => at, signal, stop: signal, requestId };
   };
 }

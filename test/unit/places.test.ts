@@ -111,8 +111,12 @@ describe('in the place of the provisioner of DeerFlow’s chart', () => {
     ]);
   });
 
+  /** What stands in the Deployment, as far as it is text. */
+  const env: { name: string; value?: string }[] = pod.spec.containers[0].env;
+  const values = Object.fromEntries(env.flatMap(({ name, value }) => (value === undefined ? [] : [[name, value]])));
+
   it('has the rights that are printed for it', () => {
-    const config = loadConfig({});
+    const config = loadConfig(values);
     const account = { kind: 'ServiceAccount', name: 'sandbox-provisioner', namespace: config.namespace } as const;
     const printed = JSON.parse(
       JSON.stringify(buildNamespaceRights(config, [account]), (key, value) =>
@@ -149,8 +153,6 @@ describe('in the place of the provisioner of DeerFlow’s chart', () => {
   });
 
   it('starts with the chart’s variables, and waits for no kubeconfig', () => {
-    const { env } = pod.spec.containers[0] as { env: { name: string; value?: string }[] };
-    const values = Object.fromEntries(env.flatMap(({ name, value }) => (value === undefined ? [] : [[name, value]])));
     expect(start(values)).toMatchObject({ port: 8002, kubeconfigWaitSeconds: 0 });
     const names = env.map(({ name }) => name);
     for (const name of ['K8S_NAMESPACE', 'SANDBOX_IMAGE', 'SANDBOX_SERVICE_TYPE', 'SANDBOX_CONTAINER_PORT']) {

@@ -18,6 +18,7 @@ const sandboxes = [
   { apiGroups: [''], resources: ['pods', 'services'], verbs },
   { apiGroups: [''], resources: ['pods/log'], verbs: ['get'] },
   { apiGroups: [''], resources: ['events'], verbs: ['list'] },
+  { apiGroups: [''], resources: ['namespaces'], verbs: ['get'] },
 ];
 const policies = { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'] };
 const labels = { 'app.kubernetes.io/name': 'deer-flow', 'app.kubernetes.io/component': 'sandbox' };

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { ListedPod } from '../../lib/model/listed.ts';
-import { findReadiness, type Readiness, type Reason } from '../../lib/model/reasons.ts';
+import { canBecomeReady, findReadiness, type Readiness, type Reason } from '../../lib/model/reasons.ts';
 import { type PodEvent, refineByEvents } from '../../lib/model/reasons-by-events.ts';
 import { at, madeAt, type Seen, seenPods } from './reasons-fixtures.ts';
 
@@ -181,28 +181,30 @@ it.each<[string, Parameters<typeof findReadiness>[0], ListedPod | undefined, str
   expect(tell(findReadiness(itsService, pod, at(60)))).toBe(expected);
 });
 
-it('has a row on the page for each reason', () => {
-  const each: Record<Reason, true> = {
-    NoPod: true,
-    Terminating: true,
+it('has a row on the page for each reason, and some are not worth to be waited for', () => {
+  /** Whether it can become ready as it is. */
+  const each: Record<Reason, boolean> = {
+    NoPod: false,
+    Terminating: false,
     Scheduling: true,
     ContainerCreating: true,
     PullingImage: true,
     FailedMount: true,
     FailedCreatePodSandBox: true,
-    InvalidImageName: true,
+    InvalidImageName: false,
     ImagePullBackOff: true,
     CreateContainerConfigError: true,
     CreateContainerError: true,
     Starting: true,
     Unready: true,
     CrashLoopBackOff: true,
-    Evicted: true,
-    Error: true,
-    Completed: true,
+    Evicted: false,
+    Error: false,
+    Completed: false,
   };
   const page = readFileSync(new URL('../../docs/troubleshooting.md', import.meta.url), 'utf8');
   const [, section = ''] = page.split('\n## Why a sandbox is not ready\n');
   const rows = [...(section.split('\n## ')[0] ?? '').matchAll(/^\| `(\w+)` \|/gm)].map(([, reason]) => reason);
   expect(rows.toSorted()).toEqual(Object.keys(each).toSorted());
+  expect(Object.fromEntries(rows.map((reason) => [reason, canBecomeReady(reason as Reason)]))).toEqual(each);
 });

@@ -8,6 +8,7 @@ import {
   parseLogRequest,
   parseSandboxId,
   parseUpdate,
+  parseWaitSeconds,
 } from '../../lib/http/request.ts';
 import type { KubernetesObject } from '../../lib/local/kubernetes/objects.ts';
 import { validate } from '../../lib/local/kubernetes/validation.ts';
@@ -31,6 +32,7 @@ const unsaid: Partial<CreateSandboxRequest> = {
   includeLegacySkills: false,
   larkRuntime: false,
   larkBroker: false,
+  waitSeconds: 0,
   metadata: {},
 };
 
@@ -118,6 +120,7 @@ describe('the body of POST /api/sandboxes', () => {
         ],
       },
     ],
+    ['a wait', { sandbox_id: 'a', wait_seconds: 20 }, { sandboxId: 'a', threadId: 'a', waitSeconds: 20 }],
     ['no wish for shells', { sandbox_id: 'a', max_shell_sessions: null }, { sandboxId: 'a', threadId: 'a' }],
   ])('may have %s', (_what, body, request) => {
     expect(parseCreateRequest(body, week)).toStrictEqual({ ...unsaid, ...request });
@@ -446,6 +449,23 @@ describe('a filter', () => {
     ],
   ])('of %j is %j', (query, filter) => {
     expect(parseListQuery(query).filter).toStrictEqual({ ...nothing, ...filter });
+  });
+});
+
+describe('the wait of a look', () => {
+  it.each<[Record<string, string> | undefined, number]>([
+    [undefined, 0],
+    [{ other: '1' }, 0],
+    [{ wait_seconds: '0' }, 0],
+    [{ wait_seconds: '9' }, 9],
+    [{ wait_seconds: '10' }, 10],
+    [{ wait_seconds: '20' }, 20],
+  ])('with %j is %i s', (query, seconds) => {
+    expect(parseWaitSeconds(query)).toBe(seconds);
+  });
+
+  it.each(['21', '100', '-1', '1.5', '01', '1e1', '', ' 1'])('with %j is refused', (wait_seconds) => {
+    expect(placesOf(() => parseWaitSeconds({ wait_seconds }))).toEqual([['query', 'wait_seconds']]);
   });
 });
 

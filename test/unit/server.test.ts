@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { loadYaml } from '@kubernetes/client-node';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { loadServerConfig } from '../../lib/config/server.ts';
+import type { WaitingContext } from '../../lib/http/serve.ts';
 import { functions } from '../../lib/server/functions.ts';
 import { invoke } from '../../lib/server/invoke.ts';
 import { runEvery } from '../../lib/server/schedule.ts';
@@ -96,6 +97,43 @@ it('a function is told its time as Lambda tells it: in whole milliseconds', asyn
     999,
   );
   expect(left).toEqual([expect.toSatisfy((ms) => Number.isInteger(ms) && ms > 0 && ms <= 999), expect.any(String)]);
+});
+
+describe('a function that waits for something', () => {
+  const stopOf = (context: object) => (context as WaitingContext).stopWaiting as AbortSignal;
+
+  it.each(['its caller goes', 'the server is to stop', 'the server was to stop before'])(
+    'is told when %s',
+    async (when) => {
+      const begun = Promise.withResolvers<void>();
+      const told = Promise.withResolvers<string>();
+      const { stop, url, ask } = await serve(
+        async (_event, context) => {
+          begun.resolve();
+          const signal = stopOf(context);
+          if (!signal.aborted) {
+            await new Promise((resolve) => setTimeout(resolve, 200));
+            // Until then it is not: the request is all here.
+            told.resolve(signal.aborted ? 'too early' : 'waits');
+            await new Promise((resolve) => signal.addEventListener('abort', resolve));
+          }
+          told.resolve('at once');
+          return { statusCode: 200, body: 'what there is' };
+        },
+        { lastCallsMs: 500 },
+      );
+      if (when === 'the server was to stop before') void stop();
+      const call = request(url, { method: 'POST' }).on('error', () => {});
+      const answered = when === 'its caller goes' ? void call.end('x') : ask('x');
+      await begun.promise;
+      expect(await told.promise).toBe(when === 'the server was to stop before' ? 'at once' : 'waits');
+      if (when === 'its caller goes') call.destroy();
+      else void stop();
+      if (answered) expect(await answered).toMatchObject({ status: 200, text: 'what there is' });
+      // It waits for what is under way.
+      expect(await stop()).toBe(0);
+    },
+  );
 });
 
 describe('what callers send', () => {

@@ -14,7 +14,7 @@ const EVENT_LIFE_MS = 3_600_000;
 
 /**
  * The scheduler and the kubelet of the one node: Pods become Running and Ready with time, and go when they are deleted.
- * Host paths are not looked at, and of images only whether one can be had at all: not from a registry whose name ends with
+ * Host paths and claims are not looked at, and of images only whether one can be had at all: not from a registry whose name ends with
  * `.invalid` (RFC 2606). A Pod with a node selector finds no node. One that somebody else declares
  * ended (`Failed`, `Succeeded`) is left so.
  */

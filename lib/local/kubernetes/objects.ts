@@ -65,6 +65,7 @@ export type Pod = Typed<'Pod', PodSpec, PodStatus>;
 export type Service = Typed<'Service', ServiceSpec, Fields>;
 type Namespace = Typed<'Namespace', Fields, { phase: string }>;
 export type ResourceQuota = Typed<'ResourceQuota', { hard?: Amounts }, { hard?: Amounts; used?: Amounts }>;
+type PersistentVolumeClaim = Typed<'PersistentVolumeClaim', Fields, { phase: string }>;
 type NetworkPolicy = { apiVersion: string; kind: 'NetworkPolicy'; metadata: Metadata; spec: Fields; status?: never };
 type Event = {
   apiVersion: string;
@@ -75,7 +76,14 @@ type Event = {
   status?: never;
 };
 
-export type KubernetesObject = Pod | Service | Namespace | ResourceQuota | NetworkPolicy | Event;
+export type KubernetesObject =
+  | Pod
+  | Service
+  | Namespace
+  | ResourceQuota
+  | NetworkPolicy
+  | PersistentVolumeClaim
+  | Event;
 export type Kind = KubernetesObject['kind'];
 export type OfKind<K extends Kind> = Extract<KubernetesObject, { kind: K }>;
 
@@ -84,6 +92,7 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   events: 'Event',
   namespaces: 'Namespace',
   networkpolicies: 'NetworkPolicy',
+  persistentvolumeclaims: 'PersistentVolumeClaim',
   pods: 'Pod',
   resourcequotas: 'ResourceQuota',
   services: 'Service',

@@ -66,6 +66,8 @@ function fill(kind: Kind, spec: object = {}): object {
   }
   if (kind === 'Namespace') return { spec: { finalizers: ['kubernetes'] }, status: { phase: 'Active' } };
   if (kind === 'ResourceQuota') return { spec, status: {} };
+  // Nobody makes volumes here, and no kubelet looks for them.
+  if (kind === 'PersistentVolumeClaim') return { spec, status: { phase: 'Pending' } };
   if (kind !== 'Service') return { spec };
   const clusterIP = `10.96.${randomInt(256)}.${randomInt(1, 255)}`;
   const addresses = { clusterIP, clusterIPs: [clusterIP] };

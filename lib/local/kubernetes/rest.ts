@@ -53,6 +53,16 @@ type Answer = { code: number; body: object | string };
 
 const ok = (body: Answer['body']): Answer => ({ code: 200, body });
 
+const REVIEWS = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
+
+/** Whoever bears the token may do everything: there is no RBAC. */
+function review(given: Record<string, unknown>): Answer {
+  const spec = isObject(given.spec) ? given.spec : {};
+  if (!isObject(spec.resourceAttributes)) throw unsupported('a review of anything but a resource');
+  const [kind, apiVersion] = ['SelfSubjectAccessReview', 'authorization.k8s.io/v1'];
+  return { code: 201, body: { kind, apiVersion, metadata: {}, spec, status: { allowed: true } } };
+}
+
 const digest = (secret: string): Buffer => createHash('sha256').update(secret).digest();
 
 /** The API over HTTP: the function answers one request, and never rejects. */
@@ -68,8 +78,9 @@ export function createRestHandler(
     }
     const { pathname, searchParams: query } = new URL(request.url ?? '/', 'http://localhost');
     if (pathname === '/version') return ok(VERSION);
-    const { kind, namespace, name, part } = readPath(pathname);
     const body = await text(request);
+    if (pathname === REVIEWS && request.method === 'POST') return review(readObject(body));
+    const { kind, namespace, name, part } = readPath(pathname);
     const change = (apply: (old: object) => unknown) =>
       registry.update(registry.find(kind, namespace, name), apply, part === 'status');
     const ofLog = ['container', 'previous', 'tailLines', 'limitBytes'];

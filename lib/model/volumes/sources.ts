@@ -34,6 +34,11 @@ export const isByUser = ({ skills, userData }: VolumeSources): boolean =>
   skills.in === 'projections' ||
   (skills.in === 'claim' && (skills.subPathTemplate?.includes('{user_id}') ?? false));
 
+/** The claims that sandboxes mount. */
+export const findClaims = ({ skills, userData }: VolumeSources): string[] => [
+  ...new Set([skills, userData].flatMap((source) => (source.in === 'claim' ? [source.claim] : []))),
+];
+
 /** In one line, where the folders are that sandboxes mount: defaults that cannot be right stay silent otherwise. */
 export function describeVolumes({ skills, userData, stateRoot }: VolumeSources): string {
   const skillsAre =

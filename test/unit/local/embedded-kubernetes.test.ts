@@ -34,6 +34,15 @@ it('resets connections to a NodePort that has no Pod', async () => {
   await expect(fetch(`http://127.0.0.1:${body.spec.ports[0].nodePort}/v1/sandbox`)).rejects.toThrow('fetch failed');
 });
 
+it('permits whoever bears its token everything, and says so; of anything but resources it says nothing', async () => {
+  const path = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
+  const spec = { resourceAttributes: { namespace: 'default', verb: 'delete', group: '', resource: 'pods' } };
+  const review = { kind: 'SelfSubjectAccessReview', apiVersion: 'authorization.k8s.io/v1', metadata: {}, spec };
+  expect(await call('POST', path, { spec })).toEqual({ status: 201, body: { ...review, status: { allowed: true } } });
+  const others = { nonResourceAttributes: { verb: 'get', path: '/' } };
+  expect(await call('POST', path, { spec: others })).toMatchObject({ status: 501 });
+});
+
 it.each(['', 'Bearer wrong', 'Basic abc'])('refuses the credentials %j', async (authorization) => {
   const answer = await fetch(`${cluster.kubernetes.server}/api/v1/pods`, { headers: { authorization } });
   expect([answer.status, await answer.json()]).toEqual([401, failure(401, 'Unauthorized', 'Unauthorized')]);
