@@ -224,6 +224,43 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/console': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * A page to look at sandboxes
+     * @description There is no data in it: it makes the calls of this API, with the key that is entered there.
+     */
+    get: operations['getConsole'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /** The same page */
+    get: operations['getRoot'];
+    put?: never;
+    post?: never;
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -807,7 +844,7 @@ export interface components {
         'application/json': components['schemas']['Failure'];
       };
     };
-    /** @description There is no such sandbox, it has no Pod until the next create, or no such container. */
+    /** @description There is no such sandbox, it has no Pod until the next create, or no such container. Of a page: it is switched off. */
     NotFound: {
       headers: {
         'Cache-Control': components['headers']['Cache-Control'];
@@ -1527,6 +1564,62 @@ export interface operations {
       403: components['responses']['Forbidden'];
       500: components['responses']['Failed'];
       503: components['responses']['Unavailable'];
+      504: components['responses']['DeadlineExceeded'];
+    };
+  };
+  getConsole: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description The page. */
+      200: {
+        headers: {
+          'Cache-Control': components['headers']['Cache-Control'];
+          'X-Content-Type-Options': components['headers']['X-Content-Type-Options'];
+          'X-Request-Id': components['headers']['X-Request-Id'];
+          'Content-Security-Policy': components['headers']['Content-Security-Policy'];
+          [name: string]: unknown;
+        };
+        content: {
+          'text/html; charset=utf-8': string;
+        };
+      };
+      403: components['responses']['Forbidden'];
+      404: components['responses']['NotFound'];
+      500: components['responses']['Failed'];
+      504: components['responses']['DeadlineExceeded'];
+    };
+  };
+  getRoot: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description The page. */
+      200: {
+        headers: {
+          'Cache-Control': components['headers']['Cache-Control'];
+          'X-Content-Type-Options': components['headers']['X-Content-Type-Options'];
+          'X-Request-Id': components['headers']['X-Request-Id'];
+          'Content-Security-Policy': components['headers']['Content-Security-Policy'];
+          [name: string]: unknown;
+        };
+        content: {
+          'text/html; charset=utf-8': string;
+        };
+      };
+      403: components['responses']['Forbidden'];
+      404: components['responses']['NotFound'];
+      500: components['responses']['Failed'];
       504: components['responses']['DeadlineExceeded'];
     };
   };

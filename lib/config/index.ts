@@ -4,6 +4,7 @@ import { type AwsConfig, readAwsConfig } from './aws.ts';
 import { type Authentication, callerSettings, findCallerProblems, readAuthentication } from './callers.ts';
 import { clusterSettings, type EksClusterConfig, findClusterProblems, readCluster } from './cluster.ts';
 import { confinementSettings } from './confinement.ts';
+import { consoleSettings } from './console.ts';
 import { descriptionSettings } from './description.ts';
 import { findLifetimeProblems, lifetimeSettings } from './lifetimes.ts';
 import { findResourceProblems, resourceSettings } from './resources.ts';
@@ -108,6 +109,9 @@ export const describedMaxTtlSeconds = (): number => read(describing(), process.e
 
 /** Whether anybody may read the description. If a setting of it is wrong, callers alone may: they are told what is wrong. */
 export const isDescriptionOpen = (): boolean => readSettings(describing(), process.env).values?.API_DOCS === 'open';
+
+/** Whether there is the console. Throws `misconfigured`. */
+export const isConsoleOn = (): boolean => read(consoleSettings, process.env).CONSOLE === 'open';
 
 /** The whole environment of this process, for what hands settings on. */
 export const currentEnvironment = (): Environment => process.env;

@@ -1,6 +1,7 @@
 import { callerSettings } from './callers.ts';
 import { clusterSettings, clusterSources } from './cluster.ts';
 import { confinementSettings } from './confinement.ts';
+import { consoleSettings } from './console.ts';
 import { deploymentSettings } from './deployment.ts';
 import { descriptionSettings } from './description.ts';
 import { lifetimeSettings } from './lifetimes.ts';
@@ -57,7 +58,7 @@ export const themes: readonly Theme[] = [
   {
     title: 'Callers',
     introduction: 'Only one of the four ways may be set. [Callers](callers.md) explains them.',
-    settings: { ...callerSettings, ...descriptionSettings },
+    settings: { ...callerSettings, ...descriptionSettings, ...consoleSettings },
   },
   { title: 'Log', settings: logSettings },
   { title: 'On your machine only', introduction: 'Only `npm start` reads these.', settings: localSettings },

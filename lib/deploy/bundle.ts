@@ -3,8 +3,9 @@ import { cp, mkdir, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { type BuildOptions, build } from 'esbuild';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
 import yazl from 'yazl';
+import { buildConsole } from '../console/build.ts';
 import { viewerFile } from '../openapi/page.ts';
 import { findSeldomCalled, trimClient } from './trim-client.ts';
 
@@ -45,7 +46,7 @@ export async function buildArtifact(root: string, module: string, outputFolder: 
     outfile: bundle,
     sourcemap: 'external',
     metafile: true,
-    plugins: [trimClient(root)],
+    plugins: [trimClient(root), inlineConsole],
   });
   const packages = findSeldomCalled(metafile).map((name) => ({ name, path: `node_modules/${name}.js` }));
   for (const { name, path } of packages) {
@@ -63,6 +64,16 @@ export async function buildArtifact(root: string, module: string, outputFolder: 
   );
   return { bundle, sourceMap: `${bundle}.map`, zip };
 }
+
+/** Puts the console as it was built in the place of what builds it. */
+const inlineConsole: Plugin = {
+  name: 'inline-console',
+  setup(build) {
+    build.onLoad({ filter: /lib[\\/]console[\\/]build\.ts$/ }, () => ({
+      contents: `const built = ${JSON.stringify(buildConsole())}; export const buildConsole = () => built;`,
+    }));
+  },
+};
 
 async function writeZip(zip: string, entries: { file: string; path: string }[]): Promise<void> {
   await mkdir(dirname(zip), { recursive: true });

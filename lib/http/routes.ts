@@ -6,6 +6,8 @@ export const routes: readonly { path: string; methods: readonly string[] }[] = [
   { path: '/ready', methods: ['GET'] },
   { path: '/openapi.json', methods: ['GET'] },
   { path: '/docs', methods: ['GET'] },
+  { path: '/', methods: ['GET'] },
+  { path: '/console', methods: ['GET'] },
   { path: '/api/capabilities', methods: ['GET'] },
   { path: '/api/sandboxes', methods: ['GET', 'POST'] },
   { path: '/api/sandboxes/{sandbox_id}', methods: ['DELETE', 'GET', 'PATCH'] },
@@ -27,14 +29,15 @@ export type StrayRequest = Readonly<{
  * FastAPI does, with the method, the query and the body kept); which methods the path has; or that there is nothing.
  */
 export function refuse({ rawPath = '', rawQueryString, requestContext }: StrayRequest): ProvisionerError {
-  const path = rawPath.endsWith('/') ? rawPath.slice(0, -1) : rawPath;
+  // Of a slash that is the whole path, none is too many; of two at its end, one is not enough.
+  const path = /[^/]\/$/.test(rawPath) ? rawPath.slice(0, -1) : rawPath;
   const methods = findMethods(pathsWithin(path, requestContext));
-  if (methods === undefined) return new ProvisionerError('unknown-path', 'Not Found');
+  if (methods === undefined) return unknownPath();
   if (!methods.includes(requestContext.http.method)) {
     return new ProvisionerError('method-not-allowed', 'Method Not Allowed', { headers: { allow: methods.join(', ') } });
   }
   // A route would have matched: what the path begins with is no base path.
-  if (path === rawPath) return new ProvisionerError('unknown-path', 'Not Found');
+  if (path === rawPath) return unknownPath();
   // Relative, because only API Gateway and the caller know what else the path begins with. rawPath has been decoded: it may hold
   // anything, and must not become a header as it is.
   const location = `../${encodeURIComponent(path.slice(path.lastIndexOf('/') + 1).toWellFormed())}`;
@@ -69,5 +72,8 @@ function findMethods(paths: readonly string[]): readonly string[] | undefined {
  * however it is written, because anything may stand before it (a stage, a base path); and whatever has no path at all.
  */
 export const isApiPath = (rawPath: string | undefined): boolean => !rawPath || /(^|[/\\])api/i.test(rawPath);
+
+/** What a request is told whose path there is not. */
+export const unknownPath = (): ProvisionerError => new ProvisionerError('unknown-path', 'Not Found');
 
 const toPattern = (path: string): RegExp => new RegExp(`^${path.replace(/\{[^}]+\}/g, '[^/]+')}$`);

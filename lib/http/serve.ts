@@ -240,10 +240,19 @@ function judgeWebPages(): Stage {
   return {
     before(request) {
       const { origin, ...headers } = request.event.headers;
-      // The page is ours, /docs: the browser's own word, which no page can write. It says so over HTTPS and to localhost alone, so not
-      // where a page's own name was made to lead here.
+      // The page is ours, /docs or the console: the browser's own word, which no page can write. It says so over HTTPS and to localhost
+      // alone, so not where a page's own name was made to lead here.
       if (origin === undefined || headers['sec-fetch-site'] === 'same-origin') return;
-      const { allowedOrigins } = readAccessConfig();
+      const { allowedOrigins, authentication } = readAccessConfig();
+      // Over plain HTTP and another name, the browser says nothing but where the page is from. That is here, or a page's own name was
+      // made to lead here: such a page has no key, and who gives us one gave it to the page of this name.
+      if (
+        headers['sec-fetch-site'] === undefined &&
+        origin === `http://${headers.host}` &&
+        authentication.kind !== 'off'
+      ) {
+        return;
+      }
       if (!allowedOrigins.includes(origin)) {
         throw new ProvisionerError('web-page', 'Calls from web pages are refused');
       }

@@ -20,7 +20,8 @@ export const failures = {
   },
   404: {
     name: 'NotFound',
-    means: 'There is no such sandbox, it has no Pod until the next create, or no such container.',
+    means:
+      'There is no such sandbox, it has no Pod until the next create, or no such container. Of a page: it is switched off.',
     detail: "Sandbox '3f2a9c11' not found",
   },
   409: {
@@ -260,5 +261,26 @@ export const operations: readonly Operation[] = [
     answer: ['The page.', 'page'],
     fails: [],
     open: 'by setting',
+  },
+  {
+    path: '/console',
+    method: 'get',
+    operationId: 'getConsole',
+    tag: 'Service',
+    summary: 'A page to look at sandboxes',
+    description: 'There is no data in it: it makes the calls of this API, with the key that is entered there.',
+    answer: ['The page.', 'page'],
+    fails: [404],
+    open: 'always',
+  },
+  {
+    path: '/',
+    method: 'get',
+    operationId: 'getRoot',
+    tag: 'Service',
+    summary: 'The same page',
+    answer: ['The page.', 'page'],
+    fails: [404],
+    open: 'always',
   },
 ];

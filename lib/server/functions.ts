@@ -2,6 +2,7 @@ import { handler as createSandbox } from '../../functions/create-sandbox.ts';
 import { handler as destroySandbox } from '../../functions/destroy-sandbox.ts';
 import { handler as fallback } from '../../functions/fallback.ts';
 import { handler as getCapabilities } from '../../functions/get-capabilities.ts';
+import { handler as getConsole } from '../../functions/get-console.ts';
 import { handler as getDocs } from '../../functions/get-docs.ts';
 import { handler as getEvents } from '../../functions/get-events.ts';
 import { handler as getLogs } from '../../functions/get-logs.ts';
@@ -21,6 +22,8 @@ export const functions: Functions = {
   'GET /ready': getReady,
   'GET /openapi.json': getOpenapi,
   'GET /docs': getDocs,
+  'GET /': getConsole,
+  'GET /console': getConsole,
   'GET /api/capabilities': getCapabilities,
   'GET /api/sandboxes': listSandboxes,
   'POST /api/sandboxes': createSandbox,

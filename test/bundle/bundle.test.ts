@@ -152,6 +152,12 @@ describe('a bundle', () => {
     expect(withAnswers).toEqual(['get-openapi']);
   });
 
+  it('has the console as it was built in the one function that shows it, and nothing of what builds it', () => {
+    const mark = 'There are no sandboxes.';
+    expect([...builds.keys()].filter((name) => built(name).code.includes(mark))).toEqual(['get-console']);
+    expect(built('get-console').sources.filter((one) => /esbuild|preact|browser/.test(one))).toEqual([]);
+  });
+
   it('asks for events, logs and rights in the functions that tell of them alone', () => {
     const asking = [...builds.keys()].filter((name) =>
       built(name).sources.some((one) => one.endsWith('kubernetes/diagnostics.ts')),
@@ -164,7 +170,7 @@ describe('a bundle', () => {
   });
 
   it('is there for every function of serverless.yml', () => {
-    const others = ['fallback', 'get-capabilities', 'get-docs', 'get-openapi', 'health'];
+    const others = ['fallback', 'get-capabilities', 'get-console', 'get-docs', 'get-openapi', 'health'];
     expect([...builds.keys()].toSorted()).toEqual([...others, ...askingNames].toSorted());
   });
 });

@@ -66,6 +66,7 @@ const asking = [
   ...['get-presence', 'get-events', 'get-logs'],
 ];
 const describing = ['get-openapi', 'get-docs'];
+const looking = ['get-console'];
 /** For each function: a property that CloudFormation gets of it. */
 const readEach = (template: Template, property: string) =>
   names.map((name) => template.Resources[`${idOf(name)}LambdaFunction`]?.Properties[property]);
@@ -74,6 +75,7 @@ const keysOf = (routes: Properties[]) => routes.map(({ RouteKey }) => RouteKey).
 it('serverless.yml says what each function has to do with', () => {
   expect(needing('callers')).toEqual([...asking, 'get-capabilities', ...describing, 'fallback']);
   expect(needing('description')).toEqual(describing);
+  expect(needing('console')).toEqual(looking);
   expect(needing('kubernetes')).toEqual([...asking, 'get-ready', 'cleanup-sandboxes']);
   expect(needing('cleanup')).toEqual(['cleanup-sandboxes']);
   expect(names).toEqual([
@@ -82,6 +84,7 @@ it('serverless.yml says what each function has to do with', () => {
     'health',
     'get-ready',
     ...describing,
+    ...looking,
     'fallback',
     'cleanup-sandboxes',
   ]);
@@ -232,7 +235,7 @@ describe('a package with every setting', () => {
     );
   });
 
-  it('asks for a token on every route but those of health, of the description and of preflights', () => {
+  it('asks for a token on every route but those of health, of the description, of the console and of preflights', () => {
     expect(pick(template, 'AWS::ApiGatewayV2::Authorizer').HttpApiAuthorizerCallers).toMatchObject({
       ...{ IdentitySource: ['$request.header.Authorization'], AuthorizerType: 'JWT' },
       JwtConfiguration: { Audience: ['one', 'two'], Issuer: 'https://issuer.example/' },
@@ -240,7 +243,8 @@ describe('a package with every setting', () => {
     const routes = Object.values(pick(template, 'AWS::ApiGatewayV2::Route'));
     const isGuarded = ({ AuthorizationType, AuthorizerId }: Properties) =>
       AuthorizationType === 'JWT' && JSON.stringify(AuthorizerId) === '{"Ref":"HttpApiAuthorizerCallers"}';
-    const open = ['GET /docs', 'GET /health', 'GET /openapi.json', 'GET /ready', 'OPTIONS /{proxy+}'];
+    const pages = ['GET /', 'GET /console', 'GET /docs'];
+    const open = [...pages, 'GET /health', 'GET /openapi.json', 'GET /ready', 'OPTIONS /{proxy+}'];
     expect(keysOf(routes.filter((route) => !isGuarded(route)))).toEqual(open);
     expect(keysOf(routes.filter(isGuarded))).toEqual([
       ...['$default', 'DELETE /api/sandboxes/{sandbox_id}', 'GET /api/capabilities', 'GET /api/sandboxes'],

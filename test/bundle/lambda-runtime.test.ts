@@ -21,7 +21,7 @@ const { functions } = loadYaml<{ functions: Record<string, { handler: string }> 
 );
 const apiKey = keepSecret('a-key-of-the-tests-0123456789');
 
-const openNames = ['health', 'get-ready', 'fallback', 'cleanup-sandboxes'];
+const openNames = ['health', 'get-ready', 'fallback', 'get-console', 'cleanup-sandboxes'];
 const askingNames = Object.keys(functions).filter((name) => !openNames.includes(name));
 
 let folder: string;
@@ -100,12 +100,16 @@ describe.skipIf(noLambdaRuntime !== undefined)(
       expect(await call('get-ready', { method: 'GET', path: '/ready' })).toEqual(ready);
     });
 
-    it('describes the API, and shows the description, from what lies in its zip', async () => {
+    it('describes the API, and shows the description and the console, from what lies in its zip', async () => {
       const described = await call('get-openapi', { method: 'GET', path: '/prod/openapi.json' });
       expect(described).toMatchObject({ status: 200, body: { openapi: '3.1.1', servers: [{ url: '/prod' }] } });
       const event = httpEvent({ method: 'GET', path: '/docs', headers: { 'x-api-key': apiKey } });
       const { answer } = (await invoke('get-docs', event)) as { answer: { statusCode: number; body: string } };
       expect(answer).toMatchObject({ statusCode: 200, body: expect.stringContaining('<openapi-explorer') });
+      const shown = (await invoke('get-console', httpEvent({ method: 'GET', path: '/' }))) as {
+        answer: { body: string };
+      };
+      expect(shown.answer).toMatchObject({ statusCode: 200, body: expect.stringContaining('<div id="console">') });
     });
 
     it('takes a sandbox through its life, and once more through the same processes', async () => {

@@ -40,6 +40,7 @@ it('what npm run build makes is all that the image needs to serve', { timeout: 6
   const ask = (route: string) => callHttp({ method: 'GET', url: `http://127.0.0.1:${port}${route}` });
   expect(await ask('/health')).toMatchObject({ status: 200, body: { status: 'ok' } });
   expect(await ask('/api/sandboxes')).toMatchObject({ status: 401 });
+  expect(await ask('/')).toMatchObject({ status: 200, text: expect.stringContaining('<div id="console">') });
   server.kill();
   expect(await new Promise((resolve) => server.once('exit', resolve))).toBe(0);
 });

@@ -122,8 +122,6 @@ describe('a web page', () => {
   const origins: [string, () => string][] = [
     ['of another origin', () => 'https://elsewhere.example'],
     ['of another port of this machine', () => 'http://localhost:3000'],
-    // What a page has that made its own name lead here.
-    ['of our own address', () => new URL(world.provisioner.url).origin],
     ['in a sandboxed frame', () => 'null'],
     ['that does not say where it is from', () => ''],
   ];
@@ -152,6 +150,18 @@ describe('a web page', () => {
       }
     }
   });
+});
+
+// Or one that made its own name lead here: of that name is what it calls as well.
+it('a web page of our own address gets no further without the key', async () => {
+  const headers = { ...json, origin: new URL(world.provisioner.url).origin };
+  const answers = [
+    await world.create(ok, { headers: { ...headers, 'x-api-key': '' } }),
+    await world.create({}, { headers }),
+    await world.call('OPTIONS', '/api/sandboxes', { headers: { ...headers, 'access-control-request-method': 'POST' } }),
+  ];
+  expect(answers.map(({ status }) => status)).toEqual([401, 422, 405]);
+  for (const answer of answers) expect(answer.headers).not.toHaveProperty('access-control-allow-origin');
 });
 
 describe('the functions', () => {
@@ -189,14 +199,15 @@ describe('an id in a path that is no id', () => {
 
 describe('paths and methods', () => {
   it.each([
-    ...['GET /', 'GET /api', 'GET /api/sandbox', 'GET /API/sandboxes', 'POST /api/sandboxes/a/start', 'GET /healthz'],
-    ...['GET /api/sandboxes/a/b/c', 'POST /', 'DELETE /api', 'GET /favicon.ico', 'GET /v1/sandbox'],
+    ...['GET /api', 'GET /api/sandbox', 'GET /API/sandboxes', 'POST /api/sandboxes/a/start', 'GET /healthz'],
+    ...['GET /api/sandboxes/a/b/c', 'DELETE /api', 'GET /favicon.ico', 'GET /v1/sandbox'],
   ])('404: %s', async (request) => {
     const [method = '', path = ''] = request.split(' ');
     expectError(await world.call(method, path), 404, 'Not Found');
   });
 
   it.each([
+    ['/', 'POST PUT', ['GET']],
     ['/api/sandboxes', 'PUT PATCH DELETE', ['GET', 'POST']],
     ['/api/sandboxes/abc', 'POST PUT', ['DELETE', 'GET', 'PATCH']],
     ['/health', 'POST DELETE', ['GET']],

@@ -1,14 +1,9 @@
-import { existsSync } from 'node:fs';
-
-import { type Browser, chromium } from 'playwright-core';
+import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { operations } from '../../lib/openapi/operations.ts';
+import { noBrowser, openBrowser } from '../support/browser.ts';
 import { newSandboxId, useWorld } from '../support/world.ts';
-
-/** Debian's, which the image of CI installs; playwright-core brings none. */
-const executablePath = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium';
-const noBrowser = existsSync(executablePath) ? '' : ` (there is no browser at ${executablePath})`;
 
 const world = useWorld();
 const summaries = operations.map(({ summary }) => summary);
@@ -16,8 +11,7 @@ const summaries = operations.map(({ summary }) => summary);
 describe.skipIf(noBrowser !== '')(`the page of the description, in a browser${noBrowser}`, () => {
   let browser: Browser;
   beforeAll(async () => {
-    // Root has no sandbox of Chromium's.
-    browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
+    browser = await openBrowser();
   });
   afterAll(async () => {
     await browser?.close();

@@ -65,6 +65,10 @@ it.each(['/docs', '/openapi.json'])(
   },
 );
 
+it.each(['/', '/console'])('the console is for everybody, and asks for one itself: %s', async (path) => {
+  expect(await ask(undefined, `GET ${path}`)).toMatchObject({ status: 200 });
+});
+
 describe('nobody gets in', () => {
   const claims = { iss: issuer.url, aud: issuer.audience, exp: now() + 3600, sub: 'root' };
   let unsigned: string;

@@ -42,6 +42,21 @@ it.each([
   expect(await create({}, { headers })).toMatchObject({ status });
 });
 
+// Over plain HTTP and another name than localhost, a browser does not say whose page it is.
+it.each<[string, Record<string, string>, Record<string, string>, number]>([
+  ['our own page calls over plain HTTP', {}, {}, 422],
+  ['it does so by a token', { JWT_ISSUER: 'https://issuer.example', JWT_AUDIENCE: 'a' }, {}, 401],
+  ['without the key it is nobody, as a page whose own name was made to lead here', {}, { 'x-api-key': '' }, 401],
+  ['nor is such a page let in where no key keeps it out', { AUTH: 'off' }, {}, 403],
+  ['no page of another port calls', {}, { host: 'provisioner:8003' }, 403],
+  ['no page does that came over HTTPS', {}, { origin: 'https://provisioner:8002' }, 403],
+  ['no page does of which its browser says that it is of elsewhere', {}, { 'sec-fetch-site': 'cross-site' }, 403],
+])('%s', async (_what, settings, more, status) => {
+  start(settings);
+  const headers = { ...json, origin: 'http://provisioner:8002', host: 'provisioner:8002', ...more };
+  expect(await create({}, { headers })).toMatchObject({ status });
+});
+
 describe('with CORS_ALLOWED_ORIGINS', () => {
   const settings = { CORS_ALLOWED_ORIGINS: `http://localhost:3000, ${origin}` };
 

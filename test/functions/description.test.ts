@@ -36,6 +36,15 @@ it.each([
   expect(await describeTo(undefined)).toMatchObject({ status: 500, body: { detail: expect.stringMatching(detail) } });
 });
 
+it.each([
+  ['off', 404, 'Not Found'],
+  ['maybe', 500, "Misconfigured: CONSOLE must be 'open' or 'off'"],
+])('has no console with CONSOLE=%s', async (CONSOLE, status, detail) => {
+  startCold({ CONSOLE });
+  const look = { method: 'GET', path: '/console', headers: { 'x-api-key': '' } };
+  expect(await call('get-console', look)).toMatchObject({ status, body: { detail } });
+});
+
 it('tells nobody what is wrong with the settings of access', async () => {
   startCold({ PROVISIONER_API_KEY: '[hunter2]' });
   const detail = 'The access of callers is misconfigured';

@@ -16,6 +16,7 @@ const modules = {
   health: () => import('../../functions/health.ts'),
   'get-openapi': () => import('../../functions/get-openapi.ts'),
   'get-docs': () => import('../../functions/get-docs.ts'),
+  'get-console': () => import('../../functions/get-console.ts'),
   fallback: () => import('../../functions/fallback.ts'),
 };
 

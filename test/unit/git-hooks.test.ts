@@ -39,7 +39,11 @@ describe.skipIf(!hasGit)('the check before a commit', () => {
       cpSync(path.join(root, name), path.join(project, name), { recursive: true });
     }
     const compilerOptions = { strict: true, noEmit: true, types: [] };
-    writeFileSync(path.join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['lib/*.ts'] }));
+    mkdirSync(path.join(project, 'lib/console/browser'), { recursive: true });
+    for (const folder of ['', 'lib/console/browser']) {
+      const config = JSON.stringify({ compilerOptions, include: [path.join(project, 'lib/*.ts')] });
+      writeFileSync(path.join(project, folder, 'tsconfig.json'), config);
+    }
     symlinkSync(path.join(root, 'node_modules'), path.join(project, 'node_modules'));
   });
 

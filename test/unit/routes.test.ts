@@ -57,7 +57,7 @@ describe('the routes', () => {
 
 describe('a request that no route matches', () => {
   it.each([
-    ...['', '/', '/api', '/api/', '/healthz', '/health/x', '/health//', '//health/', '/HEALTH/', '/health\n', '/doc'],
+    ...['', '//', '/api', '/api/', '/healthz', '/health/x', '/health//', '//health/', '/HEALTH/', '/health\n', '/doc'],
     ...['/api/sandboxes//', '/api/sandboxes/a/b', '/api/sandboxes/a/b/', '/api/sandboxes//renew', '/api/sandbox'],
     ...['/api/sandboxes/a/renew/b', '/x/api/sandboxes/', '//evil.com/', '//evil.com/health/', '/\\evil.com/'],
     ...['https://evil.com/', '/api/sandboxes/../health/'],
@@ -66,6 +66,7 @@ describe('a request that no route matches', () => {
   });
 
   it.each([
+    ['POST', '/', 'GET'],
     ['POST', '/health', 'GET'],
     ['HEAD', '/health', 'GET'],
     ['OPTIONS', '/api/sandboxes', 'GET, POST'],
