@@ -20,11 +20,12 @@ export type RbacObject = V1Role | V1RoleBinding | V1ClusterRole | V1ClusterRoleB
 const verbs = ['create', 'get', 'list', 'patch', 'delete'];
 
 /** What the provisioner and its clean-up call with these settings, and nothing else: a test holds the two together. */
-function buildRules({ networkPolicy }: Config): V1PolicyRule[] {
+function buildRules({ networkPolicy, metrics }: Config): V1PolicyRule[] {
   const sandboxes = [
     { apiGroups: [''], resources: ['pods', 'services'], verbs: [...verbs] },
     { apiGroups: [''], resources: ['pods/log'], verbs: ['get'] },
     { apiGroups: [''], resources: ['events'], verbs: ['list'] },
+    ...(metrics === 'off' ? [] : [{ apiGroups: [''], resources: ['resourcequotas'], verbs: ['list'] }]),
   ];
   const policies = { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'] };
   const named = { ...policies, resourceNames: [networkPolicyName] };

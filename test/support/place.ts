@@ -38,6 +38,6 @@ export async function startProcess({ cluster, proxy, namespace }: Place, setting
   const diagnostics = openDiagnostics(opened, namespace);
   return (at = new Date(), requestId: string = crypto.randomUUID()) => {
     const signal = AbortSignal.timeout(20_000);
-    return { kubernetes, diagnostics, config, now: () => at, signal, stop: signal, requestId };
+    return { opened, kubernetes, diagnostics, config, now: () => at, signal, stop: signal, requestId };
   };
 }
