@@ -1,6 +1,9 @@
 import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
 import { log } from '../log.ts';
+import type { Census } from '../model/census.ts';
+import { measureCleanUp } from '../telemetry/figures.ts';
+import { areMetricsOn, publish } from '../telemetry/metrics.ts';
 import type { CleanupReport } from './sweep.ts';
 
 /** What a scheduled function is called with. */
@@ -11,6 +14,9 @@ export type ScheduledInvocation = Readonly<{
   stop: AbortSignal;
   now: () => Date;
   requestId: string;
+  /** Take what the run's figures tell beside its report. Where nobody wants figures, they are not there. */
+  noteCensus?: (census: Census) => void;
+  noteQuota?: (reading: Promise<Record<string, number>>) => void;
 }>;
 
 /** What is kept of an invocation's time to report in, and to end in what was begun, in milliseconds. */
@@ -20,25 +26,75 @@ const [reportMs, endMs] = [1_000, 10_000];
 const ownTimeMs = 120_000;
 
 /**
- * Wraps a clean-up for the schedule: gives it its time, logs its report, and fails the invocation if anything failed, so that
- * an alarm on the function's errors sees it. A failed one is not repeated: the next one comes soon.
+ * Wraps a clean-up for the schedule: gives it its time, logs its report and its figures, and fails the invocation if anything failed, so
+ * that an alarm on the function's errors sees it. A failed one is not repeated: the next one comes soon.
  */
 export function runScheduled(cleanUp: (invocation: ScheduledInvocation) => Promise<CleanupReport>) {
   return middy(async (_event: unknown, context: Context): Promise<CleanupReport> => {
     const timeMs = context.getRemainingTimeInMillis?.() ?? ownTimeMs;
-    const report = await cleanUp({
-      signal: AbortSignal.timeout(Math.max(1, timeMs - reportMs)),
-      stop: AbortSignal.timeout(Math.max(1, timeMs - endMs)),
-      now: () => new Date(),
-      requestId: context.awsRequestId,
-    });
-    const failures = Object.values(report.failed).reduce((sum, number) => sum + number, 0);
-    if (failures === 0 && report.networkPolicy !== 'failed') {
+    const measuring = areMetricsOn() ? beginToMeasure() : undefined;
+    let report: CleanupReport | undefined;
+    let failure = 'Kubernetes could not be asked';
+    try {
+      report = await cleanUp({
+        signal: AbortSignal.timeout(Math.max(1, timeMs - reportMs)),
+        stop: AbortSignal.timeout(Math.max(1, timeMs - endMs)),
+        now: () => new Date(),
+        requestId: context.awsRequestId,
+        ...measuring?.notes,
+      });
+      failure = findFailure(report);
+    } finally {
+      await measuring?.end(report, failure === '');
+    }
+    if (failure === '') {
       log.info('Cleaned up', { report });
       return report;
     }
     log.error('Cleaned up, but not everything', { report });
-    if (failures === 0) throw new Error('The network policy could not be kept');
-    throw new Error(`${failures} of ${report.examined} sandboxes could not be cleaned up`);
+    throw new Error(failure);
   });
+}
+
+/** What of a clean-up failed, in words; nothing where all went well. */
+function findFailure({ failed, examined, networkPolicy }: CleanupReport): string {
+  const failures = count(failed);
+  if (failures > 0) return `${failures} of ${examined} sandboxes could not be cleaned up`;
+  return networkPolicy === 'failed' ? 'The network policy could not be kept' : '';
+}
+
+const count = (numbers: Record<string, number>): number =>
+  Object.values(numbers).reduce((sum, number) => sum + number, 0);
+
+/** Gathers a run's figures; the end publishes them, and never fails. */
+function beginToMeasure() {
+  const begun = performance.now();
+  let census: Census | undefined;
+  let quota: Promise<Record<string, number> | undefined> = Promise.resolve(undefined);
+  return {
+    notes: {
+      noteCensus(taken: Census) {
+        census = taken;
+      },
+      noteQuota(reading: Promise<Record<string, number>>) {
+        quota = reading.catch((error: unknown) => {
+          log.warn('The quota could not be read: the metrics are without it', { error: error as Error });
+          return undefined;
+        });
+      },
+    },
+    async end(report: CleanupReport | undefined, succeeded: boolean): Promise<void> {
+      const quotaLeft = await quota;
+      const { 'pod-without-service': lost = 0, stuck = 0 } = report?.deleted ?? {};
+      publish(
+        measureCleanUp({
+          succeeded,
+          durationMs: performance.now() - begun,
+          ...(report && { removed: report.deleted, failures: count(report.failed), leaked: lost + stuck }),
+          ...(census && { census }),
+          ...(quotaLeft && { quotaLeft }),
+        }),
+      );
+    },
+  };
 }

@@ -10,6 +10,7 @@ import {
 } from '../kubernetes/index.ts';
 import { log } from '../log.ts';
 import { findThreadId, findUserId } from '../model/adoption.ts';
+import { type Census, takeCensus } from '../model/census.ts';
 import {
   findTtlSeconds,
   judgeOrphanPod,
@@ -35,6 +36,8 @@ export type Cleanup = Readonly<{
   /** From when on no further sandbox is begun: some seconds before `signal`. */
   stop: AbortSignal;
   requestId: string;
+  /** Takes what there was when it began, where somebody counts that. */
+  noteCensus?: (census: Census) => void;
   /** How many sandboxes it looks after side by side; 10 where it is not said. */
   width?: number;
 }>;
@@ -83,6 +86,7 @@ export async function cleanUpSandboxes(cleanup: Cleanup): Promise<CleanupReport>
   };
   const keeping = keepConfined(cleanup);
   const found = await findRemains(cleanup);
+  cleanup.noteCensus?.(takeCensus(found.remains, cleanup.now()));
   report.examined = found.remains.length + found.foreign;
   if (found.foreign > 0) report.kept['not-a-sandbox'] = found.foreign;
   const queue = found.remains.flatMap((remains): ToDo[] => {
@@ -102,7 +106,7 @@ export async function cleanUpSandboxes(cleanup: Cleanup): Promise<CleanupReport>
         const patience = AbortSignal.any([signal, AbortSignal.timeout(settleMs)]);
         count(report, await settleRemains(next, { ...cleanup, signal: patience }));
       } catch (error) {
-        countFailure(report, next.remains, error);
+        countFailure(report, next.remains, error, cleanup);
       }
     }
   };
@@ -112,14 +116,18 @@ export async function cleanUpSandboxes(cleanup: Cleanup): Promise<CleanupReport>
 }
 
 /** Mends the network policy of all sandboxes, beside the rest. Never throws: that it failed stands in the report. */
-async function keepConfined({ kubernetes, config, signal }: Cleanup): Promise<CleanupReport['networkPolicy']> {
+async function keepConfined(cleanup: Cleanup): Promise<CleanupReport['networkPolicy']> {
+  const { kubernetes, config, signal } = cleanup;
   try {
     const patience = AbortSignal.any([signal, AbortSignal.timeout(settleMs)]);
-    return await keepNetworkPolicy(kubernetes, config, config.cleanupDryRun, patience);
+    const networkPolicy = await keepNetworkPolicy(kubernetes, config, config.cleanupDryRun, patience);
+    const isChanged = networkPolicy !== undefined && ['created', 'changed', 'removed'].includes(networkPolicy);
+    if (isChanged) tell(cleanup, 'info', 'Kept the network policy', { networkPolicy });
+    return networkPolicy;
   } catch (error) {
     // Where there is no namespace, there is nothing to confine.
     if (isNamespaceMissing(error) || isNamespaceTerminating(error)) return undefined;
-    log.error('Could not keep the network policy', { error: error as Error });
+    tell(cleanup, 'error', 'Could not keep the network policy', { error: error as Error });
     return 'failed';
   }
 }
@@ -150,7 +158,7 @@ function tryToJudge(remains: Remains, cleanup: Cleanup, report: CleanupReport): 
   try {
     return judge(remains, cleanup);
   } catch (error) {
-    countFailure(report, remains, error);
+    countFailure(report, remains, error, cleanup);
     return undefined;
   }
 }
@@ -163,7 +171,9 @@ function judge({ service, pod }: Remains, { now, config }: Cleanup): Verdict {
 async function settleRemains({ remains, verdict }: ToDo, cleanup: Cleanup): Promise<Outcome> {
   const outcome = await carryOut(remains, verdict, cleanup);
   const { sandboxId } = remains;
-  log.info('Settled a sandbox', { sandboxId, verdict, ...outcome, dryRun: cleanup.config.cleanupDryRun });
+  const line = { sandboxId, verdict, ...outcome };
+  if ('kept' in outcome) log.info('Left a sandbox alone', line);
+  else tell(cleanup, 'info', 'Settled a sandbox', line);
   return outcome;
 }
 
@@ -269,10 +279,23 @@ async function adopt({ sandboxId, service, pod }: Remains, cleanup: Cleanup): Pr
   }
 }
 
-function countFailure(report: CleanupReport, { sandboxId }: Remains, error: unknown): void {
+/** A line of what it did, or of what failed and may be done in part: a change, but for a dry run's. */
+function tell(
+  { config, requestId }: Cleanup,
+  level: 'info' | 'warn' | 'error',
+  message: string,
+  details: object,
+): void {
+  const dryRun = config.cleanupDryRun;
+  const line = { requestId, caller: 'clean-up', ...details, dryRun };
+  if (dryRun) log[level](message, line);
+  else log.audit(level, message, line);
+}
+
+function countFailure(report: CleanupReport, { sandboxId }: Remains, error: unknown, cleanup: Cleanup): void {
   const reason = error instanceof KubernetesError ? error.reason : 'it could not be judged';
   report.failed[reason] = (report.failed[reason] ?? 0) + 1;
-  log.warn('Could not clean up a sandbox', { sandboxId, reason, error: error as Error });
+  tell(cleanup, 'warn', 'Could not clean up a sandbox', { sandboxId, reason, error: error as Error });
 }
 
 function count(report: CleanupReport, outcome: Outcome): void {

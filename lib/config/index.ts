@@ -7,6 +7,8 @@ import { confinementSettings } from './confinement.ts';
 import { consoleSettings } from './console.ts';
 import { descriptionSettings } from './description.ts';
 import { findLifetimeProblems, lifetimeSettings } from './lifetimes.ts';
+import { isLevelWritten } from './log.ts';
+import { metricsSettings } from './metrics.ts';
 import { findResourceProblems, resourceSettings } from './resources.ts';
 import { sandboxSettings } from './sandboxes.ts';
 import { type Environment, type Fields, nameFields, readSettings, type Settings, type Values } from './setting.ts';
@@ -21,6 +23,7 @@ export type Config = Fields<typeof sandboxSettings> &
   Fields<typeof confinementSettings> &
   Fields<typeof clusterSettings> &
   Fields<typeof lifetimeSettings> &
+  Fields<typeof metricsSettings> &
   Readonly<{ volumes: VolumeSources; eksCluster: EksClusterConfig | undefined; kubeconfigWaitSeconds: number }> &
   AccessConfig;
 
@@ -40,6 +43,7 @@ export function loadConfig(env: Environment): Config {
     ...clusterSettings,
     ...lifetimeSettings,
     ...callerSettings,
+    ...metricsSettings,
   };
   const values = read(settings, env);
   // serverless-offline sets AWS_LAMBDA_FUNCTION_NAME as Lambda does, and IS_OFFLINE beside it.
@@ -84,6 +88,7 @@ function refuse(problems: string[]): void {
 
 let remembered: Config | undefined;
 let rememberedAccess: AccessConfig | undefined;
+let rememberedMetrics: Fields<typeof metricsSettings> | undefined;
 
 /** The process's own settings, read once. Throws as `loadConfig` does, and reads again at the next call then. */
 export function currentConfig(): Config {
@@ -97,6 +102,18 @@ export function currentAccessConfig(): AccessConfig {
   rememberedAccess ??= remembered ?? loadAccessConfig(process.env);
   return rememberedAccess;
 }
+
+/** Where this process's figures go: nowhere, where a setting says it wrong. Who asks Kubernetes refuses then, and names it. */
+export function currentMetricsConfig(): Fields<typeof metricsSettings> {
+  rememberedMetrics ??= nameFields(
+    metricsSettings,
+    readSettings(metricsSettings, process.env).values ?? { METRICS: 'off', METRICS_NAMESPACE: '' },
+  );
+  return rememberedMetrics;
+}
+
+/** Whether the log of this process has lines of this level. To ask the logger it would have to be loaded. */
+export const isLogged = (level: 'debug' | 'info' | 'warn' | 'error'): boolean => isLevelWritten(process.env, level);
 
 /** What the description of the API is made with; read by nothing else. */
 const describing = () => ({

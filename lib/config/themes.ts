@@ -7,6 +7,7 @@ import { descriptionSettings } from './description.ts';
 import { lifetimeSettings } from './lifetimes.ts';
 import { localSettings } from './local.ts';
 import { logSettings } from './log.ts';
+import { metricsSettings } from './metrics.ts';
 import { resourceSettings } from './resources.ts';
 import { sandboxSettings } from './sandboxes.ts';
 import { type Environment, readSettings, readText, type Setting, type Settings } from './setting.ts';
@@ -60,7 +61,11 @@ export const themes: readonly Theme[] = [
     introduction: 'Only one of the four ways may be set. [Callers](callers.md) explains them.',
     settings: { ...callerSettings, ...descriptionSettings, ...consoleSettings },
   },
-  { title: 'Log', settings: logSettings },
+  {
+    title: 'Log and metrics',
+    introduction: '[Operations](operations.md) explains these.',
+    settings: { ...logSettings, ...metricsSettings },
+  },
   { title: 'On your machine only', introduction: 'Only `npm start` reads these.', settings: localSettings },
   {
     title: 'For a deployment only',
@@ -107,6 +112,6 @@ const removed: Readonly<Record<string, string>> = {
 export const findStrays = (env: Environment): string[] =>
   Object.keys(env).flatMap((name) => {
     if (removed[name] !== undefined) return [`${name} is no setting any more: ${removed[name]}`];
-    if (!/^(SANDBOX|CLEANUP|PROVISIONER|KUBECONFIG)_/.test(name) || allSettings[name] !== undefined) return [];
+    if (!/^(SANDBOX|CLEANUP|PROVISIONER|KUBECONFIG|METRICS)_/.test(name) || allSettings[name] !== undefined) return [];
     return [`${name} is no setting: nothing reads it`];
   });

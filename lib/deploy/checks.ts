@@ -76,10 +76,12 @@ export function checkEnvironment(environment: Environment): Findings {
 const defaultPath = clusterSettings.KUBECONFIG_PATH.default;
 
 /** What works under `npm start`, but not on AWS. */
-const findUnfit = ({ JWT_ISSUER }: Environment): string[] =>
-  JWT_ISSUER === undefined || /^https:/i.test(JWT_ISSUER)
+const findUnfit = ({ JWT_ISSUER, METRICS }: Environment): string[] => [
+  ...(JWT_ISSUER === undefined || /^https:/i.test(JWT_ISSUER)
     ? []
-    : ['JWT_ISSUER must be an https:// URL, as API Gateway asks'];
+    : ['JWT_ISSUER must be an https:// URL, as API Gateway asks']),
+  ...(METRICS === 'prometheus' ? ['METRICS=prometheus is for the server: on AWS, set METRICS=emf'] : []),
+];
 
 /** Looks for what is larger in a deployment than AWS takes. Pure. */
 export const findOverLimits = ({ functions, resources }: Deployment): string[] => [

@@ -10,10 +10,16 @@ const client = '@kubernetes/client-node';
 const neverCalled = 'undici';
 
 /**
- * What most requests do without: the logger, for nothing is said of those that go well, and what some kubeconfigs need, to be
- * read or to go where they say.
+ * What many requests do without: the logger, where the settings ask for no line of those that go well; the metrics, where they ask for
+ * none; and what some kubeconfigs need, to be read or to go where they say.
  */
-const seldomCalled = ['@aws-lambda-powertools/logger', 'js-yaml', 'socks-proxy-agent'];
+const seldomCalled = [
+  '@aws-lambda-powertools/logger',
+  '@aws-lambda-powertools/metrics',
+  'js-yaml',
+  'prom-client',
+  'socks-proxy-agent',
+];
 
 /** What of Node most requests, or `health`, do without. */
 const seldomCalledOfNode = ['node:child_process', 'node:crypto', 'node:http', 'node:net'];

@@ -3,7 +3,7 @@ import type { AccessConfig } from '../config/index.ts';
 import { ProvisionerError } from '../errors.ts';
 import { log } from '../log.ts';
 import { readSecret } from '../secrets.ts';
-import { cacheKeys, isOneOf } from './stored-keys.ts';
+import { cacheKeys, findKey } from './stored-keys.ts';
 
 /**
  * What a request bears of who sends it, unchecked: the header X-API-Key, and the claims that API Gateway has put beside
@@ -15,14 +15,15 @@ export type Credentials = Readonly<{ apiKey: unknown; claims: unknown }>;
 const readingMs = 2_000;
 
 /**
- * Lets a caller pass who shows what the settings ask for. Throws `unauthenticated` otherwise, in the same words for
+ * Lets a caller pass who shows what the settings ask for, and gives the caller's name, for the log: that of what holds its key and the
+ * key's place in it, or a token's subject. Throws `unauthenticated` otherwise, in the same words for
  * a wrong key and for none; `misconfigured` or `unavailable` if there is no saying, because stored keys cannot be read.
  */
-export async function authenticate({ apiKey, claims }: Credentials, config: AccessConfig): Promise<void> {
+export async function authenticate({ apiKey, claims }: Credentials, config: AccessConfig): Promise<string> {
   const { authentication } = config;
-  if (authentication.kind === 'off') return;
+  if (authentication.kind === 'off') return 'anybody';
   if (authentication.kind === 'jwt') {
-    if (areClaimsOf(authentication, claims)) return;
+    if (areClaimsOf(authentication, claims)) return `jwt:${findSubject(claims)}`;
     throw unauthenticated('Bearer', 'A token of the issuer is required');
   }
   if (authentication.kind === 'api-key') warnOfShortKeys(authentication.keys, 'PROVISIONER_API_KEY');
@@ -33,9 +34,11 @@ export async function authenticate({ apiKey, claims }: Credentials, config: Acce
   }
   // What cannot be a key is not looked up.
   if (typeof apiKey === 'string' && isApiKey(apiKey)) {
-    const isKnown =
-      authentication.kind === 'api-key' ? isOneOf(authentication.keys, apiKey) : await findStoredKeys(config)(apiKey);
-    if (isKnown) return;
+    const [holder, place] =
+      authentication.kind === 'api-key'
+        ? ['PROVISIONER_API_KEY', findKey(authentication.keys, apiKey)]
+        : [authentication.source.id, await findStoredKeys(config)(apiKey)];
+    if (place !== undefined) return `${holder}#${place + 1}`;
   }
   throw unauthenticated('ApiKey', 'A valid X-API-Key is required');
 }
@@ -66,19 +69,25 @@ export function areClaimsOf(expected: { issuer: string; audiences: readonly stri
   return iss === expected.issuer && Array.isArray(given) && given.some((one) => expected.audiences.includes(one));
 }
 
-let stored: { config: AccessConfig; isKnown: (key: string) => Promise<boolean> } | undefined;
+/** Who a token is for: a person or, where it names none, a program. It may be anything, and long. */
+function findSubject(claims: unknown): string {
+  const { sub, client_id } = claims as Record<string, unknown>;
+  return String(sub ?? client_id ?? '').slice(0, 200);
+}
+
+let stored: { config: AccessConfig; find: (key: string) => Promise<number | undefined> } | undefined;
 
 /** The one memory of the stored keys that this process has. */
-function findStoredKeys(config: AccessConfig): (key: string) => Promise<boolean> {
+function findStoredKeys(config: AccessConfig): (key: string) => Promise<number | undefined> {
   if (stored?.config !== config)
     stored = {
       config,
-      isKnown: cacheKeys(
+      find: cacheKeys(
         () => readKeys(config),
         () => new Date(),
       ),
     };
-  return stored.isKnown;
+  return stored.find;
 }
 
 async function readKeys({ authentication, aws }: AccessConfig): Promise<string[]> {

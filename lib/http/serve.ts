@@ -4,7 +4,9 @@ import httpJsonBodyParser from '@middy/http-json-body-parser';
 import type { APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import { type AccessConfig, currentAccessConfig } from '../config/index.ts';
 import { type ErrorKind, ProvisionerError } from '../errors.ts';
-import { log } from '../log.ts';
+import { sandboxIdPattern } from '../model/names.ts';
+import type { Facts, RequestRecord } from '../telemetry/record.ts';
+import { recordRequest } from '../telemetry/request.ts';
 import { authenticate } from './authentication.ts';
 import { grantPage, isPreflight } from './cors.ts';
 import { malformedBody } from './request.ts';
@@ -50,7 +52,7 @@ export type HttpEvent = {
   readonly pathParameters: Texts;
   readonly queryStringParameters: Texts;
   readonly requestContext: Readonly<{
-    http: Readonly<{ method: string }>;
+    http: Readonly<{ method: string; sourceIp?: string }>;
     stage?: string;
     apiId?: string;
     domainName?: string;
@@ -74,6 +76,8 @@ export type Invocation = Readonly<{
   waitFor: (seconds: number) => AbortSignal | undefined;
   now: () => Date;
   requestId: string;
+  /** Adds what was found out to the request's line and its figures. */
+  note: (facts: Facts) => void;
 }>;
 
 type Endpoint = (event: HttpEvent, invocation: Invocation) => Promise<APIGatewayProxyStructuredResultV2>;
@@ -92,17 +96,18 @@ type Stage = MiddlewareObj<HttpEvent, APIGatewayProxyStructuredResultV2, Error, 
 const reserveMs = 1000;
 
 /**
- * Wraps an endpoint in what all endpoints wear: its deadline, the look at who calls, the JSON body where it takes one, and
- * JSON answers with `detail` for everything that is thrown. The handler it gives never throws.
+ * Wraps an endpoint in what all endpoints wear: its deadline, the look at who calls, the JSON body where it takes one, JSON
+ * answers with `detail` for everything that is thrown, and a line in the log. The handler it gives never throws.
  */
 export function serve(
   { deadlineSeconds, takeBackSeconds = 0, jsonBody, isOpen = () => false }: Options,
   endpoint: Endpoint,
 ) {
-  return middy(
+  const handler = middy(
     (event: HttpEvent, context: Context) => {
-      const { signal, answerBy, waitFor, awsRequestId: requestId } = context as Context & Time;
-      return endpoint(event, { signal, answerBy, waitFor, now: () => new Date(), requestId });
+      const { signal, answerBy, waitFor, record, awsRequestId: requestId } = context as Context & Time & Recorded;
+      const note = (facts: Facts) => void Object.assign(record, facts);
+      return endpoint(event, { signal, answerBy, waitFor, now: () => new Date(), requestId, note });
     },
     {
       timeoutEarlyInMillis: reserveMs,
@@ -119,7 +124,12 @@ export function serve(
     .use(judgeWebPages())
     .use(requireAuthentication(isOpen))
     .use(jsonBody === undefined ? [] : [requireJson(jsonBody === 'optional'), httpJsonBodyParser()]);
+  return (event: HttpEvent, context: Context) =>
+    recordRequest(context.awsRequestId, (record) => handler(event, Object.assign(context, { record })));
 }
+
+/** Where the stages find what is gathered of the request. */
+type Recorded = { record: RequestRecord };
 
 /** The answer 200 with this body. */
 export function json(body: unknown): APIGatewayProxyStructuredResultV2 {
@@ -220,8 +230,20 @@ function readEvent(): Stage {
         body: event.body,
         isBase64Encoded: event.isBase64Encoded === true,
       };
+      noteRequest(request.event, request.context as Context & Recorded);
     },
   };
+}
+
+function noteRequest({ routeKey, pathParameters, requestContext: { http } }: HttpEvent, { record }: Recorded): void {
+  const { sandbox_id: sandboxId = '' } = pathParameters;
+  Object.assign(record, {
+    ...(routeKey !== '' && { routeKey }),
+    method: http.method,
+    sourceIp: http.sourceIp,
+    // What is no id is told to its sender alone.
+    ...(sandboxIdPattern.test(sandboxId) && { sandboxId }),
+  });
 }
 
 const toRecord = (value: unknown): Record<string, unknown> =>
@@ -268,10 +290,11 @@ function judgeWebPages(): Stage {
 /** Comes before anything else of the request is looked at: who does not belong learns nothing from its answer. */
 function requireAuthentication(isOpen: (event: HttpEvent) => boolean): Stage {
   return {
-    async before({ event }) {
+    async before({ event, context }) {
       if (isOpen(event)) return;
       const { claims } = toRecord(toRecord(event.requestContext.authorizer).jwt);
-      await authenticate({ apiKey: event.headers['x-api-key'], claims }, readAccessConfig());
+      const { record } = context as Context & Recorded;
+      record.caller = await authenticate({ apiKey: event.headers['x-api-key'], claims }, readAccessConfig());
     },
   };
 }
@@ -314,18 +337,16 @@ function requireJson(isOptional: boolean): MiddlewareObj<HttpEvent> {
 const jsonType = { 'content-type': 'application/json' };
 
 /**
- * Gives what was thrown the form that http-error-handler answers as it stands: status, JSON, headers. Logs it once, with its
- * cause, which no caller sees.
+ * Gives what was thrown the form that http-error-handler answers as it stands: status, JSON, headers. Its cause, which no caller sees,
+ * is for the request's line.
  */
 function answerErrors(): MiddlewareObj<HttpEvent> {
   return {
     onError(request) {
       const error = toProvisionerError(request.error, request.event);
       const statusCode = statusCodes[error.kind];
-      const { routeKey } = request.event;
-      const entry = { routeKey, statusCode, requestId: request.context.awsRequestId, cause: findCause(error) };
-      if (statusCode >= 500) log.error(error.message, entry);
-      else log.info(error.message, entry);
+      const { record } = request.context as Context & Recorded;
+      record.error = { kind: error.kind, message: error.message, cause: findCause(error) };
       request.error = Object.assign(new Error(JSON.stringify({ detail: error.detail }), { cause: error }), {
         statusCode,
         expose: true,

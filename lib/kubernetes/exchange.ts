@@ -2,6 +2,7 @@ import http from 'node:http';
 import https from 'node:https';
 import type { Duplex } from 'node:stream';
 import type { RequestContext } from '@kubernetes/client-node';
+import { countCall } from '../tally.ts';
 import { closeAtRest } from './credentials/agents.ts';
 import type { Credentials } from './credentials/index.ts';
 import { deadlineError, isDeadConnection, networkError, whileStarting } from './errors.ts';
@@ -75,7 +76,7 @@ const nothing = Symbol('no answer');
 export async function exchange(call: Call): Promise<Answer> {
   for (let isRepeated = false; ; isRepeated = true) {
     if (call.signal.aborted) throw deadlineError(call.signal);
-    const answer = await send(call);
+    const answer = await countCall(() => send(call));
     if (answer !== nothing) return { ...answer, isRepeated };
   }
 }

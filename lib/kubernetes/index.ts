@@ -15,6 +15,7 @@ import type { Config } from '../config/index.ts';
 import type { ListedPod, ListedService } from '../model/listed.ts';
 import { sandboxIdLabel, sandboxSelector } from '../model/names.ts';
 import { shareNext } from '../single-flight.ts';
+import { countTime } from '../tally.ts';
 import { keepCredentials } from './credentials/index.ts';
 import { isFileMissing, openAccess } from './credentials/sources.ts';
 import { foreignAnswerError, isConflict, isExpired, isNotFound } from './errors.ts';
@@ -206,7 +207,7 @@ function openNamespace(
   /** What is listed. A call that is shared goes on when this caller's time is over. */
   const itemsOf = async <T>(listing: Promise<Listed<T>>, signal: AbortSignal): Promise<T[]> => {
     try {
-      return (await listing).items;
+      return (await countTime(listing)).items;
     } catch (error) {
       throw error === signal.reason ? transport.lateError(signal) : error;
     }

@@ -18,13 +18,16 @@ type Serverless = {
     functions: Record<string, { handler: string }>;
     provider: { environment?: Environment };
     custom: {
-      'serverless-offline': { host?: string; lambdaPort?: string | number };
+      'serverless-offline': { host?: string; httpPort?: string | number; lambdaPort?: string | number };
       offline?: { customAuthenticationProvider: string };
     };
   };
 };
-type Options = { host?: string };
-type Utils = { log: { notice(message: string): void } };
+type Options = { host?: string; httpPort?: string | number };
+/** A logger of one level and one name; those of the same level are found from its root. */
+type PluginLog = { notice(message: string): void; levelRoot?: NamedLog };
+type NamedLog = { get(name: string): NamedLog; disable(): void };
+type Utils = { log: PluginLog };
 
 const defaultKubeconfigPath = clusterSettings.KUBECONFIG_PATH.default;
 
@@ -41,6 +44,7 @@ export default class LocalClusterPlugin {
 
     this.hooks = {
       'before:offline:start:init': async () => {
+        await showPlainly(log);
         // Only this user can look into it.
         const folder = await mkdtemp(join(tmpdir(), 'sandbox-provisioner-'));
         process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
@@ -80,6 +84,10 @@ export default class LocalClusterPlugin {
         log.notice(`Kubernetes: embedded, at ${cluster.server} (kubeconfig ${environment.KUBECONFIG_PATH})`);
         log.notice('Its sandboxes are stand-ins without any tools. For real ones, set KUBECONFIG_PATH.');
       },
+      'after:offline:start:init': async () => {
+        const { host, httpPort } = { ...custom['serverless-offline'], ...options };
+        log.notice(`Server ready: http://${host}:${httpPort} 🚀`);
+      },
       'offline:start:end': async () => {
         endAtNextSignal();
         const { closeGateway } = await import('./api-gateway.ts');
@@ -89,6 +97,17 @@ export default class LocalClusterPlugin {
       },
     };
   }
+}
+
+/**
+ * Shows the functions' log as lines for a person, and nothing of what serverless-offline says beside its warnings and errors: a table of
+ * routes that do not exist beyond it, and two lines for each request, which has one of ours.
+ */
+async function showPlainly(log: PluginLog): Promise<void> {
+  log.levelRoot?.get('serverless').get('plugin').get('serverless-offline').disable();
+  const { showLog } = await import('../log.ts');
+  const { showLine } = await import('./terminal.ts');
+  showLog(showLine);
 }
 
 /** Who sends a second signal does not want to wait. At the first, a terminal and npm may both send one. */

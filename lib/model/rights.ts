@@ -18,7 +18,7 @@ export type Right = Readonly<{
 const verbs = ['create', 'get', 'list', 'patch', 'delete'];
 
 /** What the provisioner and its clean-up call in their namespace with these settings, and nothing else: a test holds the two together. */
-export function findNeededRules({ networkPolicy, volumes }: Config): Rule[] {
+export function findNeededRules({ networkPolicy, volumes, metrics }: Config): Rule[] {
   const claims = findClaims(volumes);
   const always = [
     { apiGroups: [''], resources: ['pods', 'services'], verbs: [...verbs] },
@@ -26,6 +26,7 @@ export function findNeededRules({ networkPolicy, volumes }: Config): Rule[] {
     { apiGroups: [''], resources: ['events'], verbs: ['list'] },
     // In a Role, it is the Role's own namespace alone that may be read.
     { apiGroups: [''], resources: ['namespaces'], verbs: ['get'] },
+    ...(metrics === 'off' ? [] : [{ apiGroups: [''], resources: ['resourcequotas'], verbs: ['list'] }]),
     ...(claims.length === 0
       ? []
       : [{ apiGroups: [''], resources: ['persistentvolumeclaims'], resourceNames: claims, verbs: ['get'] }]),

@@ -31,8 +31,11 @@ export type SandboxView = {
   expires_at: string | null;
 };
 
+/** All of them. */
+export const statuses = ['Pending', 'Running', 'Succeeded', 'Failed', 'Unknown', 'NotFound'] as const;
+
 /** A Pod's phase, or `NotFound` where the sandbox has no Pod that will stay, or is being removed with its Service. */
-export type SandboxStatus = 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Unknown' | 'NotFound';
+export type SandboxStatus = (typeof statuses)[number];
 
 const phases: ReadonlySet<string> = new Set(['Pending', 'Running', 'Succeeded', 'Failed']);
 
@@ -113,7 +116,8 @@ export function cannotStart(pod: V1Pod, now: Date): boolean {
   return containerStatuses.length > 0 && (!isBeingMade || ageMs > makingSeconds * 1000);
 }
 
-function statusOf(service: ListedService, pod: ListedPod | undefined): SandboxStatus {
+/** The status of a sandbox with this Pod of its own, or without one. */
+export function statusOf(service: ListedService, pod: ListedPod | undefined): SandboxStatus {
   if (pod === undefined || service.metadata?.deletionTimestamp !== undefined) return 'NotFound';
   const phase = pod.status?.phase ?? 'Unknown';
   return phases.has(phase) ? (phase as SandboxStatus) : 'Unknown';

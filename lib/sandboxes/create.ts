@@ -28,8 +28,16 @@ import { type CreateSandboxRequest, requestDefaults } from '../model/request.ts'
 import { findUrl, type SandboxView } from '../model/status.ts';
 import { buildVolumes, findUnmetMounts } from '../model/volumes/index.ts';
 import { isByUser } from '../model/volumes/sources.ts';
+import type { Deed } from '../telemetry/record.ts';
 import { awaitReady } from './await-ready.ts';
-import { describeGoing, ensurePod, requireOwner, requireSameService, requireSandbox } from './ensure-pod.ts';
+import {
+  describeGoing,
+  ensurePod,
+  type PodDeed,
+  requireOwner,
+  requireSameService,
+  requireSandbox,
+} from './ensure-pod.ts';
 import { forgetNetworkPolicy, requireNetworkPolicy } from './network-policy.ts';
 import { notEnoughTime, noteAlive, Obstacle, type Operation, pause, settle, wasSeenAlive } from './operation.ts';
 import { readNamed } from './reading.ts';
@@ -62,6 +70,7 @@ export type CreatedView = SandboxView & { created: boolean; unmet_mounts?: strin
  * back what this request made, unless another request uses it by now, as far as Kubernetes can still be reached.
  */
 export async function createSandbox(request: CreateSandboxRequest, operation: Operation): Promise<CreatedView> {
+  operation.note?.({ sandboxId: request.sandboxId });
   refuseLarkBroker(request);
   // Throws for what must not be mounted, whether there is a sandbox or not.
   buildVolumes(request, operation.config.volumes);
@@ -106,6 +115,7 @@ async function outwait({ failure, cause }: PassingFailure, attempt: number, sign
 
 async function tryToCreate(request: CreateSandboxRequest, operation: Operation): Promise<CreatedView> {
   const { kubernetes, config, now, signal } = operation;
+  const begun = now();
   const reading = settle(kubernetes.readPod(podName(request.sandboxId), signal));
   const confining = settle(requireNetworkPolicy(kubernetes, config, now(), signal));
   const claim = await claimService(request, operation);
@@ -114,10 +124,15 @@ async function tryToCreate(request: CreateSandboxRequest, operation: Operation):
     const service = await awaitAddress(await bringToSettings(claim.service, operation), operation);
     // A sandbox that is another's by now is no caller's who says no user: its Pod gets the folders that it had.
     const owned = { ...request, userId: request.userId ?? findUserId(service, undefined) };
-    const serving = await ensurePod(owned, service, pod, claim.isNew, confining, operation);
+    const { pod: serving, did } = await ensurePod(owned, service, pod, claim.isNew, confining, operation);
     noteAlive(request.sandboxId, operation);
+    operation.note?.({ did: describeDeed(claim, did) });
     const unmet = findUnmetMounts(buildVolumes(owned, config.volumes), serving);
     const view = await awaitReady(request.sandboxId, { service, pod: serving }, operation);
+    // One that was found may have been ready long before.
+    if (operation.endOfWait && view.ready && did !== 'found') {
+      operation.note?.({ readyMs: now().getTime() - begun.getTime() });
+    }
     const unmetMetadata = findUnmetMetadata(request.metadata ?? {}, view.metadata);
     return {
       ...view,
@@ -131,8 +146,14 @@ async function tryToCreate(request: CreateSandboxRequest, operation: Operation):
   }
 }
 
-/** A Service that this request may build on; `isNew` if this request made it. */
-type Claim = { service: V1Service; isNew: boolean };
+/** A Service that this request may build on; `isNew` if this request made it, `isAdopted` if it was nobody's until now. */
+type Claim = { service: V1Service; isNew: boolean; isAdopted?: boolean };
+
+/** What a create did, by what became of the Service and of the Pod. */
+function describeDeed({ isNew, isAdopted }: Claim, ofPod: PodDeed): Deed {
+  if (isNew && ofPod !== 'adopted') return 'created';
+  return isAdopted && ofPod === 'found' ? 'adopted' : ofPod;
+}
 
 /**
  * Creates the sandbox's Service, or writes a use on the one that is there. For a sandbox that was not seen lately, creating
@@ -142,8 +163,8 @@ type Claim = { service: V1Service; isNew: boolean };
 async function claimService(request: CreateSandboxRequest, operation: Operation): Promise<Claim> {
   const { kubernetes, config, now, signal, requestId } = operation;
   if (wasSeenAlive(request.sandboxId, operation)) {
-    const service = await useService(request, operation);
-    if (service !== undefined) return { service, isNew: false };
+    const claim = await useService(request, operation);
+    if (claim !== undefined) return claim;
   }
   const ttlSeconds = request.ttlSeconds ?? config.sandboxTtlSeconds;
   try {
@@ -164,11 +185,11 @@ async function claimService(request: CreateSandboxRequest, operation: Operation)
     if (isNamespaceMissing(failure)) return createNamespace(operation);
     if (isNamespaceTerminating(failure)) throw new Obstacle('its namespace is being deleted');
     const taken = isAlreadyExists(failure);
-    const service = await useService(request, operation).catch((error) => {
+    const claim = await useService(request, operation).catch((error) => {
       // That a Service could not be used is only worth telling if there is one; another thread's is one.
       throw taken || error instanceof Obstacle || error.kind === 'conflict' ? error : refusal;
     });
-    if (service !== undefined) return { service, isNew: false };
+    if (claim !== undefined) return claim;
     if (taken) throw new Obstacle('its Service is being removed');
     throw findRetryDelay(failure, 1) === undefined ? refusal : new PassingFailure(failure, refusal);
   }
@@ -194,11 +215,11 @@ async function createNamespace({ kubernetes, signal }: Operation): Promise<never
 }
 
 /**
- * Writes a use on the sandbox's Service and gives the Service; undefined if it is not there. One call, if the Service
+ * Writes a use on the sandbox's Service and claims it; undefined if it is not there. One call, if the Service
  * remembers this request's thread and user. Throws `conflict` if it is another's, and has then changed nothing; an obstacle where it
  * is being removed.
  */
-async function useService(request: CreateSandboxRequest, operation: Operation): Promise<V1Service | undefined> {
+async function useService(request: CreateSandboxRequest, operation: Operation): Promise<Claim | undefined> {
   const { now, requestId } = operation;
   const changes: JsonPatchOperation[] = [
     ...Object.entries(ownerAnnotations(request)).map(
@@ -207,7 +228,13 @@ async function useService(request: CreateSandboxRequest, operation: Operation): 
     ...annotate(useAnnotations({ at: now(), requestId, ttlSeconds: request.ttlSeconds })),
     ...Object.entries(openEarly).map(([name, value]) => ({ op: 'add', path: `/spec/${name}`, value }) as const),
   ];
-  return noteUse(request.sandboxId, changes, operation, () => adoptService(request, operation));
+  let isAdopted = false;
+  const service = await noteUse(request.sandboxId, changes, operation, async () => {
+    const adopted = await adoptService(request, operation);
+    isAdopted = adopted !== undefined;
+    return adopted;
+  });
+  return service && { service, isNew: false, isAdopted };
 }
 
 /**

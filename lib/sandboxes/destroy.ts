@@ -11,7 +11,7 @@ import { forgetAlive, type Operation, type Settled, settle } from './operation.t
  * only half, is no error; the Pod gets its grace period. Throws with all that could not be removed.
  */
 export async function destroySandbox(sandboxId: string, operation: Operation): Promise<void> {
-  const { kubernetes, signal } = operation;
+  const { kubernetes, signal, note } = operation;
   forgetAlive(sandboxId, operation);
   const readService = async () => ifSandbox(await kubernetes.readService(serviceName(sandboxId), signal), serviceName);
   const readPod = async () => ifSandbox(await kubernetes.readPod(podName(sandboxId), signal), podName);
@@ -31,7 +31,14 @@ export async function destroySandbox(sandboxId: string, operation: Operation): P
     ...('error' in service ? [{ what: 'service', error: service.error }] : []),
     ...('error' in pod ? [{ what: 'pod', error: pod.error }] : []),
   ];
-  if (failures.length === 0) return;
+  if (failures.length === 0) {
+    // A Pod has its grace period: what is going already was deleted by another.
+    const wasThere = seen.some(
+      (one) => 'value' in one && one.value !== undefined && !one.value.metadata?.deletionTimestamp,
+    );
+    note?.({ did: wasThere ? 'deleted' : 'absent' });
+    return;
+  }
   const reasons = failures.map(
     ({ what, error }) => `${what}: ${error instanceof KubernetesError ? error.reason : 'the call failed'}`,
   );

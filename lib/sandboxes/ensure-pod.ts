@@ -17,8 +17,11 @@ import { cannotStart, findMaxShellSessions, isServing } from '../model/status.ts
 import { forgetNetworkPolicy } from './network-policy.ts';
 import { notEnoughTime, Obstacle, type Operation, pause, type Settled, unwrap } from './operation.ts';
 
+/** How a create came to its Pod. */
+export type PodDeed = 'found' | 'healed' | 'replaced' | 'adopted';
+
 /**
- * A Pod that serves behind this Service: the one that was read, one that another request made, or a new one. A Pod that
+ * A Pod that serves behind this Service, and how it came to be: the one that was read, one that another request made, or a new one. A Pod that
  * terminates, has ended or is another Service's stands in the way, and is taken away at once, by its UID; so is one that cannot
  * start and would be made otherwise today, if that is still so. A new one is made only once `confining`, the network policy, is
  * done.
@@ -30,13 +33,14 @@ export async function ensurePod(
   isNew: boolean,
   confining: Promise<Settled<void>>,
   operation: Operation,
-): Promise<V1Pod> {
+): Promise<{ pod: V1Pod; did: PodDeed }> {
   const { kubernetes, now, signal } = operation;
   const config = withPortOf(service, operation.config);
   const name = podName(request.sandboxId);
   // For a new sandbox it does not matter that the Pod could not be read: creating it will tell.
   let pod = isNew && 'error' in read ? undefined : unwrap('Pod lookup failed', read);
   let obstacle: string | undefined;
+  let isReplaced = false;
   /** What stood in the way tells more than that time was over for the call after it. */
   const describe = (failure: unknown) =>
     signal.aborted && obstacle ? notEnoughTime(obstacle, failure) : describeFailure('Pod creation failed', failure);
@@ -52,7 +56,7 @@ export async function ensurePod(
       requireCapacity(request, seen);
       const wasAlone = !isOwned(seen) && (isNew || isOlder(seen, service));
       const owned = wasAlone ? await takeOver(seen, service, operation) : seen;
-      if (owned !== undefined) return owned;
+      if (owned !== undefined) return { pod: owned, did: wasAlone ? 'adopted' : 'found' };
       await pause(attempt, 'its Pod is being changed all the time', signal);
       pod = await kubernetes.readPod(name, signal).catch((error) => {
         throw describeFailure('Pod lookup failed', error);
@@ -63,13 +67,15 @@ export async function ensurePod(
     // long as ours is there, no other can have been made, so a Pod that was read before is not a newer sandbox's.
     if (seen !== undefined && isOwnedByAnother(seen, service)) await requireSameService(service, operation);
     requireConfined(await confining);
+    isReplaced ||= isKept;
     try {
       if (seen !== undefined) {
         const { uid = '', resourceVersion = '' } = seen.metadata ?? {};
         // It may have started since it was read.
         await kubernetes.evictPod(name, isHopeless && !isMisplaced ? { uid, resourceVersion } : { uid }, signal);
       }
-      return await kubernetes.createPod(buildPod(request, service, config), signal);
+      const made = await kubernetes.createPod(buildPod(request, service, config), signal);
+      return { pod: made, did: isReplaced ? 'replaced' : 'healed' };
     } catch (failure) {
       if (signal.aborted) throw describe(failure);
       if (isNamespaceMissing(failure) || isNamespaceTerminating(failure)) {

@@ -2,6 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { SandboxSettings } from '../config/index.ts';
 import { describeFailure, ProvisionerError } from '../errors.ts';
 import type { Kubernetes } from '../kubernetes/index.ts';
+import type { Facts } from '../telemetry/record.ts';
 import { createRecentIds } from './recent-ids.ts';
 
 /**
@@ -20,6 +21,8 @@ export type Operation = Readonly<{
   endOfWait?: AbortSignal | undefined;
   /** Tells this request from every other. */
   requestId: string;
+  /** Takes what the request's line and its figures are to tell. */
+  note?: (facts: Facts) => void;
 }>;
 
 /**

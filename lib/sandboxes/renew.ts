@@ -21,6 +21,7 @@ export async function renewSandbox(
     renewOriginal(sandboxId, annotations, operation),
   );
   if (service === undefined) throw notFound(sandboxId);
+  operation.note?.({ did: 'renewed' });
   const pod = ifSandbox(unwrap('Pod lookup failed', await reading), podName);
   return present(sandboxId, service, pod, operation);
 }

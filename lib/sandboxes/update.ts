@@ -38,6 +38,7 @@ export async function updateSandbox(
     const patch = { metadata: { resourceVersion: service.metadata?.resourceVersion, labels: metadataLabels(due) } };
     try {
       const changed = await kubernetes.patchService(serviceName(sandboxId), patch, signal);
+      operation.note?.({ did: 'updated' });
       return present(sandboxId, changed, pod, operation);
     } catch (error) {
       if (isNotFound(error)) throw notFound(sandboxId);

@@ -5,7 +5,10 @@ import type { HttpEvent } from '../http/serve.ts';
 /** The part of a path that a route gives this name to: `{sandbox_id}`. */
 const parameter = /^\{(.+)\}$/;
 
-const known = routes.flatMap(({ path, methods }) =>
+/** The server's own, which API Gateway does not have. */
+const metricsRoute = { path: '/metrics', methods: ['GET'] };
+
+const known = [...routes, metricsRoute].flatMap(({ path, methods }) =>
   methods.map((method) => ({ method, parts: path.split('/'), routeKey: `${method} ${path}` })),
 );
 
@@ -16,7 +19,10 @@ export const fallbackRoute = '$default';
  * The event that an HTTP API makes of a request (payload 2.0), as far as the functions read one. Undefined for a request that asks
  * for no path.
  */
-export function toEvent({ method = '', url = '', rawHeaders }: IncomingMessage, body: string): HttpEvent | undefined {
+export function toEvent(
+  { method = '', url = '', rawHeaders, socket }: IncomingMessage,
+  body: string,
+): HttpEvent | undefined {
   // It may ask for a whole URL, as it would a proxy.
   const target = url.startsWith('/') ? `http://localhost${url}` : url;
   if (!URL.canParse(target)) return undefined;
@@ -30,7 +36,10 @@ export function toEvent({ method = '', url = '', rawHeaders }: IncomingMessage, 
     pathParameters,
     queryStringParameters: join(searchParams),
     headers: join(pairs(rawHeaders)),
-    requestContext: { http: { method }, stage: fallbackRoute },
+    requestContext: {
+      http: { method, ...(socket?.remoteAddress && { sourceIp: socket.remoteAddress }) },
+      stage: fallbackRoute,
+    },
     // Of all types, the functions read none but JSON, which is text.
     ...(body !== '' && { body }),
     isBase64Encoded: false,

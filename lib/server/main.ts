@@ -4,10 +4,12 @@ import { currentServerConfig } from '../config/server.ts';
 import { connectToKubernetes } from '../kubernetes/index.ts';
 import { log } from '../log.ts';
 import { describeVolumes } from '../model/volumes/sources.ts';
+import { takeFigures } from '../telemetry/metrics.ts';
 import { functions } from './functions.ts';
 import { invoke } from './invoke.ts';
+import { createCollector, serveMetrics } from './prometheus.ts';
 import { runEvery } from './schedule.ts';
-import { describe, startServer } from './server.ts';
+import { describe, type Functions, startServer } from './server.ts';
 
 // The functions as a server, for months: `node lib/server/main.ts`, or what `npm run build` makes of it. Serves until a SIGTERM or
 // SIGINT, then answers what is under way and ends; a second one ends it at once. Ends with 1 where it cannot begin.
@@ -30,7 +32,7 @@ async function run(): Promise<void> {
   const config = currentConfig();
   const { host, port, cleanupIntervalMs } = currentServerConfig();
   judgeCallers(config);
-  const server = await startServer(functions, { host, port });
+  const server = await startServer({ ...functions, ...collectFigures(config) }, { host, port });
   const { namespace, sandboxImage } = config;
   const volumes = describeVolumes(config.volumes);
   log.info('Listening', { host, port: server.address.port, namespace, sandboxImage, volumes });
@@ -53,6 +55,14 @@ async function run(): Promise<void> {
     process.exit(0);
   };
   for (const name of signals) process.on(name, end);
+}
+
+/** Begins to collect what is measured, where the settings say so; gives the function that answers with it. */
+function collectFigures({ metrics }: Config): Record<string, Functions[string]> {
+  if (metrics !== 'prometheus') return {};
+  const collector = createCollector();
+  takeFigures(collector.take);
+  return { 'GET /metrics': serveMetrics(collector) };
 }
 
 /** Says who may call, where an operator would not expect it. Throws where nobody ever could. */

@@ -88,7 +88,6 @@ export async function startServer(
 
   /** Never rejects. */
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const begun = performance.now();
     const requestId = randomUUID();
     const wait = new AbortController();
     if (isStopping) wait.abort();
@@ -101,11 +100,6 @@ export async function startServer(
     // Its caller makes the next call on a new connection, to another server.
     if (isStopping) response.setHeader('connection', 'close');
     send(response, result);
-    const { method, url = '' } = request;
-    if (url === '/health') return;
-    const [path] = url.split('?');
-    const ms = Math.round(performance.now() - begun);
-    log.debug('Answered', { method, path, statusCode: response.statusCode, ms, requestId });
   }
 
   /** Undefined if there is nobody to answer any more. */
@@ -117,7 +111,11 @@ export async function startServer(
     const body = await readBody(request).catch(() => undefined);
     if (body === undefined) return undefined;
     const event = toEvent(request, body);
-    if (event === undefined) return failure(400, 'Bad Request', requestId);
+    if (event === undefined) {
+      // No function sees it, which would write its line.
+      log.info('Bad Request', { requestId, statusCode: 400, sourceIp: request.socket.remoteAddress });
+      return failure(400, 'Bad Request', requestId);
+    }
     try {
       const handler = functions[event.routeKey] ?? functions[fallbackRoute];
       return check(await invoke(handler, event, functionMs, requestId, stopWaiting));

@@ -63,14 +63,15 @@ describe.each(modules)('the zip of $name', ({ name, module }) => {
     expect(first).toBe(`${module}.cjs`);
     const viewer = name === 'get-docs' ? [`node_modules/${viewerFile}`] : [];
     expect(others.filter((path) => !/^node_modules\/(@[\w-]+\/)?[\w-]+\.js$/.test(path))).toEqual(viewer);
-    expect(others).toContain('node_modules/@aws-lambda-powertools/logger.js');
-    expect(others.length > 1 + viewer.length).toBe(askingNames.includes(name));
+    const ofAll = ['logger', 'metrics'].map((one) => `node_modules/@aws-lambda-powertools/${one}.js`);
+    expect(others).toEqual(expect.arrayContaining(ofAll));
+    expect(others.length > ofAll.length + viewer.length).toBe(askingNames.includes(name));
   });
 
   it('is small', async () => {
     expect((await readFile(built(name).zip)).length).toBeLessThan(name === 'get-docs' ? 300_000 : 250_000);
     // V8 reads all of it at each cold start.
-    expect(built(name).code.length).toBeLessThan(434_000);
+    expect(built(name).code.length).toBeLessThan(440_000);
   });
 
   it('holds what was bundled, without a source map or a word about one', async () => {
@@ -167,6 +168,32 @@ describe('a bundle', () => {
       built(name).sources.some((one) => /(kubernetes\/inspection|model\/rights)\.ts$/.test(one)),
     );
     expect(inspecting).toEqual(['get-ready']);
+  });
+
+  it.each([
+    ['/health, whose line is for DEBUG', 'health', {}, 'GET', []],
+    ['an unknown path, whose line nobody wants', 'fallback', { LOG_LEVEL: 'WARN' }, 'GET', []],
+    ['an unknown path', 'fallback', {}, 'GET', ['logger']],
+    ['an unknown path, measured', 'fallback', { LOG_LEVEL: 'WARN', METRICS: 'emf' }, 'GET', ['metrics']],
+  ])('loads the logger and the metrics for who has something to tell: %s', async (_what, name, env, method, loaded) => {
+    const script = `
+      const event = { routeKey: 'x', rawPath: '/x', requestContext: { http: { method: '${method}' } } };
+      if (process.argv[2].includes('health')) event.routeKey = 'GET /health';
+      require(process.argv[2]).handler(event, { awsRequestId: 'r' }).then(() => {
+        const files = Object.keys(require.cache).filter((file) => file.includes('node_modules'));
+        require('node:fs').writeSync(2, JSON.stringify(files));
+        process.exit();
+      });
+    `;
+    const main = join(folder, 'call.cjs');
+    await writeFile(main, script);
+    const { stderr } = await promisify(execFile)(
+      process.execPath,
+      [main, join(folder, 'unpacked', name, 'functions', `${name}.cjs`)],
+      { env: { PATH: process.env.PATH ?? '', AWS_LAMBDA_FUNCTION_NAME: 'example', ...env } },
+    );
+    const files: string[] = JSON.parse(stderr);
+    expect(files.map((file) => /([a-z]+)\.js$/.exec(file)?.[1])).toEqual(loaded);
   });
 
   it('is there for every function of serverless.yml', () => {

@@ -21,7 +21,13 @@ it('what npm run build makes is all that the image needs to serve', { timeout: 6
   const image = await mkdtemp(path.join(tmpdir(), 'sandbox-provisioner-image-'));
   onTestFinished(() => rm(image, { recursive: true, force: true }));
   await cp(path.join(root, folder), image, { recursive: true });
-  const env = { HOST: '127.0.0.1', PORT: '0', KUBECONFIG_WAIT_SECONDS: '0', KUBECONFIG_CONTENT: 'a: [YAML]' };
+  const env = {
+    HOST: '127.0.0.1',
+    PORT: '0',
+    KUBECONFIG_WAIT_SECONDS: '0',
+    KUBECONFIG_CONTENT: 'a: [YAML]',
+    METRICS: 'prometheus',
+  };
   const server = spawn(process.execPath, [file], { cwd: image, env, stdio: ['ignore', 'pipe', 'pipe'] });
   onTestFinished(() => void server.kill('SIGKILL'));
   let output = '';
@@ -39,7 +45,7 @@ it('what npm run build makes is all that the image needs to serve', { timeout: 6
   const { port } = lines.find(({ message }) => message === 'Listening');
   const ask = (route: string) => callHttp({ method: 'GET', url: `http://127.0.0.1:${port}${route}` });
   expect(await ask('/health')).toMatchObject({ status: 200, body: { status: 'ok' } });
-  expect(await ask('/api/sandboxes')).toMatchObject({ status: 401 });
+  for (const path of ['/api/sandboxes', '/metrics']) expect(await ask(path)).toMatchObject({ status: 401 });
   expect(await ask('/')).toMatchObject({ status: 200, text: expect.stringContaining('<div id="console">') });
   server.kill();
   expect(await new Promise((resolve) => server.once('exit', resolve))).toBe(0);

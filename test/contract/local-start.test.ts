@@ -71,6 +71,16 @@ describe.skipIf(!isEmbeddedCluster)('npm start on a machine without Kubernetes',
     const left: string = (await ask('POST', '/api/sandboxes', { sandbox_id: second })).body.sandbox_url;
     expect((await ask('DELETE', `/api/sandboxes/${first}`)).body).toEqual({ ok: true, sandbox_id: first });
     expect((await ask('GET', `/api/sandboxes/${first}`)).status).toBe(404);
+    // For a person, and nothing of what serverless-offline says beside it. Bundles, and the server, write JSON.
+    if (process.env.OFFLINE_BUNDLES === undefined && process.env.SANDBOX_TEST_SERVER !== 'true') {
+      const lines = provisioner.output().split('\n');
+      const ofFirst = lines.filter((line) => line.includes(first));
+      expect(ofFirst[0]).toMatch(
+        /^\d\d:\d\d:\d\d INFO {2}POST \/api\/sandboxes 200 \d+ ms \(Kubernetes: \d+ calls, \d+ ms\) \w+ created$/,
+      );
+      expect(ofFirst.at(-1)).toMatch(/^\S+ INFO {2}GET \/api\/sandboxes\/\{sandbox_id\} 404 .* not found$/);
+      expect(lines.filter((line) => /\u03bb|RequestId|Billed|^\{/.test(line))).toEqual([]);
+    }
 
     await eventually(
       'open: the second sandbox',

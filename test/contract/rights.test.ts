@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { cleanUpSandboxes } from '../../lib/cleanup/sweep.ts';
+import { readQuotaLeft } from '../../lib/kubernetes/quotas.ts';
 import { log } from '../../lib/log.ts';
 import { createSandbox } from '../../lib/sandboxes/create.ts';
 import { destroySandbox } from '../../lib/sandboxes/destroy.ts';
@@ -22,8 +23,10 @@ import { newSandboxId, newThreadId } from '../support/world.ts';
 
 log.setLogLevel('SILENT');
 
-const settingsOf = (policy: string | undefined): Record<string, string> =>
-  policy === undefined ? {} : { SANDBOX_NETWORK_POLICY: policy };
+const settingsOf = (policy: string | undefined): Record<string, string> => ({
+  METRICS: 'prometheus',
+  ...(policy !== undefined && { SANDBOX_NETWORK_POLICY: policy }),
+});
 
 type Rule = { apiGroups: string[]; resources: string[]; verbs: string[]; resourceNames?: string[] };
 
@@ -88,6 +91,10 @@ async function doEverything(place: Place, policy: string | undefined): Promise<R
       // An API server that does not find the kubelet says so once it has looked at the rights.
       if (error.message !== 'HTTP 500') throw error;
     });
+  });
+  await step('quota', async () => {
+    const { opened, signal } = await operationOf();
+    await readQuotaLeft(opened, place.namespace, signal);
   });
   await step('destroy', async () => destroySandbox(one.sandboxId, await operationOf()));
 

@@ -133,4 +133,44 @@ describe('the server', () => {
       await provisioner.stop();
     }
   });
+
+  it('shows its figures to callers alone, where the settings say so, and each request has one line', async () => {
+    const key = 'a-key-of-those-who-scrape';
+    const settings = { PROVISIONER_API_KEY: key, METRICS: 'prometheus', EMBEDDED_KUBERNETES: 'false' };
+    const provisioner = await startProvisioner({ ...settings, KUBECONFIG_CONTENT: 'a: [YAML]' }, 'server');
+    const off = await startProvisioner({ ...settings, METRICS: 'off', KUBECONFIG_CONTENT: 'a: [YAML]' }, 'server');
+    const ask = (url: string, headers: Record<string, string> = { 'x-api-key': key }) =>
+      callHttp({ method: 'GET', url, headers });
+    try {
+      const before = provisioner.output();
+      for (const path of ['/api/sandboxes/x', '/api/capabilities', '/api/capabilities', '/nothing', '/health']) {
+        await ask(`${provisioner.url}${path}`);
+      }
+      expect(await ask(`${provisioner.url}/metrics`, {})).toMatchObject({ status: 401 });
+      // It is no part of the API that is described.
+      const shown = await fetch(`${provisioner.url}/metrics`, { headers: { 'x-api-key': key } });
+      expect(shown.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
+      const requests = (await shown.text())
+        .split('\n')
+        .filter((line) => line.startsWith('sandbox_provisioner_requests_total{'));
+      expect(requests.toSorted()).toEqual([
+        'sandbox_provisioner_requests_total{route="$default"} 1',
+        'sandbox_provisioner_requests_total{route="GET /api/capabilities"} 2',
+        'sandbox_provisioner_requests_total{route="GET /api/sandboxes/{sandbox_id}"} 1',
+      ]);
+      const lines = provisioner.output().slice(before.length).split('\n').filter(Boolean);
+      const seen = lines.map((line) => JSON.parse(line)).filter(({ durationMs }) => durationMs !== undefined);
+      expect(seen.map(({ routeKey, statusCode, sourceIp }) => [routeKey, statusCode, sourceIp])).toEqual([
+        ['GET /api/sandboxes/{sandbox_id}', 500, '127.0.0.1'],
+        ['GET /api/capabilities', 200, '127.0.0.1'],
+        ['GET /api/capabilities', 200, '127.0.0.1'],
+        ['$default', 404, '127.0.0.1'],
+        // That of one who has no key is no noise.
+        ['GET /metrics', 401, '127.0.0.1'],
+      ]);
+      expect(await ask(`${off.url}/metrics`)).toMatchObject({ status: 404, body: { detail: 'Not Found' } });
+    } finally {
+      await Promise.all([provisioner.stop(), off.stop()]);
+    }
+  });
 });

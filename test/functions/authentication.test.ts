@@ -197,7 +197,13 @@ describe('keys in Secrets Manager or SSM', () => {
     const entries = await logged(async () => {
       for (let calls = 0; calls < 2; calls += 1) expect(await list()).toEqual(noSandboxes);
     });
-    expect(entries).toMatchObject(text.includes(shortKey) ? [{ level: 'WARN', heldBy: 'keys' }] : []);
+    const [holder, place] = [
+      source === inSecret ? 'keys' : '/callers/keys',
+      text.indexOf(anotherKey) < text.indexOf(apiKey) && text.includes(anotherKey) ? 2 : 1,
+    ];
+    const requestLine = { level: 'INFO', caller: `${holder}#${place}` };
+    const warning = text.includes(shortKey) ? [{ level: 'WARN', heldBy: 'keys' }] : [];
+    expect(entries).toMatchObject([...warning, requestLine, requestLine]);
     expect(requests).toMatchObject([{ url, headers: { 'x-aws-parameters-secrets-token': sessionToken } }]);
     expect(await ask({ 'x-api-key': keepSecret('a-wrong-key-of-nobody') })).toEqual(refused);
   });

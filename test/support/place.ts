@@ -40,6 +40,6 @@ export async function startProcess({ cluster, proxy, namespace }: Place, setting
   const inspection = openInspection(opened, namespace);
   return (at = new Date(), requestId: string = crypto.randomUUID()) => {
     const signal = AbortSignal.timeout(20_000);
-    return { kubernetes, diagnostics, inspection, config, now: () => at, signal, stop: signal, requestId };
+    return { opened, kubernetes, diagnostics, inspection, config, now: () => at, signal, stop: signal, requestId };
   };
 }

@@ -10,7 +10,7 @@ for (const stream of [process.stdout, process.stderr]) {
   stream.write = (chunk: string | Uint8Array, ...rest: unknown[]) => {
     const text = typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString('utf8');
     printed += text;
-    if (!text.startsWith('{"level":')) return write(chunk, ...rest);
+    if (!/^\{"(level|_aws)":/.test(text)) return write(chunk, ...rest);
     for (const callback of rest) if (typeof callback === 'function') callback();
     return true;
   };

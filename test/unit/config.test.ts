@@ -229,6 +229,18 @@ const kinds: Kind[] = [
     beside: eks,
   },
   {
+    of: { METRICS: ['metrics', 'off'] },
+    takes: ['off', 'emf', 'prometheus'],
+    refuses: ['on', 'EMF', 'true'],
+    rule: "must be 'off', 'emf' or 'prometheus'",
+  },
+  {
+    of: { METRICS_NAMESPACE: ['metricsNamespace', 'SandboxProvisioner'] },
+    takes: ['Agents/staging', 'a.b-c_d#e:f'],
+    refuses: ['AWS/Lambda', 'with blanks', '\u00e4', long(256)],
+    rule: "must be a namespace of CloudWatch, and not one of AWS'",
+  },
+  {
     of: { KUBECONFIG_WAIT_SECONDS: ['kubeconfigWaitSeconds', 30] },
     means: { 0: 0, 7: 7, 9999: 9999 },
     refuses: ['1.5', '-1', '10000', '5s', '1e3'],

@@ -300,6 +300,12 @@ describe('a deployment is refused', () => {
       { ...noKeyYet, ...localIssuer },
       { ...none, wrong: ['JWT_ISSUER must be an https:// URL, as API Gateway asks'] },
     ],
+    [
+      'with metrics that nobody could ask for',
+      { ...complete, METRICS: 'prometheus' },
+      { ...none, wrong: ['METRICS=prometheus is for the server: on AWS, set METRICS=emf'] },
+    ],
+    ['not with metrics in the log', { ...complete, METRICS: 'emf' }, none],
     ['without a place', noPlaceYet, missing(noPlace)],
     ['with one of this machine', { ...noPlaceYet, NODE_HOST: 'host.docker.internal' }, missing(noPlace)],
     ['with the same in capitals', { ...noPlaceYet, NODE_HOST: 'Host.Docker.Internal.' }, missing(noPlace)],

@@ -58,6 +58,11 @@ describe('npm run rbac', () => {
     ]);
   });
 
+  it.each(['emf', 'prometheus'])('prints the right to see quotas where they are measured: METRICS=%s', (METRICS) => {
+    const [role] = readPrinted(printRights(['--user', 'u'], { METRICS }));
+    expect(role?.rules).toEqual([...sandboxes, { apiGroups: [''], resources: ['resourcequotas'], verbs: ['list'] }]);
+  });
+
   it('prints rights in every namespace only where it is asked for the right to make one', () => {
     const printed = printRights(['--create-namespace', '--user', 'x: y'], { K8S_NAMESPACE: 'agents' });
     expect(printed).toMatchObject({ exitCode: 0, stderr: '' });
