@@ -81,6 +81,6 @@ export const deploymentSettings = {
   ALARM_TOPIC_ARN: {
     rule: () => matching(/^arn:[\w-]+:sns:[\w-]+:\d{12}:[\w-]+$/, 'must be the ARN of an SNS topic without FIFO'),
     neededBy: 'deployment',
-    doc: "an SNS topic: makes an alarm on the clean-up's errors",
+    doc: 'an SNS topic of yours: makes [the alarms](alarms.md) that tell it, and a dashboard. Needs `METRICS=emf`',
   },
 } as const satisfies Settings;

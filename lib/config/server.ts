@@ -13,7 +13,8 @@ const minutes = { minute: 1, hour: 60, day: 24 * 60 };
 /** A timer of Node's takes 24 days at most. */
 const mostMinutes = 20 * minutes.day;
 
-function readRate(text: string): number {
+/** The minutes of a `rate(…)`; NaN for another text. */
+export function readRateMinutes(text: string): number {
   const [, number, unit] = /^rate\((\d{1,5}) (minute|hour|day)s?\)$/.exec(text) ?? [];
   return Number(number) * minutes[unit as keyof typeof minutes];
 }
@@ -27,7 +28,7 @@ const serverSettings = {
       passing(
         [(text) => text.startsWith('rate('), 'must be rate(… minutes): the server knows no cron(…)'],
         [
-          (text) => !text.startsWith('rate(') || (readRate(text) >= 1 && readRate(text) <= mostMinutes),
+          (text) => !text.startsWith('rate(') || (readRateMinutes(text) >= 1 && readRateMinutes(text) <= mostMinutes),
           'must be rate(… minutes), hours or days, from 1 minute to 20 days',
         ],
       ),
@@ -38,7 +39,7 @@ const serverSettings = {
 export function loadServerConfig(env: Environment): ServerConfig {
   const { values, problems } = readSettings(serverSettings, env);
   if (values === undefined) throw new ProvisionerError('misconfigured', `Misconfigured: ${problems.join('; ')}`);
-  return { host: values.HOST, port: values.PORT, cleanupIntervalMs: readRate(values.CLEANUP_SCHEDULE) * 60_000 };
+  return { host: values.HOST, port: values.PORT, cleanupIntervalMs: readRateMinutes(values.CLEANUP_SCHEDULE) * 60_000 };
 }
 
 /** The process's own. */

@@ -1,6 +1,9 @@
+import { metricsSettings } from '../config/metrics.ts';
 import { splitList } from '../config/rules.ts';
 import type { Need } from '../config/setting.ts';
 import { allSettings } from '../config/themes.ts';
+import { planAlarms } from './alarms.ts';
+import { planDashboard } from './dashboard.ts';
 import type { DeploymentSettings } from './settings.ts';
 
 /** A function as serverless.yml defines it. */
@@ -52,7 +55,6 @@ export function planDeployment(
     name,
     ...planFunction(definition, environment, settings),
   }));
-  const scheduled = Object.values(functions).filter(({ events }) => events.some(({ schedule }) => schedule));
   return {
     functions: Object.fromEntries(planned.map(({ name, definition }) => [name, definition])),
     authorizers: authorizer ? { [authorizerName]: authorizer } : {},
@@ -60,7 +62,7 @@ export function planDeployment(
       Resources: Object.assign(
         {},
         ...planned.map(({ resources }) => resources),
-        ...scheduled.map(({ id }) => errorsAlarm(id, settings.alarmTopicArn)),
+        planWatch(functions, environment, settings),
       ),
       extensions: settings.throttle
         ? {
@@ -185,29 +187,25 @@ function guard(events: readonly Event[], { CORS_ALLOWED_ORIGINS }: Environment):
   });
 }
 
-/** What tells of a function on a schedule that fails, whose errors no caller sees. */
-function errorsAlarm(id: string, topicArn: string | undefined): Resources {
-  if (topicArn === undefined) return {};
-  return {
-    [`${id}ErrorsAlarm`]: {
-      Type: 'AWS::CloudWatch::Alarm',
-      Properties: {
-        AlarmDescription: 'The function failed, or could not do all of its work; its log says why.',
-        Namespace: 'AWS/Lambda',
-        MetricName: 'Errors',
-        Dimensions: [{ Name: 'FunctionName', Value: { Ref: `${id}LambdaFunction` } }],
-        Statistic: 'Sum',
-        Period: 300,
-        EvaluationPeriods: 1,
-        ComparisonOperator: 'GreaterThanOrEqualToThreshold',
-        Threshold: 1,
-        // It need not run in every period.
-        TreatMissingData: 'notBreaching',
-        AlarmActions: [topicArn],
-        OKActions: [topicArn],
-      },
-    },
-  };
+/** The alarms, and the dashboard that shows them, if somebody is to hear of them. */
+function planWatch(
+  functions: Readonly<Record<string, DeployedFunction>>,
+  { METRICS_NAMESPACE }: Environment,
+  { alarmTopicArn, cleanUpEverySeconds }: DeploymentSettings,
+): Resources {
+  if (alarmTopicArn === undefined) return {};
+  const metricsNamespace = METRICS_NAMESPACE ?? metricsSettings.METRICS_NAMESPACE.default;
+  const watched = Object.values(functions).map(({ id, lambdaName, needs, events }) => ({
+    id,
+    lambdaName,
+    operations:
+      needs.includes('callers') && needs.includes('kubernetes')
+        ? events.flatMap(({ httpApi }) => (typeof httpApi === 'string' ? [httpApi] : []))
+        : [],
+    isScheduled: events.some(({ schedule }) => schedule),
+  }));
+  const alarms = planAlarms({ metricsNamespace, functions: watched, cleanUpEverySeconds }, alarmTopicArn);
+  return { ...alarms, ...planDashboard(metricsNamespace, Object.keys(alarms)) };
 }
 
 const mayWriteLog = (id: string) => ({

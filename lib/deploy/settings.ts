@@ -1,4 +1,5 @@
 import { deploymentSettings } from '../config/deployment.ts';
+import { readRateMinutes } from '../config/server.ts';
 import { readSettings } from '../config/setting.ts';
 
 type Texts = Readonly<Record<string, string>>;
@@ -17,8 +18,10 @@ export type DeploymentSettings = Readonly<{
   vpc: Readonly<{ subnetIds: readonly string[]; securityGroupIds: readonly string[] }> | undefined;
   /** What the API takes of all callers together; undefined for the account's own limits. */
   throttle: Readonly<{ requestsPerSecond: number; burst: number }> | undefined;
-  /** The SNS topic that hears of a clean-up that failed. */
+  /** The SNS topic that hears of the alarms; undefined for none of them. */
   alarmTopicArn: string | undefined;
+  /** How often the clean-up runs; undefined where a `cron(…)` does not say. */
+  cleanUpEverySeconds: number | undefined;
 }>;
 
 const pairs = [
@@ -37,8 +40,14 @@ export function readDeploymentSettings(
     ...(env.EKS_ACCESS_ENTRIES === 'true' && env.EKS_CLUSTER_NAME === undefined
       ? ['EKS_ACCESS_ENTRIES needs EKS_CLUSTER_NAME beside it']
       : []),
+    ...(env.ALARM_TOPIC_ARN !== undefined && env.METRICS !== 'emf'
+      ? [
+          'ALARM_TOPIC_ARN needs METRICS=emf beside it: most alarms have nothing to look at without it, and would never tell',
+        ]
+      : []),
   ];
   if (set === undefined || problems.length > 0) return { settings: undefined, problems };
+  const cleanUpEverySeconds = readRateMinutes(set.CLEANUP_SCHEDULE) * 60;
   const settings = {
     eksAccessEntries: set.EKS_ACCESS_ENTRIES,
     eksAccessGroup: set.EKS_ACCESS_GROUP,
@@ -53,6 +62,7 @@ export function readDeploymentSettings(
         ? { requestsPerSecond: set.API_THROTTLE_RATE, burst: set.API_THROTTLE_BURST }
         : undefined,
     alarmTopicArn: set.ALARM_TOPIC_ARN,
+    cleanUpEverySeconds: Number.isNaN(cleanUpEverySeconds) ? undefined : cleanUpEverySeconds,
   };
   return { settings, problems: [] };
 }

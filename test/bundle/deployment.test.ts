@@ -177,7 +177,7 @@ describe('a package with every setting', () => {
     response.end(JSON.stringify({ cluster: { endpoint: 'https://eks.example', certificateAuthority, accessConfig } }));
   });
   const ALARM_TOPIC_ARN = 'arn:aws:sns:eu-west-1:123456789012:operators';
-  const forAll = { CORS_ALLOWED_ORIGINS: 'https://app.example', LOG_LEVEL: 'DEBUG' };
+  const forAll = { CORS_ALLOWED_ORIGINS: 'https://app.example', LOG_LEVEL: 'DEBUG', METRICS: 'emf' };
   const forCallers = { JWT_ISSUER: 'https://issuer.example/', JWT_AUDIENCE: 'one,two' };
   const forKubernetes = {
     ...{ NODE_HOST: '192.0.2.7', SANDBOX_NETWORK_POLICY: 'none', KUBECONFIG_SECRET_ID: 'kubeconfig' },
@@ -207,8 +207,8 @@ describe('a package with every setting', () => {
   it("is nothing but what AWS' own specification knows, and refers to nothing that is not in it", () => {
     expect(findFaults(template)).toEqual([]);
     const known = new Set([...Object.keys(template.Resources), 'ServerlessDeploymentBucket']);
-    const refers = /\{"(?:Ref":"|Fn::GetAtt":\[")([^":]+)"/g;
-    const referred = [...JSON.stringify(template).matchAll(refers)].map(([, id = '']) => id);
+    const refers = /\{"(?:Ref":"|Fn::GetAtt":\[")([^":]+)"|\$\{(\w+)\.Arn\}/g;
+    const referred = [...JSON.stringify(template).matchAll(refers)].map(([, id = '', alarm]) => alarm ?? id);
     expect(referred.length).toBeGreaterThan(50);
     expect(referred.filter((id) => !known.has(id))).toEqual([]);
   });
@@ -254,7 +254,7 @@ describe('a package with every setting', () => {
     ]);
   });
 
-  it('limits the callers, runs the clean-up as it is told, and has an alarm on it', () => {
+  it('limits the callers, runs the clean-up as it is told, and has alarms and a dashboard of them', () => {
     expect(template.Resources.HttpApiStage?.Properties).toMatchObject({
       DefaultRouteSettings: { ThrottlingRateLimit: 20, ThrottlingBurstLimit: 40 },
     });
@@ -262,9 +262,16 @@ describe('a package with every setting', () => {
     const [rule] = Object.values(pick(template, 'AWS::Events::Rule'));
     expect(rule?.ScheduleExpression).toBe('rate(1 hour)');
     expect(pick(template, 'AWS::Logs::LogGroup').HealthLogGroup?.RetentionInDays).toBe(14);
-    expect(Object.values(pick(template, 'AWS::CloudWatch::Alarm'))).toEqual([
-      expect.objectContaining({ AlarmActions: [ALARM_TOPIC_ARN] }),
-    ]);
+    const alarms = pick(template, 'AWS::CloudWatch::Alarm');
+    const ofEach = (alarm: string) => Object.keys(alarms).filter((id) => id.startsWith(alarm));
+    expect(ofEach('SlowOperation')).toEqual(asking.map((name) => `SlowOperation${idOf(name)}Alarm`));
+    expect(ofEach('Throttles')).toEqual(names.map((name) => `Throttles${idOf(name)}Alarm`));
+    for (const alarm of Object.values(alarms)) {
+      expect(alarm).toMatchObject({ AlarmActions: [ALARM_TOPIC_ARN], OKActions: [ALARM_TOPIC_ARN] });
+    }
+    const [dashboard] = Object.values(pick(template, 'AWS::CloudWatch::Dashboard'));
+    const shown = [...JSON.stringify(dashboard).matchAll(/\$\{(\w+)\.Arn\}/g)].map(([, id]) => id);
+    expect(shown).toEqual(Object.keys(alarms));
   });
 });
 

@@ -200,21 +200,21 @@ describe('what is deployed beside the functions', () => {
     expect(beside(environment, values)).toEqual({});
   });
 
-  it('is an alarm on the clean-up, if somebody is to hear it', () => {
+  it('is alarms and a dashboard, if somebody is to hear of it', () => {
     const ALARM_TOPIC_ARN = 'arn:aws:sns:eu-west-1:123456789012:operators';
-    expect(beside(complete, { ALARM_TOPIC_ARN })).toEqual({
-      CleanupErrorsAlarm: {
-        Type: 'AWS::CloudWatch::Alarm',
-        Properties: {
-          ...{ AlarmDescription: expect.any(String), Namespace: 'AWS/Lambda', MetricName: 'Errors' },
-          Dimensions: [{ Name: 'FunctionName', Value: { Ref: 'CleanupLambdaFunction' } }],
-          ...{ Statistic: 'Sum', Period: 300, EvaluationPeriods: 1, Threshold: 1 },
-          ComparisonOperator: 'GreaterThanOrEqualToThreshold',
-          TreatMissingData: 'notBreaching',
-          ...{ AlarmActions: [ALARM_TOPIC_ARN], OKActions: [ALARM_TOPIC_ARN] },
-        },
-      },
-    });
+    const environment = { ...complete, METRICS_NAMESPACE: 'Own' };
+    const made = beside(environment, { ALARM_TOPIC_ARN, METRICS: 'emf', CLEANUP_SCHEDULE: 'rate(1 hour)' });
+    const each = ['CleanUpFailed', 'CleanUpMissing', 'GatewayRefusals', 'Leaks', 'QuotaLow', 'SandboxesNeverRan'];
+    const throttles = perFunction((name) => `Throttles${functions[name].id}`);
+    // The clean-up is no operation, and what does not ask Kubernetes is none that could be slow.
+    const alarms = [...each, 'SandboxesNotReady', 'ServerErrors', 'SlowOperationGet', ...Object.values(throttles)];
+    expect(Object.keys(made).toSorted()).toEqual([...alarms.map((name) => `${name}Alarm`), 'Dashboard'].toSorted());
+    const { Dashboard, CleanUpMissingAlarm, CleanUpFailedAlarm } = made;
+    expect(CleanUpMissingAlarm?.Properties.AlarmActions).toEqual([ALARM_TOPIC_ARN]);
+    expect(JSON.stringify(CleanUpMissingAlarm)).toMatch(/"Namespace":"Own".*"Period":10800/);
+    expect(JSON.stringify(CleanUpFailedAlarm)).toContain('{"Ref":"CleanupLambdaFunction"}');
+    expect(JSON.stringify(Dashboard)).toContain('"Own\\"');
+    expect(beside(complete, {})).toEqual({});
   });
 
   it('is a limit for all callers together, if one is set', () => {
@@ -366,6 +366,7 @@ describe('a deployment is refused', () => {
 
 describe('the settings of a deployment', () => {
   const ids = { VPC_SUBNET_IDS: 'subnet-0a', VPC_SECURITY_GROUP_IDS: 'sg-0a' };
+  const topic = 'arn:aws:sns:eu-west-1:123456789012:operators';
   it.each<[Environment, string]>([
     [{ EKS_ACCESS_ENTRIES: 'yes' }, "EKS_ACCESS_ENTRIES must be 'true' or 'false'"],
     [{ EKS_ACCESS_ENTRIES: 'true' }, 'EKS_ACCESS_ENTRIES needs EKS_CLUSTER_NAME beside it'],
@@ -375,7 +376,9 @@ describe('the settings of a deployment', () => {
     [{ SECRETS_EXTENSION_LAYER_ARN: '{{resolve:ssm:/x}}' }, 'SECRETS_EXTENSION_LAYER_ARN must'],
     [{ SECRETS_KMS_KEY_ARN: 'arn:aws:kms:eu-west-1:123456789012:alias/x' }, 'SECRETS_KMS_KEY_ARN must be'],
     [{ SECRETS_KMS_KEY_ARN: '*' }, 'SECRETS_KMS_KEY_ARN must be'],
-    [{ ALARM_TOPIC_ARN: 'operators' }, 'ALARM_TOPIC_ARN must be'],
+    [{ ALARM_TOPIC_ARN: 'operators', METRICS: 'emf' }, 'ALARM_TOPIC_ARN must be'],
+    [{ ALARM_TOPIC_ARN: topic }, 'ALARM_TOPIC_ARN needs METRICS=emf beside it'],
+    [{ ALARM_TOPIC_ARN: topic, METRICS: 'prometheus' }, 'ALARM_TOPIC_ARN needs METRICS=emf beside it'],
     [{ VPC_SUBNET_IDS: 'subnet-0a' }, 'VPC_SUBNET_IDS needs VPC_SECURITY_GROUP_IDS beside it'],
     [{ VPC_SECURITY_GROUP_IDS: 'sg-0a' }, 'VPC_SECURITY_GROUP_IDS needs VPC_SUBNET_IDS beside it'],
     [{ ...ids, VPC_SUBNET_IDS: 'subnet-0a,vpc-0b' }, "VPC_SUBNET_IDS must be subnets' ids"],
