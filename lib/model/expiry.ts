@@ -14,16 +14,17 @@ export type KeepReason =
   | 'removed-meanwhile'
   | 'not-a-sandbox';
 
-/** Why the clean-up removes it. */
-export type RemoveReason =
-  | 'expired'
-  | 'too-old'
-  | 'service-without-pod'
-  | 'pod-without-service'
-  | 'ended'
-  | 'never-ran'
-  /** Its Pod has been terminating for long: its node does not answer any more. */
-  | 'stuck';
+/** Why the clean-up removes one. `stuck`: its Pod has been terminating for long, as its node does not answer any more. */
+export const removeReasons = [
+  'expired',
+  'too-old',
+  'service-without-pod',
+  'pod-without-service',
+  'ended',
+  'never-ran',
+  'stuck',
+] as const;
+export type RemoveReason = (typeof removeReasons)[number];
 
 /**
  * What the clean-up does with a sandbox: `adopt` is for one that the original provisioner made, of which nobody noted when

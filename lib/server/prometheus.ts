@@ -1,6 +1,8 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { serve } from '../http/serve.ts';
+import { removeReasons } from '../model/expiry.ts';
 import { type Figures, type Metric, type MetricName, metrics } from '../telemetry/figures.ts';
+import { createDeeds } from '../telemetry/record.ts';
 
 type Taken = { take(labels: Record<string, string>, value: number): void; forget(): void };
 
@@ -22,6 +24,13 @@ const help: Readonly<Record<MetricName, string>> = {
   RemovalFailures: 'What the clean-up failed to remove, to adopt or to judge',
   Leaked: 'Pods that the clean-up found without their Service, past their grace',
   QuotaLeft: "What is left of the namespace's ResourceQuotas",
+};
+
+/** What alarms count, by all the values that its dimension can have. */
+const countedParts: Readonly<Partial<Record<MetricName, readonly string[]>>> = {
+  Creates: createDeeds,
+  CleanUps: ['succeeded', 'failed'],
+  Removed: removeReasons,
 };
 
 /** In seconds: a get is at the low end, a create that waits at the other. */
@@ -67,6 +76,8 @@ function collect(name: MetricName, registry: Registry): Taken {
     return { take: (labels, value) => gauge.set(labels, isShare ? value / 100 : value), forget: () => gauge.reset() };
   }
   const counter = new Counter({ ...options, name: `${prefix}_total` });
+  // Prometheus sees no increase in what begins at 1: the first failure of a process would go unseen.
+  for (const part of countedParts[name] ?? []) counter.inc({ [toSnake(metric.dimension ?? '')]: part }, 0);
   return { take: (labels, value) => counter.inc(labels, value), forget() {} };
 }
 

@@ -239,6 +239,17 @@ describe('the figures', () => {
     expect(sumUp(failed.emf)).not.toHaveProperty('Sandboxes');
   });
 
+  it('tell how long it took to a sandbox that is ready, where somebody waited for that', async () => {
+    start();
+    const body = { sandbox_id: newSandboxId(), thread_id: newThreadId(), wait_seconds: 20 };
+    const first = await printedBy(() => create(body));
+    expect(sumUp(first.emf)).toMatchObject({ ReadyDuration: expect.any(Number) });
+    expect(first.log.at(-1)).toMatchObject({ did: 'created', readyMs: expect.any(Number) });
+    const again = await printedBy(() => create(body));
+    expect(again.log.at(-1)).toMatchObject({ did: 'found' });
+    expect(sumUp(again.emf)).not.toHaveProperty('ReadyDuration');
+  });
+
   it('are neither asked for nor written where they are off', async () => {
     start();
     vi.stubEnv('METRICS', undefined);

@@ -146,6 +146,15 @@ describe("Prometheus' text", () => {
     expect(shown).not.toHaveProperty('sandboxes_not_ready{reason="Scheduling"}');
   });
 
+  // Prometheus sees no increase in what begins at 1: the first failed clean-up of a process raised no alarm.
+  it('has what alarms count before it happens', async () => {
+    expect(await told()).toMatchObject({
+      'clean_ups_total{outcome="failed"}': 0,
+      'removed_total{reason="never-ran"}': 0,
+      'creates_total{outcome="created"}': 0,
+    });
+  });
+
   it('has a help for each, and no labels but the dimension', async () => {
     const lines = (await createCollector().text()).split('\n').filter((line) => line.startsWith('# HELP'));
     expect(lines).toHaveLength(Object.keys(metrics).length);
