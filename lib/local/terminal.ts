@@ -19,27 +19,35 @@ export function showLine(level: Level, message: string, details: Details): void 
   process.stdout.write(`${renderLine(level, message, details, new Date(), process.stdout.isTTY === true)}\n`);
 }
 
-/** One line; of an error, where it began is below it, indented. Pure. */
+/** One line; of an error, what it came from is below it, indented. Pure. */
 export function renderLine(level: Level, message: string, details: Details, now: Date, isColoured: boolean): string {
   const name = level.toUpperCase().padEnd(5);
   const shown = isColoured ? `\u001b[${colours[level]}m${name}\u001b[0m` : name;
   const text = typeof details.durationMs === 'number' ? renderRequest(message, details) : renderOther(message, details);
-  const { stack } = (details.cause ?? details.error ?? {}) as { stack?: unknown };
-  const below = level === 'error' && typeof stack === 'string' ? stack.split('\n') : [];
+  const below = level === 'error' ? renderCause(details.cause ?? details.error) : [];
   return [
     `${now.toTimeString().slice(0, 8)} ${shown} ${plain(text)}`,
     ...below.map((line) => `    ${plain(line)}`),
   ].join('\n');
 }
 
+/** The lines of what an error came from: where it began, or what was said. */
+function renderCause(cause: unknown): string[] {
+  if (cause === undefined || cause === null) return [];
+  const { stack } = cause as { stack?: unknown };
+  if (typeof stack === 'string') return stack.split('\n');
+  return [cause].flat().map((one) => (typeof one === 'string' ? one : JSON.stringify(one)));
+}
+
 /** A request, as `lib/telemetry/request` tells of it. */
 function renderRequest(message: string, details: Details): string {
-  const { routeKey = '', statusCode, durationMs, kubernetesCalls, kubernetesMs, sandboxId, did, errorKind } = details;
+  const { routeKey = '', statusCode, durationMs, sandboxId, did, errorKind, requestId } = details;
+  const { kubernetesCalls, kubernetesMs } = details;
   const calls = kubernetesCalls === 1 ? '1 call' : `${kubernetesCalls} calls`;
   const kubernetes = kubernetesCalls === 0 ? '' : `(Kubernetes: ${calls}, ${kubernetesMs} ms)`;
   return [
     ...[routeKey, statusCode, `${durationMs} ms`, kubernetes, sandboxId, did],
-    ...(errorKind === undefined ? [] : [`- ${message}`]),
+    ...(errorKind === undefined ? [] : [`- ${message} (request ${requestId})`]),
   ]
     .filter((part) => part !== undefined && part !== '')
     .join(' ');

@@ -35,7 +35,8 @@ export function recordRequest<Answer extends { statusCode?: number | undefined }
 }
 
 /** Who asks these every few seconds would fill the log, and hide in the figures what others ask for. */
-const isNoise = ({ routeKey }: RequestRecord): boolean => routeKey === 'GET /health' || routeKey === 'GET /metrics';
+const isNoise = ({ routeKey = '' }: RequestRecord): boolean =>
+  ['GET /health', 'GET /ready', 'GET /metrics'].includes(routeKey);
 
 /** Its caller belonged, and Kubernetes was asked for a change: even if it failed, it may have been done in part. */
 const isChange = ({ method = 'GET', caller, kubernetes }: ClosedRecord): boolean =>

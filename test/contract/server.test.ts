@@ -97,7 +97,7 @@ describe('an event of the server', () => {
     ['PUT /api/sandboxes', [json], '{}'],
     ['OPTIONS /api/sandboxes', ['Access-Control-Request-Method: POST']],
     ['GET //health'],
-    ['GET /'],
+    ['GET /nothing'],
     ['GET /nowhere?x=1'],
   ])('is, as far as a function reads it, that of serverless-offline: %s %o %j', async (requestLine, headers, body) => {
     const url = `http://127.0.0.1:${server?.address.port}`;

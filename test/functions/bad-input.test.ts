@@ -96,7 +96,7 @@ describe('what a caller sends', () => {
 });
 
 describe('an event that API Gateway does not make', () => {
-  const event = httpEvent({ method: 'GET', path: '/' });
+  const event = httpEvent({ method: 'GET', path: '/nothing' });
   const target = { path: '/api/sandboxes/a', httpMethod: 'GET', headers: event.headers, isBase64Encoded: false };
   const elb = { targetGroupArn: 'arn:aws:elasticloadbalancing:eu-central-1:1:targetgroup/x/1' };
   const ofLoadBalancer = { ...target, requestContext: { elb }, queryStringParameters: {}, body: '' };
@@ -149,7 +149,7 @@ describe('an event that API Gateway does not make', () => {
     startCold({ AUTH: 'required' });
     for (const [name, status] of answers) {
       const { rawPath } = Object(odd) as { rawPath?: unknown };
-      const isOpen = name === 'health' || (name === 'fallback' && rawPath === '/');
+      const isOpen = name === 'health' || (name === 'fallback' && rawPath === '/nothing');
       expect(await callWith(name, structuredClone(odd) as HttpEvent, lambdaContext(name)), name).toMatchObject({
         status: isOpen ? status : 401,
       });

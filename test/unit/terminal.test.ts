@@ -23,20 +23,28 @@ describe('a line for a person', () => {
       'an error, whose cause has no stack',
       render('error', 'It is away', {
         ...request,
+        requestId: 'r',
         statusCode: 503,
         kubernetesCalls: 1,
         errorKind: 'unavailable',
         cause: { code: 503 },
       }),
-      '09:05:07 ERROR POST /api/sandboxes 503 31 ms (Kubernetes: 1 call, 28 ms) - It is away',
+      '09:05:07 ERROR POST /api/sandboxes 503 31 ms (Kubernetes: 1 call, 28 ms) - It is away (request r)\n    {"code":503}',
     ],
     [
       'an error of ours, with where it began',
       render('error', 'Internal Server Error', {
-        ...{ routeKey: '$default', statusCode: 500, durationMs: 1, kubernetesCalls: 0, errorKind: 'failed' },
+        ...{
+          requestId: 'r',
+          routeKey: '$default',
+          statusCode: 500,
+          durationMs: 1,
+          kubernetesCalls: 0,
+          errorKind: 'failed',
+        },
         cause: { stack: 'TypeError: a\n    at b' },
       }),
-      '09:05:07 ERROR $default 500 1 ms - Internal Server Error\n    TypeError: a\n        at b',
+      '09:05:07 ERROR $default 500 1 ms - Internal Server Error (request r)\n    TypeError: a\n        at b',
     ],
     [
       'something else',
