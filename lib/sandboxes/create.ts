@@ -18,6 +18,7 @@ import {
   buildNamespace,
   buildService,
   findServiceChange,
+  isOnItsWay,
   openEarly,
   ownerAnnotations,
   useAnnotations,
@@ -241,22 +242,28 @@ async function awaitRemoval(service: V1Service, operation: Operation): Promise<n
 
 /**
  * The Service with the type and the port of the settings: an older one may have others. Where it cannot be changed, because no
- * NodePort is left for one, the sandbox stays what it is.
+ * NodePort is left for one, the sandbox stays what it is; one that is on its way becomes headless, which needs nothing.
  */
 async function bringToSettings(service: V1Service, operation: Operation): Promise<V1Service> {
-  const { kubernetes, config, signal } = operation;
+  const { kubernetes, signal } = operation;
+  let config = operation.config;
   let current = service;
   for (let attempt = 0; ; attempt += 1) {
     const spec = findServiceChange(current, config);
     if (spec === undefined) return current;
     const { name = '', uid, resourceVersion } = current.metadata ?? {};
     try {
-      return await kubernetes.patchService(name, { metadata: { uid, resourceVersion }, spec }, signal);
+      current = await kubernetes.patchService(name, { metadata: { uid, resourceVersion }, spec }, signal);
+      if (!isOnItsWay(current)) return current;
+      continue;
     } catch (error) {
       if (!isConflict(error)) {
         log.warn('Could not bring a Service to the settings', { service: name, error: error as Error });
         // Where the answer was lost, it may be changed: and then so is its URL.
-        return requireSameService(service, operation);
+        current = await requireSameService(service, operation);
+        if (!isOnItsWay(current) || config.serviceType === 'Headless') return current;
+        config = { ...config, serviceType: 'Headless' };
+        continue;
       }
     }
     await pause(attempt, 'its Service is being changed all the time', signal);

@@ -144,9 +144,9 @@ const kinds: Kind[] = [
   },
   {
     of: { SANDBOX_SERVICE_TYPE: ['serviceType', 'NodePort'] },
-    takes: ['NodePort', 'ClusterIP'],
+    takes: ['NodePort', 'ClusterIP', 'Headless'],
     refuses: ['LoadBalancer', 'nodeport'],
-    rule: "must be 'NodePort' or 'ClusterIP'",
+    rule: "must be 'NodePort', 'ClusterIP' or 'Headless'",
   },
   {
     of: { NODE_HOST: ['nodeHost', 'host.docker.internal'] },
