@@ -33,7 +33,7 @@ export const sandboxSettings = {
     rule: () => oneOf('NodePort', 'ClusterIP', 'Headless'),
     default: 'NodePort',
     neededBy: 'kubernetes',
-    doc: "`NodePort`; or, where all callers are in the cluster or come through a gateway, `ClusterIP` or `Headless`: `sandbox_url` then has the cluster's own name of the Service. `Headless` needs no address and no rules on the nodes, so it has no bound of its own. A sandbox that has another type stays where it is reached until its next create",
+    doc: "`NodePort`; or, where all callers are in the cluster or come through [a gateway](gateway.md), `ClusterIP` or `Headless`: `sandbox_url` then has the cluster's own name of the Service. `Headless` needs no address and no rules on the nodes, so it has no bound of its own. A sandbox that has another type stays where it is reached until its next create",
   },
   NODE_HOST: {
     field: 'nodeHost',

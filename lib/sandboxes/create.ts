@@ -11,6 +11,7 @@ import {
   type JsonPatchOperation,
 } from '../kubernetes/index.ts';
 import { log } from '../log.ts';
+import { hasRoomFor } from '../model/address.ts';
 import { findUserId } from '../model/adoption.ts';
 import { findTtlSeconds } from '../model/expiry.ts';
 import { refuseLarkBroker } from '../model/lark.ts';
@@ -53,7 +54,7 @@ export type CreatedView = SandboxView & { unmet_mounts?: string[] };
  * it away, with the resource version that they saw as precondition, cannot.
  *
  * Two round trips in a row for a new sandbox, two or one for one that is there; the view may still be `Pending`.
- * Throws `bad-request` for mounts that must not be made, `conflict` if the sandbox is another thread's or user's, or has room for too
+ * Throws `bad-request` for mounts that must not be made and for an id that has no room in a URL, `conflict` if the sandbox is another thread's or user's, or has room for too
  * few shells, `quota-exceeded`, and what calls to Kubernetes throw. It then takes
  * back what this request made, unless another request uses it by now, as far as Kubernetes can still be reached.
  */
@@ -61,6 +62,7 @@ export async function createSandbox(request: CreateSandboxRequest, operation: Op
   refuseLarkBroker(request);
   // Throws for what must not be mounted, whether there is a sandbox or not.
   buildVolumes(request, operation.config.volumes);
+  refuseLongId(request.sandboxId, operation);
   let earlier: unknown;
   for (let attempt = 0; ; attempt += 1) {
     try {
@@ -76,6 +78,12 @@ export async function createSandbox(request: CreateSandboxRequest, operation: Op
       else await pause(attempt, error.message, operation.signal);
     }
   }
+}
+
+/** Throws `bad-request` for an id that is too long for the host name of the sandbox's URL. */
+function refuseLongId(sandboxId: string, { config: { urlTemplate } }: Operation): void {
+  if (urlTemplate === undefined || hasRoomFor(sandboxId, urlTemplate)) return;
+  throw new ProvisionerError('bad-request', 'The sandbox_id is too long for a host name of SANDBOX_URL_TEMPLATE');
 }
 
 /** The Service could not be created, in passing, and is known not to be there; worth some more attempts. */
@@ -275,7 +283,7 @@ async function bringToSettings(service: V1Service, operation: Operation): Promis
 async function awaitAddress(service: V1Service, operation: Operation): Promise<V1Service> {
   const end = performance.now() + addressPatienceMs;
   let current = service;
-  for (let attempt = 0; findUrl(current, operation.config) === undefined; attempt += 1) {
+  for (let attempt = 0; findUrl(current, operation.config, operation.now()) === undefined; attempt += 1) {
     if (performance.now() > end) throw new ProvisionerError('failed', 'Service access URL was not available in time');
     await pause(attempt, 'its NodePort is not allocated', operation.signal);
     current = await requireSameService(service, operation);
