@@ -265,6 +265,15 @@ const kinds: Kind[] = [
     ...cidr,
   },
   {
+    of: { SANDBOX_NETWORK_INGRESS_PODS: ['networkIngressPods', undefined] },
+    means: {
+      'app.kubernetes.io/name=sandbox-gateway': { 'app.kubernetes.io/name': 'sandbox-gateway' },
+      'a=b': { a: 'b' },
+    },
+    refuses: ['gateway', 'a=', '=b', 'a=b,c=d', 'a=b=c', 'A/b/c=d', 'a= b', `a=${long(64)}`],
+    rule: 'must be a label such as app.kubernetes.io/name=sandbox-gateway',
+  },
+  {
     of: {
       KUBECONFIG_CONTENT: ['kubeconfigContent', undefined],
       KUBECONFIG_PATH: ['kubeconfigPath', '/root/.kube/config'],
