@@ -3,24 +3,26 @@ import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
+import { hasNginx } from '../support/gateway.ts';
 import { startProvisioner } from '../support/provisioner.ts';
 import { openCluster, removeSandboxes } from './cluster.ts';
 import { type Operation, operations } from './floor.ts';
 import { measureCallers, measureLists, measureWarm } from './measure-calls.ts';
 import { measureCleanUp } from './measure-cleanup.ts';
 import { buildAll, measureConnections, measureFirst, measureFunctions, measureImports } from './measure-cold.ts';
+import { measureGateway } from './measure-gateway.ts';
 import { hasNode, measureUsable } from './measure-usable.ts';
 import { openRawClient } from './raw-client.ts';
 import { makeSandboxes, settingsOf } from './sandboxes.ts';
 import { openFloor, openHandlers, openOriginal, openPeer, openProvisioner, type Subject } from './subjects.ts';
 import { printTable } from './tables.ts';
 
-const topics = 'usable create get renew delete list cold callers cleanup connections bundles'.split(' ');
+const topics = 'usable gateway create get renew delete list cold callers cleanup connections bundles'.split(' ');
 
 const usage = `npm run bench -- [options]
 Measures the functions beside the bare calls to Kubernetes, on the cluster that KUBECONFIG_PATH names, in a namespace of its own
 that it removes; without KUBECONFIG_PATH, on the embedded Kubernetes. Best is a control plane without nodes, on an idle machine;
-but 'usable', how soon a sandbox answers, needs a node that is on this machine, and SANDBOX_IMAGE, SKILLS_HOST_PATH and
+but 'usable', how soon a sandbox answers, and 'gateway' need a node that is on this machine, and SANDBOX_IMAGE, SKILLS_HOST_PATH and
 THREADS_HOST_PATH that are good there.
   --delay MS        what is added to each round trip to Kubernetes (10)
   --samples N       calls of each kind (30; 5 with --quick); cold ones, which cost a process each, a third of it
@@ -121,6 +123,10 @@ async function measure(): Promise<void> {
   if (only.has('usable')) {
     if (await hasNode(cluster)) await measureUsable(cluster, [openOriginal(cluster), handlers, ...peers], coldSamples);
     else say('no node: how soon a sandbox answers is not measured');
+  }
+  if (only.has('gateway')) {
+    if (hasNginx && (await hasNode(cluster))) await measureGateway(cluster, handlers, samples);
+    else say('no nginx with its JavaScript module, or no node: the gateway is not measured');
   }
   if (warm.size > 0) await measureWarm(cluster, subjects, samples, warm);
   if (only.has('cold')) {
