@@ -1,7 +1,13 @@
 import * as z from 'zod/mini';
 import { ProvisionerError, type RequestIssue } from '../errors.ts';
 import { containerName, sandboxIdPattern, threadIdPattern, userIdPattern } from '../model/names.ts';
-import { type CreateSandboxRequest, type LogRequest, type PageRequest, requestDefaults } from '../model/request.ts';
+import {
+  type CreateSandboxRequest,
+  type LogRequest,
+  type PageRequest,
+  requestDefaults,
+  type UrlRequest,
+} from '../model/request.ts';
 
 const sandboxId = z.string().check(z.regex(sandboxIdPattern));
 
@@ -35,6 +41,13 @@ export const createBody = (maxTtlSeconds: number) =>
 
 /** The body of a renewal, with that maximum. */
 export const renewalBody = (maxTtlSeconds: number) => z.object({ ttl_seconds: ttlSeconds(maxTtlSeconds) });
+
+/** The body of a URL's request: a day at most, for it is one to be handed to a person. */
+export const urlBody = () =>
+  z.object({
+    ttl_seconds: z._default(z.int().check(z.gte(1), z.lte(86_400)), 900),
+    port: z.optional(z.nullable(z.int().check(z.gte(1), z.lte(65_535)))),
+  });
 
 /** The parameters of a path with a `sandbox_id`. */
 export const sandboxPath = () => z.object({ sandbox_id: sandboxId });
@@ -91,6 +104,13 @@ export function parseRenewal(body: unknown, maxTtlSeconds: number): number | und
   const parsed = renewalBody(maxTtlSeconds).safeParse(body ?? {});
   if (!parsed.success) throw invalidRequest('body', body, parsed.error.issues);
   return parsed.data.ttl_seconds ?? undefined;
+}
+
+/** The body of a URL's request, which may be absent. Throws `invalid-request`. */
+export function parseUrlRequest(body: unknown): UrlRequest {
+  const parsed = urlBody().safeParse(body ?? {});
+  if (!parsed.success) throw invalidRequest('body', body, parsed.error.issues);
+  return { ttlSeconds: parsed.data.ttl_seconds, port: parsed.data.port ?? undefined };
 }
 
 /** The `sandbox_id` of a path. Throws `invalid-request` for one that no sandbox can have. */

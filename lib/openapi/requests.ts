@@ -1,5 +1,5 @@
 import type * as z from 'zod/mini';
-import { createBody, logQuery, pageQuery, renewalBody, sandboxPath } from '../http/request.ts';
+import { createBody, logQuery, pageQuery, renewalBody, sandboxPath, urlBody } from '../http/request.ts';
 
 /** What a field is told of, beside its schema; of a list, what the fields of its items are. */
 export type Words = Readonly<{
@@ -41,6 +41,11 @@ const createWords: WordsFor<CreateBody> = {
   provision_lark_cli_broker: say('Must be false: a sandbox with a Lark broker is refused (503).', false),
 };
 
+const urlWords: WordsFor<z.output<ReturnType<typeof urlBody>>> = {
+  ttl_seconds: say('For how long it is good, in seconds.', 900),
+  port: say("Which port of the sandbox it leads to; without it, the sandbox's own.", 3000),
+};
+
 const pageWords: WordsFor<z.output<ReturnType<typeof pageQuery>>> = {
   limit: say('How many a page has at most. Without it, the list is whole.', 10),
   continue: say(
@@ -58,6 +63,7 @@ const logWords: WordsFor<z.output<ReturnType<typeof logQuery>>> = {
 /** The bodies of requests: their schemas, and the words for their fields. */
 export const requestBodies = (maxTtlSeconds: number) => ({
   CreateRequest: { schema: createBody(maxTtlSeconds), words: createWords },
+  UrlRequest: { schema: urlBody(), words: urlWords },
   RenewRequest: { schema: renewalBody(maxTtlSeconds), words: { ttl_seconds: createWords.ttl_seconds } },
 });
 

@@ -28,6 +28,7 @@ const askingNames = [
   'get-logs',
   'list-sandboxes',
   'renew-sandbox',
+  'sign-url',
   'destroy-sandbox',
   'cleanup-sandboxes',
 ];
