@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { isEmbeddedCluster } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
 import { findFreePorts } from '../support/free-ports.ts';
-import { type Gateway, hasNginx, startGateway } from '../support/gateway.ts';
+import { type Gateway, hasNginx, resolveByPods, startGateway } from '../support/gateway.ts';
 import { callHttp } from '../support/http-call.ts';
 import type { KubernetesObject } from '../support/kubernetes-client.ts';
 import { printedPathOf } from '../support/rights.ts';
@@ -35,6 +35,11 @@ describe.runIf(hasNginx)('a sandbox behind the gateway', () => {
       standIn = createServer((request, response) => response.end(`at ${request.socket.localAddress}`));
       await new Promise<void>((listening) => void standIn?.listen(port, '0.0.0.0', listening));
     }
+    const find = resolveByPods(world.kubernetes);
+    const resolve = async (name: string) => {
+      const address = await find(name);
+      return isEmbeddedCluster ? address?.replace(/^10\./, '127.') : address;
+    };
     gateway = await startGateway({ ...settings, K8S_NAMESPACE: world.namespace }, resolve, gatewayPort);
   });
   afterEach(() => world.clear());
@@ -43,14 +48,6 @@ describe.runIf(hasNginx)('a sandbox behind the gateway', () => {
     standIn?.close();
   });
 
-  async function resolve(name: string): Promise<string | undefined> {
-    const [service = '', namespace] = name.split('.');
-    const found = namespace === world.namespace ? await world.kubernetes.find('services', service) : undefined;
-    const pod = found && (await world.findPod(found.spec.selector['sandbox-id']));
-    // Ready addresses are published as soon as the Pod has one.
-    const address = pod?.metadata.deletionTimestamp === undefined ? pod?.status.podIP : undefined;
-    return isEmbeddedCluster ? address?.replace(/^10\./, '127.') : address;
-  }
   const get = (url: string) => callHttp({ method: 'GET', url });
   const open = (url: string) =>
     eventually(

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { fillConfiguration } from '../../lib/tools/gateway-manifests.ts';
 import { eventually } from './eventually.ts';
 import { findFreePorts, isListening } from './free-ports.ts';
+import type { KubernetesClient } from './kubernetes-client.ts';
 
 const folderOf = (name: string) => fileURLToPath(new URL(`../../lib/gateway/${name}`, import.meta.url));
 const nginx = '/usr/sbin/nginx';
@@ -87,6 +88,20 @@ export async function startGateway(
     },
   };
 }
+
+/**
+ * What the cluster's DNS says of a headless Service of this namespace: its Pod's address, as soon as the Pod has one. There is no such DNS
+ * where the tests run.
+ */
+export const resolveByPods =
+  (kubernetes: KubernetesClient) =>
+  async (name: string): Promise<string | undefined> => {
+    const [service = '', namespace] = name.split('.');
+    const found = namespace === kubernetes.namespace ? await kubernetes.find('services', service) : undefined;
+    const sandboxId = found?.spec.clusterIP === 'None' ? found.spec.selector['sandbox-id'] : undefined;
+    const pod = sandboxId && (await kubernetes.find('pods', `sandbox-${sandboxId}`));
+    return pod?.metadata.deletionTimestamp === undefined ? pod?.status.podIP : undefined;
+  };
 
 /** What nginx says of the configuration with a certificate in this folder: nothing, where it is right. */
 export async function checkConfiguration(tls: string): Promise<string> {
