@@ -87,7 +87,7 @@ function judgeToken(address, keysText, now) {
   const keys = /^\s*\[/.test(keysText) ? JSON.parse(keysText) : [keysText];
   const isKnown = keys
     .map((key) => key.trim())
-    .filter((key) => hmac(key, 'key id')[0] === Math.floor(head / 4294967296))
+    .filter((key) => key.length >= 32 && hmac(key, 'key id')[0] === Math.floor(head / 4294967296))
     .some((key) => isSame(toBase32(hmac(key, signed).slice(0, 16)), token.slice(8)));
   if (!isKnown) return '403';
   return expiresAt !== 0 && expiresAt * 1000 <= now ? '401' : 'good';

@@ -176,6 +176,16 @@ describe.each(Object.entries(templates))('the judge of addresses, in the form of
     }
   });
 
+  // Whoever knows that there is no key could sign with it.
+  it.each(['', ' ', 'short', '["","short"]'])('takes no key that could be guessed: %j', (given) => {
+    vi.stubEnv('SANDBOX_URL_KEY', given);
+    for (const guess of ['', 'short']) {
+      const { host, path } = write(template, sign('3f2a9c11', 8080, 0, guess));
+      expect(check(template, host, path)).toMatchObject({ verdict: '403' });
+    }
+    vi.stubEnv('SANDBOX_URL_KEY', keys);
+  });
+
   it('lets none of 25,000 others through, of whatever is wrong with them', () => {
     const kinds = new Set<string>();
     for (let count = 0; count < 25_000; ) {
