@@ -1,6 +1,7 @@
 import { currentConfig } from '../lib/config/index.ts';
 import { parseCreateRequest } from '../lib/http/request.ts';
 import { json, serve } from '../lib/http/serve.ts';
+import { withUrlKeys } from '../lib/http/url-keys.ts';
 import { beginToConnect, connectToKubernetes } from '../lib/kubernetes/index.ts';
 import { createSandbox } from '../lib/sandboxes/create.ts';
 
@@ -13,13 +14,11 @@ export const handler = serve(
     const config = currentConfig();
     const request = parseCreateRequest(event.body, config.sandboxMaxTtlSeconds);
     const cluster = await connectToKubernetes(config, invocation.signal);
-    return json(
-      await createSandbox(request, {
-        ...invocation,
-        endOfWait: invocation.waitFor(request.waitSeconds ?? 0),
-        config,
-        kubernetes: cluster.inNamespace(config.namespace),
-      }),
-    );
+    const operation = {
+      ...invocation,
+      endOfWait: invocation.waitFor(request.waitSeconds ?? 0),
+      config: await withUrlKeys(config, invocation.signal),
+    };
+    return json(await createSandbox(request, { ...operation, kubernetes: cluster.inNamespace(config.namespace) }));
   },
 );

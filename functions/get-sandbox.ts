@@ -1,6 +1,7 @@
 import { currentConfig } from '../lib/config/index.ts';
 import { parseSandboxId, parseWaitSeconds } from '../lib/http/request.ts';
 import { json, serve } from '../lib/http/serve.ts';
+import { withUrlKeys } from '../lib/http/url-keys.ts';
 import { beginToConnect, connectToKubernetes } from '../lib/kubernetes/index.ts';
 import { getSandbox } from '../lib/sandboxes/get.ts';
 
@@ -12,12 +13,6 @@ export const handler = serve({ deadlineSeconds: 8 }, async (event, invocation) =
   const endOfWait = invocation.waitFor(parseWaitSeconds(event.queryStringParameters));
   const config = currentConfig();
   const cluster = await connectToKubernetes(config, invocation.signal);
-  return json(
-    await getSandbox(sandboxId, {
-      ...invocation,
-      endOfWait,
-      config,
-      kubernetes: cluster.inNamespace(config.namespace),
-    }),
-  );
+  const operation = { ...invocation, endOfWait, config: await withUrlKeys(config, invocation.signal) };
+  return json(await getSandbox(sandboxId, { ...operation, kubernetes: cluster.inNamespace(config.namespace) }));
 });

@@ -1,6 +1,7 @@
 import { currentConfig } from '../lib/config/index.ts';
 import { parseListQuery } from '../lib/http/request.ts';
 import { json, serve } from '../lib/http/serve.ts';
+import { withUrlKeys } from '../lib/http/url-keys.ts';
 import { beginToConnect, connectToKubernetes } from '../lib/kubernetes/index.ts';
 import { listSandboxes, listSandboxPage } from '../lib/sandboxes/list.ts';
 
@@ -11,7 +12,8 @@ export const handler = serve({ deadlineSeconds: 8 }, async (event, invocation) =
   const { filter, page } = parseListQuery(event.queryStringParameters);
   const config = currentConfig();
   const cluster = await connectToKubernetes(config, invocation.signal);
-  const operation = { ...invocation, config, kubernetes: cluster.inNamespace(config.namespace) };
+  const kubernetes = cluster.inNamespace(config.namespace);
+  const operation = { ...invocation, config: await withUrlKeys(config, invocation.signal), kubernetes };
   const found = page
     ? await listSandboxPage(page, operation, filter)
     : { sandboxes: await listSandboxes(operation, filter) };

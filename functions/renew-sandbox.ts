@@ -1,6 +1,7 @@
 import { currentConfig } from '../lib/config/index.ts';
 import { parseRenewal, parseSandboxId } from '../lib/http/request.ts';
 import { json, serve } from '../lib/http/serve.ts';
+import { withUrlKeys } from '../lib/http/url-keys.ts';
 import { beginToConnect, connectToKubernetes } from '../lib/kubernetes/index.ts';
 import { renewSandbox } from '../lib/sandboxes/renew.ts';
 
@@ -12,11 +13,7 @@ export const handler = serve({ deadlineSeconds: 8, jsonBody: 'optional' }, async
   const config = currentConfig();
   const ttlSeconds = parseRenewal(event.body, config.sandboxMaxTtlSeconds);
   const cluster = await connectToKubernetes(config, invocation.signal);
-  return json(
-    await renewSandbox(sandboxId, ttlSeconds, {
-      ...invocation,
-      config,
-      kubernetes: cluster.inNamespace(config.namespace),
-    }),
-  );
+  const kubernetes = cluster.inNamespace(config.namespace);
+  const operation = { ...invocation, config: await withUrlKeys(config, invocation.signal), kubernetes };
+  return json(await renewSandbox(sandboxId, ttlSeconds, operation));
 });

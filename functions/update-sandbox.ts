@@ -1,6 +1,7 @@
 import { currentConfig } from '../lib/config/index.ts';
 import { parseSandboxId, parseUpdate } from '../lib/http/request.ts';
 import { json, serve } from '../lib/http/serve.ts';
+import { withUrlKeys } from '../lib/http/url-keys.ts';
 import { beginToConnect, connectToKubernetes } from '../lib/kubernetes/index.ts';
 import { updateSandbox } from '../lib/sandboxes/update.ts';
 
@@ -12,6 +13,7 @@ export const handler = serve({ deadlineSeconds: 8, jsonBody: 'required' }, async
   const change = parseUpdate(event.body);
   const config = currentConfig();
   const cluster = await connectToKubernetes(config, invocation.signal);
-  const operation = { ...invocation, config, kubernetes: cluster.inNamespace(config.namespace) };
+  const kubernetes = cluster.inNamespace(config.namespace);
+  const operation = { ...invocation, config: await withUrlKeys(config, invocation.signal), kubernetes };
   return json(await updateSandbox(sandboxId, change, operation));
 });

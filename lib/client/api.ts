@@ -73,6 +73,26 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/api/sandboxes/{sandbox_id}/url': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Give a URL of a sandbox for a while
+     * @description For a person, where sandboxes are reached through a gateway; of another port of the sandbox too, if the settings allow it. No use of the sandbox.
+     */
+    post: operations['signUrl'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/api/sandboxes/{sandbox_id}/presence': {
     parameters: {
       query?: never;
@@ -366,6 +386,19 @@ export interface components {
         [key: string]: string | null;
       };
     };
+    UrlRequest: {
+      /**
+       * @description For how long it is good, in seconds.
+       * @default 900
+       * @example 900
+       */
+      ttl_seconds?: number;
+      /**
+       * @description Which port of the sandbox it leads to; without it, the sandbox's own.
+       * @example 3000
+       */
+      port?: number | null;
+    };
     RenewRequest: {
       /**
        * @description For how long it may go unused, in seconds, before it is removed. Without it, as the settings say.
@@ -638,6 +671,25 @@ export interface components {
        */
       sandbox_id: string;
     };
+    SandboxUrl: {
+      /**
+       * @description Its id, as it was asked for.
+       * @example 3f2a9c11
+       */
+      sandbox_id: string;
+      /**
+       * Format: uri
+       * @description Where it is reached, without a slash at its end. Whoever has it needs no key.
+       * @example https://3f2a9c11-3000--3rvp3bwac5lt5yyhfp7bsbifvrtae46suq.sandboxes.example.com
+       */
+      url: string;
+      /**
+       * Format: date-time
+       * @description Until when the URL is good.
+       * @example 2026-11-23T21:17:09.000Z
+       */
+      expires_at: string;
+    };
     Presence: {
       /**
        * @description Its id, as it was asked for.
@@ -792,7 +844,7 @@ export interface components {
     };
   };
   responses: {
-    /** @description A path must not be mounted. */
+    /** @description A path must not be mounted, or a URL cannot be had: for this id, of this port, or at all with these settings. */
     BadRequest: {
       headers: {
         'Cache-Control': components['headers']['Cache-Control'];
@@ -1055,6 +1107,7 @@ export interface components {
 }
 export type CreateRequest = components['schemas']['CreateRequest'];
 export type UpdateRequest = components['schemas']['UpdateRequest'];
+export type UrlRequest = components['schemas']['UrlRequest'];
 export type RenewRequest = components['schemas']['RenewRequest'];
 export type Health = components['schemas']['Health'];
 export type Readiness = components['schemas']['Readiness'];
@@ -1062,6 +1115,7 @@ export type Sandbox = components['schemas']['Sandbox'];
 export type CreatedSandbox = components['schemas']['CreatedSandbox'];
 export type SandboxList = components['schemas']['SandboxList'];
 export type Removal = components['schemas']['Removal'];
+export type SandboxUrl = components['schemas']['SandboxUrl'];
 export type Presence = components['schemas']['Presence'];
 export type SandboxEvents = components['schemas']['SandboxEvents'];
 export type SandboxEvent = components['schemas']['SandboxEvent'];
@@ -1315,6 +1369,47 @@ export interface operations {
       401: components['responses']['Unauthenticated'];
       403: components['responses']['Forbidden'];
       404: components['responses']['NotFound'];
+      413: components['responses']['BodyTooLarge'];
+      415: components['responses']['UnsupportedMediaType'];
+      422: components['responses']['InvalidRequest'];
+      500: components['responses']['Failed'];
+      503: components['responses']['Unavailable'];
+      504: components['responses']['DeadlineExceeded'];
+    };
+  };
+  signUrl: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        /** @description The sandbox's id. */
+        sandbox_id: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: {
+      content: {
+        'application/json': components['schemas']['UrlRequest'];
+      };
+    };
+    responses: {
+      /** @description The URL. */
+      200: {
+        headers: {
+          'Cache-Control': components['headers']['Cache-Control'];
+          'X-Content-Type-Options': components['headers']['X-Content-Type-Options'];
+          'X-Request-Id': components['headers']['X-Request-Id'];
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': components['schemas']['SandboxUrl'];
+        };
+      };
+      400: components['responses']['BadRequest'];
+      401: components['responses']['Unauthenticated'];
+      403: components['responses']['Forbidden'];
+      404: components['responses']['NotFound'];
+      409: components['responses']['Conflict'];
       413: components['responses']['BodyTooLarge'];
       415: components['responses']['UnsupportedMediaType'];
       422: components['responses']['InvalidRequest'];

@@ -11,7 +11,9 @@ import type {
   Sandbox,
   SandboxEvents,
   SandboxList,
+  SandboxUrl,
   UpdateRequest,
+  UrlRequest,
 } from './api.ts';
 import { SandboxNotReady, toError, Unavailable } from './errors.ts';
 
@@ -37,7 +39,9 @@ export type {
   Sandbox,
   SandboxEvents,
   SandboxList,
+  SandboxUrl,
   UpdateRequest,
+  UrlRequest,
 };
 
 /** Where the provisioner is, and how this caller shows that it belongs: by a key, or by a token. */
@@ -121,6 +125,11 @@ export class SandboxClient {
   /** Puts the sandbox's expiry off; with `ttl_seconds`, it may go unused for that long from now on. */
   renew(sandboxId: string, body: RenewRequest = {}, options: CallOptions = {}): Promise<Sandbox> {
     return read(this.#api.POST('/api/sandboxes/{sandbox_id}/renew', { ...options, ...at(sandboxId), body }));
+  }
+
+  /** A URL of the sandbox for a person, good for `ttl_seconds`; of another `port` where the settings allow it. */
+  signUrl(sandboxId: string, body: UrlRequest = {}, options: CallOptions = {}): Promise<SandboxUrl> {
+    return read(this.#api.POST('/api/sandboxes/{sandbox_id}/url', { ...options, ...at(sandboxId), body }));
   }
 
   /** Removes the sandbox; it may be gone already. */

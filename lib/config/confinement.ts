@@ -63,6 +63,19 @@ export const confinementSettings = {
     neededBy: 'kubernetes',
     doc: 'from where sandboxes may be reached under a policy, `10.0.0.0/16,…`; unset: from anywhere but other sandboxes',
   },
+  SANDBOX_NETWORK_INGRESS_PODS: {
+    field: 'networkIngressPods',
+    rule: () =>
+      meaning(
+        matching(
+          /^([a-z0-9.-]{1,253}\/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?=[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$/,
+          'must be a label such as app.kubernetes.io/name=sandbox-gateway',
+        ),
+        (text): Readonly<Record<string, string>> => Object.fromEntries([text.split('=')]),
+      ),
+    neededBy: 'kubernetes',
+    doc: 'the Pods of the namespace that may reach sandboxes under a policy, by a label: `app.kubernetes.io/name=sandbox-gateway` is [the gateway](gateway.md). Nobody else may then, but for the ranges above',
+  },
   SANDBOX_NETWORK_EXCLUDED_CIDRS: {
     field: 'networkExcludedCidrs',
     rule: cidrs,

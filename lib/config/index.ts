@@ -1,5 +1,6 @@
 import { ProvisionerError } from '../errors.ts';
 import type { VolumeSources } from '../model/volumes/sources.ts';
+import { addressSettings, findAddressProblems, readUrlKeys, type UrlKeys } from './addresses.ts';
 import { type AwsConfig, readAwsConfig } from './aws.ts';
 import { type Authentication, callerSettings, findCallerProblems, readAuthentication } from './callers.ts';
 import { clusterSettings, type EksClusterConfig, findClusterProblems, readCluster } from './cluster.ts';
@@ -19,12 +20,18 @@ export type AccessConfig = Fields<typeof callerSettings> & Readonly<{ authentica
 
 /** Everything that an operator can set, validated. Units are in the names. */
 export type Config = Fields<typeof sandboxSettings> &
+  Fields<typeof addressSettings> &
   Fields<typeof resourceSettings> &
   Fields<typeof confinementSettings> &
   Fields<typeof clusterSettings> &
   Fields<typeof lifetimeSettings> &
   Fields<typeof metricsSettings> &
-  Readonly<{ volumes: VolumeSources; eksCluster: EksClusterConfig | undefined; kubeconfigWaitSeconds: number }> &
+  Readonly<{
+    volumes: VolumeSources;
+    eksCluster: EksClusterConfig | undefined;
+    kubeconfigWaitSeconds: number;
+    urlKeys: UrlKeys | undefined;
+  }> &
   AccessConfig;
 
 /** What an operation on sandboxes is given of them: the namespace it is told beside them. */
@@ -37,6 +44,7 @@ export type SandboxSettings = Omit<Config, 'namespace'>;
 export function loadConfig(env: Environment): Config {
   const settings = {
     ...sandboxSettings,
+    ...addressSettings,
     ...volumeSettings,
     ...resourceSettings,
     ...confinementSettings,
@@ -51,11 +59,13 @@ export function loadConfig(env: Environment): Config {
   const config = {
     ...nameFields(settings, values),
     volumes: readVolumes(values),
+    urlKeys: readUrlKeys(values),
     ...readCluster(values, onLambda),
     authentication: readAuthentication(values),
     aws: readAwsConfig(env),
   };
   refuse([
+    ...findAddressProblems(values, config.serviceType),
     ...findVolumeProblems(values),
     ...findClusterProblems(values),
     ...findResourceProblems(config),

@@ -30,10 +30,10 @@ export const sandboxSettings = {
   },
   SANDBOX_SERVICE_TYPE: {
     field: 'serviceType',
-    rule: () => oneOf('NodePort', 'ClusterIP'),
+    rule: () => oneOf('NodePort', 'ClusterIP', 'Headless'),
     default: 'NodePort',
     neededBy: 'kubernetes',
-    doc: "`NodePort`, or `ClusterIP` where all callers are in the cluster: `sandbox_url` then has the cluster's own name of the Service. A sandbox that has the other type stays where it is reached until its next create",
+    doc: "`NodePort`; or, where all callers are in the cluster or come through [a gateway](gateway.md), `ClusterIP` or `Headless`: `sandbox_url` then has the cluster's own name of the Service. `Headless` needs no address and no rules on the nodes, so it has no bound of its own. A sandbox that has another type stays where it is reached until its next create",
   },
   NODE_HOST: {
     field: 'nodeHost',
@@ -41,6 +41,6 @@ export const sandboxSettings = {
     default: 'host.docker.internal',
     neededBy: 'kubernetes',
     unset: '`host.docker.internal`; `127.0.0.1` on the embedded Kubernetes',
-    doc: "the host name in `sandbox_url`: where the backend reaches the cluster's NodePorts. Not read with `ClusterIP`. [One name for all sandboxes](own-cluster.md#the-nodes-address)",
+    doc: "the host name in `sandbox_url`: where the backend reaches the cluster's NodePorts. Not read with the other types. [One name for all sandboxes](own-cluster.md#the-nodes-address)",
   },
 } as const satisfies Settings;

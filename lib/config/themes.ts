@@ -1,3 +1,4 @@
+import { addressSettings } from './addresses.ts';
 import { callerSettings } from './callers.ts';
 import { clusterSettings, clusterSources } from './cluster.ts';
 import { confinementSettings } from './confinement.ts';
@@ -29,6 +30,11 @@ export const themes: readonly Theme[] = [
     title: 'Sandboxes',
     introduction: 'What a sandbox is made of, and where it is reached.',
     settings: sandboxSettings,
+  },
+  {
+    title: 'Through a gateway',
+    introduction: '[A gateway](gateway.md) explains these. Only one of the three keys may be set.',
+    settings: addressSettings,
   },
   {
     title: 'What a sandbox mounts',

@@ -1,5 +1,5 @@
 import { createWriteStream } from 'node:fs';
-import { cp, mkdir, rm } from 'node:fs/promises';
+import { cp, mkdir, readFile, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -26,6 +26,17 @@ export const bundleOptions = {
   logLevel: 'warning',
 } satisfies BuildOptions;
 
+/** What settings mean is written for docs/settings.md. No function reads it, and it is more than their rules. Lines stay where they are. */
+const leaveDocsOut: Plugin = {
+  name: 'leave-docs-out',
+  setup(build) {
+    build.onLoad({ filter: /[\\/]lib[\\/]config[\\/][\w-]+\.ts$/ }, async ({ path }) => {
+      const source = await readFile(path, 'utf8');
+      return { contents: source.replace(/^ +doc:(\s+)(['"`]).*\2,$/gm, (_all, space: string) => space), loader: 'ts' };
+    });
+  },
+};
+
 /**
  * Makes what Lambda runs of one function: one minified CommonJS file with all it imports at the path that its handler setting
  * names, and beside it in the zip, where `require` finds them, the packages that it loads only when they are called, and the
@@ -46,7 +57,7 @@ export async function buildArtifact(root: string, module: string, outputFolder: 
     outfile: bundle,
     sourcemap: 'external',
     metafile: true,
-    plugins: [trimClient(root), inlineConsole],
+    plugins: [trimClient(root), inlineConsole, leaveDocsOut],
   });
   const packages = findSeldomCalled(metafile).map((name) => ({ name, path: `node_modules/${name}.js` }));
   for (const { name, path } of packages) {

@@ -27,6 +27,8 @@ const environmentLimitBytes = 4096;
 const elsewhere: Readonly<Record<string, string>> = {
   KUBECONFIG_CONTENT:
     'keep it in Secrets Manager (KUBECONFIG_SECRET_ID) or in Parameter Store (KUBECONFIG_PARAMETER) instead',
+  SANDBOX_URL_KEY:
+    'keep it in Secrets Manager (SANDBOX_URL_KEY_SECRET_ID) or in Parameter Store (SANDBOX_URL_KEY_PARAMETER) instead',
   PROVISIONER_API_KEY:
     'keep it in Secrets Manager (PROVISIONER_API_KEY_SECRET_ID) or in Parameter Store (PROVISIONER_API_KEY_PARAMETER) instead',
 };
@@ -46,7 +48,7 @@ export function checkEnvironment(environment: Environment): Findings {
       : [
           `there is no key to know callers by: set one of ${accessSources.join(', ')} (that one with JWT_AUDIENCE); AUTH=off if anybody may call`,
         ]),
-    ...(isNowhere(environment.NODE_HOST)
+    ...(!isSet('SANDBOX_URL_TEMPLATE') && isNowhere(environment.NODE_HOST)
       ? [
           "NODE_HOST is 'host.docker.internal', which only a container on the same machine knows: set the address where your backend reaches the cluster's NodePorts",
         ]

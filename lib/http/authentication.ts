@@ -3,7 +3,7 @@ import type { AccessConfig } from '../config/index.ts';
 import { ProvisionerError } from '../errors.ts';
 import { log } from '../log.ts';
 import { readSecret } from '../secrets.ts';
-import { cacheKeys, findKey } from './stored-keys.ts';
+import { cacheKeys, findKey, pickField } from './stored-keys.ts';
 
 /**
  * What a request bears of who sends it, unchecked: the header X-API-Key, and the claims that API Gateway has put beside
@@ -95,24 +95,12 @@ async function readKeys({ authentication, aws }: AccessConfig): Promise<string[]
   const { source } = authentication;
   const extension = { port: aws.secretsExtensionPort, sessionToken: aws.sessionToken };
   const text = await readSecret(source, extension, AbortSignal.timeout(readingMs)).catch(hideFromCallers);
-  const keys = parseApiKeys(pickField(text));
+  const keys = parseApiKeys(pickField(text, 'PROVISIONER_API_KEY'));
   if (keys === undefined) {
     return hideFromCallers(new ProvisionerError('misconfigured', `'${source.id}' must hold ${apiKeysRule}`));
   }
   warnOfShortKeys(keys, source.id);
   return keys;
-}
-
-/** Secrets Manager's console makes JSON objects; ours has one field that counts, named as the variable. */
-function pickField(text: string): string {
-  if (!text.trimStart().startsWith('{')) return text;
-  try {
-    const { PROVISIONER_API_KEY: keys } = JSON.parse(text);
-    if (Array.isArray(keys)) return JSON.stringify(keys);
-    return typeof keys === 'string' ? keys : '';
-  } catch {
-    return '';
-  }
 }
 
 /**

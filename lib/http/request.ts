@@ -15,6 +15,7 @@ import {
   type LogRequest,
   type PageRequest,
   requestDefaults,
+  type UrlRequest,
 } from '../model/request.ts';
 
 const sandboxId = z.string().check(z.regex(sandboxIdPattern));
@@ -73,6 +74,13 @@ export const renewalBody = (maxTtlSeconds: number) => z.object({ ttl_seconds: tt
 
 /** The body of a change: null takes a key away. */
 export const updateBody = () => z.object({ metadata: pairsOf(metadataKeyPattern, z.nullable(metadataValue())) });
+
+/** The body of a URL's request: a day at most, for it is one to be handed to a person. */
+export const urlBody = () =>
+  z.object({
+    ttl_seconds: z._default(z.int().check(z.gte(1), z.lte(86_400)), 900),
+    port: z.optional(z.nullable(z.int().check(z.gte(1), z.lte(65_535)))),
+  });
 
 /** The parameters of a path with a `sandbox_id`. */
 export const sandboxPath = () => z.object({ sandbox_id: sandboxId });
@@ -153,6 +161,13 @@ export function parseUpdate(body: unknown): MetadataChange {
   const parsed = updateBody().safeParse(body);
   if (!parsed.success) throw invalidRequest('body', body, parsed.error.issues);
   return parsed.data.metadata;
+}
+
+/** The body of a URL's request, which may be absent. Throws `invalid-request`. */
+export function parseUrlRequest(body: unknown): UrlRequest {
+  const parsed = urlBody().safeParse(body ?? {});
+  if (!parsed.success) throw invalidRequest('body', body, parsed.error.issues);
+  return { ttlSeconds: parsed.data.ttl_seconds, port: parsed.data.port ?? undefined };
 }
 
 /** The `sandbox_id` of a path. Throws `invalid-request` for one that no sandbox can have. */

@@ -15,6 +15,7 @@ export const routes: readonly { path: string; methods: readonly string[] }[] = [
   { path: '/api/sandboxes/{sandbox_id}/events', methods: ['GET'] },
   { path: '/api/sandboxes/{sandbox_id}/logs', methods: ['GET'] },
   { path: '/api/sandboxes/{sandbox_id}/renew', methods: ['POST'] },
+  { path: '/api/sandboxes/{sandbox_id}/url', methods: ['POST'] },
 ];
 
 /** What is read of a request that no route matched: parts of an event of an HTTP API. */

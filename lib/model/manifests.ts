@@ -72,12 +72,34 @@ export const buildService = (
     annotations: { ...ownerAnnotations(request), ...useAnnotations(use) },
   },
   spec: {
-    type: config.serviceType,
+    ...typeFields[config.serviceType],
     ports: [buildPort(config)],
     selector: { [sandboxIdLabel]: request.sandboxId },
     ...openEarly,
   },
 });
+
+/** What makes a Service of each type. A headless one is its Pod's address by name alone: nothing is allocated, no node has rules for it. */
+const typeFields = {
+  NodePort: { type: 'NodePort' },
+  ClusterIP: { type: 'ClusterIP' },
+  Headless: { type: 'ClusterIP', clusterIP: 'None' },
+} as const;
+
+/** A name that leads nowhere (RFC 2606), for a Service on its way from one type to another. */
+const nowhere = 'sandbox.invalid';
+
+/** What a Service is for a moment while it loses or gets an address of the cluster. The only name that it may have then. */
+export const passage = { type: 'ExternalName', externalName: nowhere } as const;
+
+/** Which type of the settings a Service has; undefined for one on its way, and for one that somebody made something else. */
+function findServiceType({ spec }: V1Service): SandboxSettings['serviceType'] | undefined {
+  if (spec?.type === 'ClusterIP') return spec.clusterIP === 'None' ? 'Headless' : 'ClusterIP';
+  return spec?.type === 'NodePort' ? 'NodePort' : undefined;
+}
+
+/** Whether a Service is on its way from one type to another: `findServiceChange` has the rest of it. */
+export const isOnItsWay = ({ spec }: V1Service): boolean => spec?.type === passage.type;
 
 const buildPort = ({ containerPort }: SandboxSettings): V1ServicePort => ({
   name: 'http',
@@ -87,17 +109,22 @@ const buildPort = ({ containerPort }: SandboxSettings): V1ServicePort => ({
 });
 
 /**
- * What is to be changed of a Service for it to be as the settings say, as a merge patch of its spec; undefined if nothing is. Where it
- * keeps its type, it keeps its NodePort, and so its URL.
+ * What is to be changed next of a Service for it to be as the settings say, as a merge patch of its spec; undefined if nothing is. Where
+ * it keeps its type, it keeps its NodePort, and so its URL. Kubernetes lets no Service lose or get its `clusterIP` but by way of an
+ * `ExternalName`: that takes two changes.
  */
 export function findServiceChange(service: V1Service, config: SandboxSettings): object | undefined {
-  const { type, ports = [] } = service.spec ?? {};
-  const port = ports.find(({ name }) => name === 'http');
+  const port = service.spec?.ports?.find(({ name }) => name === 'http');
   const wanted = buildPort(config);
-  if (type === config.serviceType && port?.port === wanted.port && port.targetPort === wanted.targetPort)
-    return undefined;
-  const nodePort = type === config.serviceType && port?.nodePort ? { nodePort: port.nodePort } : {};
-  return { type: config.serviceType, ports: [{ ...wanted, ...nodePort }] };
+  const type = findServiceType(service);
+  const isOfType = type === config.serviceType;
+  if (isOfType && port?.port === wanted.port && port.targetPort === wanted.targetPort) return undefined;
+  if (!isOfType && type !== undefined && [type, config.serviceType].includes('Headless')) {
+    return { ...passage, ports: [wanted] };
+  }
+  const nodePort = isOfType && port?.nodePort ? { nodePort: port.nodePort } : {};
+  const endOfPassage = isOnItsWay(service) && { externalName: null };
+  return { ...typeFields[config.serviceType], ...endOfPassage, ports: [{ ...wanted, ...nodePort }] };
 }
 
 /** The settings for a Pod behind this Service: where it could not be changed, its Pod listens where the Service leads. */

@@ -1,5 +1,10 @@
 import { BlockList, isIPv6 } from 'node:net';
-import type { V1NetworkPolicy, V1NetworkPolicyEgressRule, V1NetworkPolicyPeer } from '@kubernetes/client-node';
+import type {
+  V1NetworkPolicy,
+  V1NetworkPolicyEgressRule,
+  V1NetworkPolicyPeer,
+  V1NetworkPolicyPort,
+} from '@kubernetes/client-node';
 import type { SandboxSettings } from '../config/index.ts';
 import { namespaceLabels, networkPolicyName, sandboxLabel } from './names.ts';
 
@@ -19,20 +24,27 @@ export function buildNetworkPolicy(namespace: string, config: SandboxSettings): 
     spec: {
       podSelector: { matchLabels: { ...sandboxLabel } },
       policyTypes: ['Ingress', 'Egress'],
-      ingress: [{ _from: callers(config), ports: [{ protocol: 'TCP', port: config.containerPort }] }],
+      ingress: [{ _from: callers(config), ports: portsOf(config) }],
       // Kubernetes leaves out what is empty; without a rule, nothing goes out.
       ...(networkPolicy === 'isolated' && { egress: [askForNames(config), ...reachPublicAddresses(config)] }),
     },
   };
 }
 
+/** The ports that a sandbox is reached at: its own, and those that a URL may be asked for. */
+export const portsOf = ({ containerPort, urlPorts }: SandboxSettings): V1NetworkPolicyPort[] =>
+  [...new Set([containerPort, ...urlPorts])].map((port) => ({ protocol: 'TCP', port }));
+
 /**
  * Who may call a sandbox. Through a NodePort a call comes from the node's address, or from the caller's own where the traffic
  * policy is `Local`; so unless the operator knows the ranges, any address may, and any Pod that is no sandbox: not every
  * network plug-in lets `ipBlock` match Pods.
  */
-function callers({ networkIngressCidrs }: SandboxSettings): V1NetworkPolicyPeer[] {
-  if (networkIngressCidrs !== undefined) return networkIngressCidrs.map((cidr) => ({ ipBlock: { cidr } }));
+function callers({ networkIngressCidrs, networkIngressPods }: SandboxSettings): V1NetworkPolicyPeer[] {
+  if ((networkIngressCidrs ?? networkIngressPods) !== undefined) {
+    const ranges = (networkIngressCidrs ?? []).map((cidr) => ({ ipBlock: { cidr } }));
+    return networkIngressPods ? [...ranges, { podSelector: { matchLabels: { ...networkIngressPods } } }] : ranges;
+  }
   const noSandbox = { key: 'app', operator: 'NotIn', values: [sandboxLabel.app] };
   return [
     { ipBlock: { cidr: '0.0.0.0/0' } },
@@ -45,7 +57,7 @@ function callers({ networkIngressCidrs }: SandboxSettings): V1NetworkPolicyPeer[
  * The cluster's DNS, by the label that its Pods bear everywhere. Not by their namespace's name: before Kubernetes 1.21 a
  * namespace bears no label that a policy could know it by.
  */
-const askForNames = ({ networkDnsCidrs }: SandboxSettings): V1NetworkPolicyEgressRule => ({
+export const askForNames = ({ networkDnsCidrs }: SandboxSettings): V1NetworkPolicyEgressRule => ({
   to: [
     { namespaceSelector: {}, podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } } },
     ...networkDnsCidrs.map((cidr) => ({ ipBlock: { cidr } })),

@@ -64,3 +64,6 @@ export const requestDefaults: Choices = {
 
 /** Which part of which log: so many of its last lines; of the run before the last start, or of the last one; of this container. */
 export type LogRequest = Readonly<{ tail: number; previous: boolean; container: string }>;
+
+/** What a URL is asked for: for how long, and of which port; undefined: of the sandbox's own. */
+export type UrlRequest = Readonly<{ ttlSeconds: number; port?: number | undefined }>;

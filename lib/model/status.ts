@@ -1,10 +1,11 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import type { SandboxSettings } from '../config/index.ts';
+import { type Destination, fillTemplate, isSigned, signToken } from './address.ts';
 import { findThreadId, findUserId } from './adoption.ts';
 import { findExpiresAt } from './expiry.ts';
 import type { ListedPod, ListedService } from './listed.ts';
 import { findMetadata } from './metadata.ts';
-import { containerName, maxShellSessionsVariable } from './names.ts';
+import { containerName, maxShellSessionsVariable, sandboxIdLabel } from './names.ts';
 import { belongsTo, isOwned } from './ownership.ts';
 import { findReadiness, type Reason } from './reasons.ts';
 
@@ -47,7 +48,7 @@ export function viewSandbox(
   config: SandboxSettings,
   now: Date,
 ): SandboxView | undefined {
-  const url = findUrl(service, config);
+  const url = findUrl(service, config, now);
   if (url === undefined) return undefined;
   const own = pod !== undefined && belongsTo(pod, service) ? pod : undefined;
   // On the Service of a Pod that has an owner it is noted, and a list does not tell what that Pod mounts.
@@ -71,13 +72,43 @@ export function viewSandbox(
 
 /**
  * Where callers reach the sandbox, by its Service and not by the settings, which may have changed since: by a port of the nodes, or
- * by the Service's name within the cluster. Undefined until Kubernetes has allocated the port.
+ * by the Service's name within the cluster; or through the gateway of the settings, which finds it by that name. Undefined until
+ * Kubernetes has allocated the port.
  */
-export function findUrl({ metadata, spec }: ListedService, { nodeHost }: SandboxSettings): string | undefined {
+export function findUrl(service: ListedService, config: SandboxSettings, now: Date): string | undefined {
+  const { metadata, spec } = service;
   const { port, nodePort } = spec?.ports?.find(({ name }) => name === 'http') ?? {};
-  if (nodePort) return `http://${nodeHost}:${nodePort}`;
-  if (port === undefined || spec?.type !== 'ClusterIP') return undefined;
+  if (port === undefined || !(nodePort || spec?.type === 'ClusterIP')) return undefined;
+  const { urlTemplate } = config;
+  if (urlTemplate !== undefined) return signUrl(urlTemplate, service, port, findUrlEnd(service, config, now), config);
+  if (nodePort) return `http://${config.nodeHost}:${nodePort}`;
   return `http://${metadata?.name}.${metadata?.namespace}.svc.cluster.local:${port}`;
+}
+
+/** The URL of a port of this sandbox by a template, good until then (seconds since 1970; 0: for ever). */
+export function signUrl(
+  template: string,
+  { metadata }: ListedService,
+  port: number,
+  expiresAt: number,
+  { urlKeys }: SandboxSettings,
+): string {
+  const { namespace = '', labels } = metadata ?? {};
+  const destination: Destination = { namespace, sandboxId: labels?.[sandboxIdLabel] ?? '', port };
+  if (!isSigned(template)) return fillTemplate(template, destination, '');
+  const [key] = urlKeys?.kind === 'given' ? urlKeys.keys : [];
+  if (key === undefined) throw new Error('The keys of URLs were not read before one was signed');
+  return fillTemplate(template, destination, signToken(destination, expiresAt, key));
+}
+
+/**
+ * Until when a `sandbox_url` is good. It is the same for a long time, as the URL is to be: as long as the sandbox may live, by when it was
+ * made; or until the end of the next period that is as long as the setting says.
+ */
+function findUrlEnd({ metadata }: ListedService, config: SandboxSettings, now: Date): number {
+  const { urlTtlSeconds: period, sandboxMaxLifetimeSeconds: life } = config;
+  if (period > 0) return (Math.floor(now.getTime() / 1000 / period) + 2) * period;
+  return life > 0 ? Math.floor((metadata?.creationTimestamp ?? now).getTime() / 1000) + life : 0;
 }
 
 /** How many shells may be open in a sandbox at once, where its Pod does not say: as many as the image lets. */

@@ -5,6 +5,7 @@ import type { capabilities } from '../model/lark.ts';
 import type { SandboxView } from '../model/status.ts';
 import type { CreatedView } from '../sandboxes/create.ts';
 import type { SandboxEvents } from '../sandboxes/events.ts';
+import type { GivenUrl } from '../sandboxes/give-url.ts';
 import type { Presence } from '../sandboxes/presence.ts';
 
 /** A schema for each field of an answer: the compiler misses one that is forgotten, and refuses one that is not there. */
@@ -90,6 +91,16 @@ const createdFields: FieldsOf<CreatedView> = {
   ),
 };
 
+const urlFields: FieldsOf<GivenUrl> = {
+  sandbox_id: sandboxId(),
+  url: value(
+    z.string().check(z.meta({ format: 'uri' })),
+    'Where it is reached, without a slash at its end. Whoever has it needs no key.',
+    'https://3f2a9c11-3000--3rvp3bwac5lt5yyhfp7bsbifvrtae46suq.sandboxes.example.com',
+  ),
+  expires_at: value(time(), 'Until when the URL is good.', '2026-11-23T21:17:09.000Z'),
+};
+
 const presenceFields: FieldsOf<Presence> = {
   sandbox_id: sandboxId(),
   exists: value(z.boolean(), 'Whether it has a Pod, one that ends included.', true),
@@ -152,6 +163,7 @@ export const answers = {
     ),
   }),
   Removal: z.object({ ok: value(z.literal(true), 'It is gone, or was not there.', true), sandbox_id: sandboxId() }),
+  SandboxUrl: z.object(urlFields),
   Presence: z.object(presenceFields),
   SandboxEvents: z.object(eventsFields),
   SandboxEvent: event,

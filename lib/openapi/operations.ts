@@ -5,7 +5,8 @@ import type { RequestName, requestParameters } from './requests.ts';
 export const failures = {
   400: {
     name: 'BadRequest',
-    means: 'A path must not be mounted.',
+    means:
+      'A path must not be mounted, or a URL cannot be had: for this id, of this port, or at all with these settings.',
     detail: 'The skills container path must be an absolute non-root path',
   },
   401: {
@@ -174,6 +175,19 @@ export const operations: readonly Operation[] = [
     body: { name: 'RenewRequest', required: false },
     answer: ['The sandbox with its new `expires_at`.', 'Sandbox'],
     fails: [404, ...bodyFailures, 503],
+  },
+  {
+    path: '/api/sandboxes/{sandbox_id}/url',
+    method: 'post',
+    operationId: 'signUrl',
+    tag: 'Sandboxes',
+    summary: 'Give a URL of a sandbox for a while',
+    description:
+      'For a person, where sandboxes are reached through a gateway; of another port of the sandbox too, if the settings allow it. No use of the sandbox.',
+    takes: ['sandbox'],
+    body: { name: 'UrlRequest', required: false },
+    answer: ['The URL.', 'SandboxUrl'],
+    fails: [400, 404, 409, ...bodyFailures, 503],
   },
   {
     path: '/api/sandboxes/{sandbox_id}/presence',

@@ -9,6 +9,7 @@ import {
   renewalBody,
   sandboxPath,
   updateBody,
+  urlBody,
 } from '../http/request.ts';
 import { maxMetadataPairs } from '../model/metadata.ts';
 import { metadataKeyPattern } from '../model/names.ts';
@@ -75,6 +76,11 @@ const updateWords: WordsFor<z.output<ReturnType<typeof updateBody>>> = {
   },
 };
 
+const urlWords: WordsFor<z.output<ReturnType<typeof urlBody>>> = {
+  ttl_seconds: say('For how long it is good, in seconds.', 900),
+  port: say("Which port of the sandbox it leads to; without it, the sandbox's own.", 3000),
+};
+
 const pageWords: WordsFor<z.output<ReturnType<typeof pageQuery>>> = {
   limit: say('How many a page has at most. Without it, the list is whole.', 10),
   continue: say(
@@ -106,6 +112,7 @@ const logWords: WordsFor<z.output<ReturnType<typeof logQuery>>> = {
 export const requestBodies = (maxTtlSeconds: number) => ({
   CreateRequest: { schema: createBody(maxTtlSeconds), words: createWords },
   UpdateRequest: { schema: updateBody(), words: updateWords },
+  UrlRequest: { schema: urlBody(), words: urlWords },
   RenewRequest: { schema: renewalBody(maxTtlSeconds), words: { ttl_seconds: createWords.ttl_seconds } },
 });
 

@@ -11,6 +11,7 @@ import {
   type JsonPatchOperation,
 } from '../kubernetes/index.ts';
 import { log } from '../log.ts';
+import { hasRoomFor } from '../model/address.ts';
 import { findUserId } from '../model/adoption.ts';
 import { findTtlSeconds } from '../model/expiry.ts';
 import { refuseLarkBroker } from '../model/lark.ts';
@@ -18,6 +19,7 @@ import {
   buildNamespace,
   buildService,
   findServiceChange,
+  isOnItsWay,
   openEarly,
   ownerAnnotations,
   useAnnotations,
@@ -65,7 +67,7 @@ export type CreatedView = SandboxView & { created: boolean; unmet_mounts?: strin
  * it away, with the resource version that they saw as precondition, cannot.
  *
  * Two round trips in a row for a new sandbox, two or one for one that is there; the view may still be `Pending`, unless the caller waits.
- * Throws `bad-request` for mounts that must not be made, `conflict` if the sandbox is another thread's or user's, or has room for too
+ * Throws `bad-request` for mounts that must not be made and for an id that has no room in a URL, `conflict` if the sandbox is another thread's or user's, or has room for too
  * few shells, `quota-exceeded`, and what calls to Kubernetes throw. It then takes
  * back what this request made, unless another request uses it by now, as far as Kubernetes can still be reached.
  */
@@ -74,6 +76,7 @@ export async function createSandbox(request: CreateSandboxRequest, operation: Op
   refuseLarkBroker(request);
   // Throws for what must not be mounted, whether there is a sandbox or not.
   buildVolumes(request, operation.config.volumes);
+  refuseLongId(request.sandboxId, operation);
   let earlier: unknown;
   for (let attempt = 0; ; attempt += 1) {
     try {
@@ -89,6 +92,12 @@ export async function createSandbox(request: CreateSandboxRequest, operation: Op
       else await pause(attempt, error.message, operation.signal);
     }
   }
+}
+
+/** Throws `bad-request` for an id that is too long for the host name of the sandbox's URL. */
+function refuseLongId(sandboxId: string, { config: { urlTemplate } }: Operation): void {
+  if (urlTemplate === undefined || hasRoomFor(sandboxId, urlTemplate)) return;
+  throw new ProvisionerError('bad-request', 'The sandbox_id is too long for a host name of SANDBOX_URL_TEMPLATE');
 }
 
 /** The Service could not be created, in passing, and is known not to be there; worth some more attempts. */
@@ -277,22 +286,28 @@ async function awaitRemoval(service: V1Service, operation: Operation): Promise<n
 
 /**
  * The Service with the type and the port of the settings: an older one may have others. Where it cannot be changed, because no
- * NodePort is left for one, the sandbox stays what it is.
+ * NodePort is left for one, the sandbox stays what it is; one that is on its way becomes headless, which needs nothing.
  */
 async function bringToSettings(service: V1Service, operation: Operation): Promise<V1Service> {
-  const { kubernetes, config, signal } = operation;
+  const { kubernetes, signal } = operation;
+  let config = operation.config;
   let current = service;
   for (let attempt = 0; ; attempt += 1) {
     const spec = findServiceChange(current, config);
     if (spec === undefined) return current;
     const { name = '', uid, resourceVersion } = current.metadata ?? {};
     try {
-      return await kubernetes.patchService(name, { metadata: { uid, resourceVersion }, spec }, signal);
+      current = await kubernetes.patchService(name, { metadata: { uid, resourceVersion }, spec }, signal);
+      if (!isOnItsWay(current)) return current;
+      continue;
     } catch (error) {
       if (!isConflict(error)) {
         log.warn('Could not bring a Service to the settings', { service: name, error: error as Error });
         // Where the answer was lost, it may be changed: and then so is its URL.
-        return requireSameService(service, operation);
+        current = await requireSameService(service, operation);
+        if (!isOnItsWay(current) || config.serviceType === 'Headless') return current;
+        config = { ...config, serviceType: 'Headless' };
+        continue;
       }
     }
     await pause(attempt, 'its Service is being changed all the time', signal);
@@ -304,7 +319,7 @@ async function bringToSettings(service: V1Service, operation: Operation): Promis
 async function awaitAddress(service: V1Service, operation: Operation): Promise<V1Service> {
   const end = performance.now() + addressPatienceMs;
   let current = service;
-  for (let attempt = 0; findUrl(current, operation.config) === undefined; attempt += 1) {
+  for (let attempt = 0; findUrl(current, operation.config, operation.now()) === undefined; attempt += 1) {
     if (performance.now() > end) throw new ProvisionerError('failed', 'Service access URL was not available in time');
     await pause(attempt, 'its NodePort is not allocated', operation.signal);
     current = await requireSameService(service, operation);

@@ -13,6 +13,7 @@ import { handler as getSandbox } from '../../functions/get-sandbox.ts';
 import { handler as health } from '../../functions/health.ts';
 import { handler as listSandboxes } from '../../functions/list-sandboxes.ts';
 import { handler as renewSandbox } from '../../functions/renew-sandbox.ts';
+import { handler as signUrl } from '../../functions/sign-url.ts';
 import { handler as updateSandbox } from '../../functions/update-sandbox.ts';
 import type { Functions } from './server.ts';
 
@@ -34,5 +35,6 @@ export const functions: Functions = {
   'GET /api/sandboxes/{sandbox_id}/events': getEvents,
   'GET /api/sandboxes/{sandbox_id}/logs': getLogs,
   'POST /api/sandboxes/{sandbox_id}/renew': renewSandbox,
+  'POST /api/sandboxes/{sandbox_id}/url': signUrl,
   $default: fallback,
 };

@@ -6,6 +6,7 @@ import type {
   V1Validation,
 } from '@kubernetes/client-node';
 import type { Config } from '../config/index.ts';
+import { passage } from '../model/manifests.ts';
 import {
   namespaceLabels,
   podName,
@@ -168,10 +169,14 @@ function everyContainer(rule: string): string {
     .join(' &&\n');
 }
 
-/** An address of its own choice (`externalIPs`) would take the traffic of others. */
+/**
+ * An address of its own choice (`externalIPs`) would take the traffic of others. A name is one that leads nowhere: of a Service that
+ * changes its type.
+ */
 const serviceRule = refuseUnless(
   `request.operation == "DELETE" || (
-  has(object.spec.type) && object.spec.type in ["NodePort", "ClusterIP"] && !has(object.spec.externalIPs) &&
+  has(object.spec.type) && (object.spec.type in ["NodePort", "ClusterIP"] || (object.spec.type == ${quote(passage.type)} &&
+    has(object.spec.externalName) && object.spec.externalName == ${quote(passage.externalName)})) && !has(object.spec.externalIPs) &&
   has(object.spec.selector) && object.spec.selector == {${quote(sandboxIdLabel)}: object.metadata.labels[${quote(sandboxIdLabel)}]})`,
   'the Service is not of a kind that a sandbox has, or is not of its own Pod.',
 );

@@ -3,12 +3,14 @@ import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
+import { hasNginx } from '../support/gateway.ts';
 import { startProvisioner } from '../support/provisioner.ts';
 import { openCluster, removeSandboxes } from './cluster.ts';
 import { type Operation, operations } from './floor.ts';
 import { measureCallers, measureLists, measureWarm } from './measure-calls.ts';
 import { measureCleanUp } from './measure-cleanup.ts';
 import { buildAll, measureConnections, measureFirst, measureFunctions, measureImports } from './measure-cold.ts';
+import { measureGateway } from './measure-gateway.ts';
 import { hasNode, measureUsable } from './measure-usable.ts';
 import { measureWaiting } from './measure-waiting.ts';
 import { openRawClient } from './raw-client.ts';
@@ -16,13 +18,15 @@ import { makeSandboxes, settingsOf } from './sandboxes.ts';
 import { openFloor, openHandlers, openOriginal, openPeer, openProvisioner, type Subject } from './subjects.ts';
 import { printTable } from './tables.ts';
 
-const topics = 'usable waiting create get renew delete list cold callers cleanup connections bundles'.split(' ');
+const topics = 'usable waiting gateway create get renew delete list cold callers cleanup connections bundles'.split(
+  ' ',
+);
 
 const usage = `npm run bench -- [options]
 Measures the functions beside the bare calls to Kubernetes, on the cluster that KUBECONFIG_PATH names, in a namespace of its own
 that it removes; without KUBECONFIG_PATH, on the embedded Kubernetes. Best is a control plane without nodes, on an idle machine;
-but 'usable' and 'waiting', how soon a sandbox answers and its caller hears of it, need a node that is on this machine, and SANDBOX_IMAGE,
-SKILLS_HOST_PATH and THREADS_HOST_PATH that are good there; and 'waiting' room for 50 sandboxes: SANDBOX_CPU_REQUEST=1m.
+but 'usable' and 'waiting', how soon a sandbox answers and its caller hears of it, and 'gateway' need a node that is on this machine, and
+SANDBOX_IMAGE, SKILLS_HOST_PATH and THREADS_HOST_PATH that are good there; and 'waiting' room for 50 sandboxes: SANDBOX_CPU_REQUEST=1m.
   --delay MS        what is added to each round trip to Kubernetes (10)
   --samples N       calls of each kind (30; 5 with --quick); cold ones, which cost a process each, a third of it
   --only LIST       of ${topics.join(',')}
@@ -128,6 +132,10 @@ async function measure(): Promise<void> {
     if (process.env.KUBECONFIG_PATH && (await hasNode(cluster)))
       await measureWaiting(cluster, handlers, quick ? 5 : 50, quick ? 1 : 3);
     else say('no node: waiting is not measured');
+  }
+  if (only.has('gateway')) {
+    if (hasNginx && (await hasNode(cluster))) await measureGateway(cluster, handlers, samples);
+    else say('no nginx with its JavaScript module, or no node: the gateway is not measured');
   }
   if (warm.size > 0) await measureWarm(cluster, subjects, samples, warm);
   if (only.has('cold')) {

@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { inflateRawSync } from 'node:zlib';
 import { loadYaml } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { allSettings } from '../../lib/config/themes.ts';
 import { type Artifact, buildArtifact } from '../../lib/deploy/bundle.ts';
 import { viewerFile } from '../../lib/openapi/page.ts';
 
@@ -29,6 +30,7 @@ const askingNames = [
   'list-sandboxes',
   'renew-sandbox',
   'update-sandbox',
+  'sign-url',
   'destroy-sandbox',
   'cleanup-sandboxes',
 ];
@@ -99,6 +101,11 @@ describe.each(modules)('the zip of $name', ({ name, module }) => {
       /undici|child_process|webcrypto|sqlite|inspector|fs\/promises|readline|perf_hooks|NativeModule (net|crypto)$/;
     const needed = askingNames.includes(name) ? ['NativeModule crypto', 'NativeModule net'] : [];
     expect(builtins.filter((builtin) => dear.test(builtin)).toSorted()).toEqual(needed);
+  });
+
+  it('holds nothing of what docs/settings.md says', () => {
+    const told = Object.values(allSettings).filter(({ doc }) => doc.length > 60 && built(name).code.includes(doc));
+    expect(told.map(({ doc }) => doc)).toEqual([]);
   });
 
   it('names no folder of the machine that built it', () => {

@@ -62,7 +62,15 @@ const idOf = (name: string) => name.replace(/^./, (letter) => letter.toUpperCase
 const names = Object.keys(functions);
 const needing = (need: string) => names.filter((name) => functions[name]?.needs.includes(need));
 const asking = [
-  ...['create-sandbox', 'get-sandbox', 'list-sandboxes', 'renew-sandbox', 'update-sandbox', 'destroy-sandbox'],
+  ...[
+    'create-sandbox',
+    'get-sandbox',
+    'list-sandboxes',
+    'renew-sandbox',
+    'update-sandbox',
+    'sign-url',
+    'destroy-sandbox',
+  ],
   ...['get-presence', 'get-events', 'get-logs'],
 ];
 const describing = ['get-openapi', 'get-docs'];
@@ -251,6 +259,7 @@ describe('a package with every setting', () => {
       ...['GET /api/sandboxes/{sandbox_id}', 'GET /api/sandboxes/{sandbox_id}/events'],
       ...['GET /api/sandboxes/{sandbox_id}/logs', 'GET /api/sandboxes/{sandbox_id}/presence'],
       ...['PATCH /api/sandboxes/{sandbox_id}', 'POST /api/sandboxes', 'POST /api/sandboxes/{sandbox_id}/renew'],
+      'POST /api/sandboxes/{sandbox_id}/url',
     ]);
   });
 

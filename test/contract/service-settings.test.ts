@@ -9,6 +9,7 @@ import { lean, newSandboxId, newThreadId, useWorld, type World } from '../suppor
 // Provisioners of one namespace, one after the other as its operator changes their settings.
 const world = useWorld(lean);
 const inCluster = useWorld({ SANDBOX_SERVICE_TYPE: 'ClusterIP', ...lean }, 'namespace', { beside: world });
+const headless = useWorld({ SANDBOX_SERVICE_TYPE: 'Headless', ...lean }, 'namespace', { beside: world });
 const otherPort = useWorld({ SANDBOX_CONTAINER_PORT: '9090', ...lean }, 'namespace', { beside: world });
 
 afterEach(async () => {
@@ -33,11 +34,16 @@ async function look(sandboxId: string) {
 }
 
 describe('a Service', () => {
-  it('of the type ClusterIP has its name in the cluster as its URL, and no port of the nodes', async () => {
+  it.each<[string, World]>([
+    ['ClusterIP', inCluster],
+    ['Headless', headless],
+  ])('of the type %s has its name in the cluster as its URL, and no port of the nodes', async (type, inCluster) => {
     const { sandboxId, view } = await inCluster.givenSandbox();
     const { service, pod } = await look(sandboxId);
     expect(service?.spec).toMatchObject({ type: 'ClusterIP', ports: [{ name: 'http', port: 8080, targetPort: 8080 }] });
     expect(service?.spec.ports[0]).not.toHaveProperty('nodePort');
+    expect(service?.spec.publishNotReadyAddresses).toBe(true);
+    expect(service?.spec.clusterIP === 'None').toBe(type === 'Headless');
     expect(portsOf(service, pod)).toEqual(allAre(8080));
     expect(view.sandbox_url).toBe(nameInCluster(sandboxId));
     const running = await inCluster.untilRunning(sandboxId);
@@ -52,6 +58,10 @@ describe('a Service', () => {
   it.each<[string, World, World]>([
     ['NodePort to ClusterIP', world, inCluster],
     ['ClusterIP to NodePort', inCluster, world],
+    ['NodePort to Headless', world, headless],
+    ['Headless to NodePort', headless, world],
+    ['ClusterIP to Headless', inCluster, headless],
+    ['Headless to ClusterIP', headless, inCluster],
   ])(
     'is shown as it is when the type is changed from %s, and gets it with the next create; its Pod stays',
     async (_which, before, after) => {
@@ -66,9 +76,13 @@ describe('a Service', () => {
       const { view: changed } = await after.givenSandbox({ sandboxId, threadId });
       const { service, pod } = await look(sandboxId);
       expect(service?.spec.type).toBe(after === world ? 'NodePort' : 'ClusterIP');
-      expect(changed).toEqual(afterUse(view, { sandbox_url: expect.not.stringMatching(view.sandbox_url) }));
+      const isMoved = before === world || after === world;
+      const sandbox_url = isMoved ? expect.not.stringMatching(view.sandbox_url) : view.sandbox_url;
+      expect(changed).toEqual(afterUse(view, { sandbox_url }));
       expect([service?.metadata.uid, pod?.metadata.uid]).toEqual([old.service?.metadata.uid, old.pod?.metadata.uid]);
-      expect(service?.spec.clusterIP).toBe(old.service?.spec.clusterIP);
+      const isAddressKept = before !== headless && after !== headless;
+      if (isAddressKept) expect(service?.spec.clusterIP).toBe(old.service?.spec.clusterIP);
+      else expect(service?.spec.clusterIP === 'None').toBe(after === headless);
       expect((await before.get(sandboxId)).body).toEqual(changed);
       if (after === world) await expectWholeSandbox(world, sandboxId);
       else expect(changed.sandbox_url).toBe(nameInCluster(sandboxId));
@@ -132,6 +146,30 @@ describe('the change of a Service', () => {
     },
   );
 
+  // It has no address then: the next create, of whatever settings, would have to find out why.
+  it('that fails half-way from or to a headless one makes it headless', async () => {
+    const { sandboxId, threadId, view } = await headless.givenRunningSandbox();
+    const old = await look(sandboxId);
+    const isChange = callTo('PATCH', 'services', sandboxId);
+    const [, answer] = refusals[0];
+    world.proxy.injectFault({ when: (call) => isChange(call) && call.body.includes('"NodePort"'), action: { answer } });
+    expect((await world.givenSandbox({ sandboxId, threadId })).view).toEqual(afterUse(view));
+    const { service, pod } = await look(sandboxId);
+    expect(service?.spec).toEqual(old.service?.spec);
+    expect(pod?.metadata.uid).toBe(old.pod?.metadata.uid);
+  });
+
+  it('that ended half-way, with its process, is ended by the next create', async () => {
+    const { sandboxId, threadId, view } = await world.givenRunningSandbox();
+    await world.kubernetes.patch('services', `sandbox-${sandboxId}-svc`, {
+      spec: { type: 'ExternalName', externalName: 'sandbox.invalid', ports: [{ name: 'http', port: 8080 }] },
+    });
+    expect(await headless.get(sandboxId)).toMatchObject({ status: 503, headers: { 'retry-after': '1' } });
+    const { view: changed } = await headless.givenSandbox({ sandboxId, threadId });
+    expect(changed).toEqual(afterUse(view, { sandbox_url: nameInCluster(sandboxId) }));
+    expect((await world.findService(sandboxId))?.spec.clusterIP).toBe('None');
+  });
+
   // A Pod for the port of the settings would be one that its Service does not lead to.
   it('that is refused leaves it its port as well, for the Pod that is there and for a new one', async () => {
     const { sandboxId, threadId, view } = await world.givenRunningSandbox();
@@ -157,8 +195,11 @@ describe('the change of a Service', () => {
     expect(view.sandbox_url).toBe(nameInCluster(sandboxId));
   });
 
-  it('by eight creates at once is one, and all are served', async () => {
-    const { sandboxId, threadId } = await inCluster.givenRunningSandbox();
+  it.each<[string, World]>([
+    ['ClusterIP', inCluster],
+    ['Headless', headless],
+  ])('by eight creates at once is one, and all are served: %s', async (_type, before) => {
+    const { sandboxId, threadId } = await before.givenRunningSandbox();
     const body = { sandbox_id: sandboxId, thread_id: threadId };
     const answers = await Promise.all(Array.from({ length: 8 }, () => world.create(body)));
     expect(answers.map(({ status, text }) => (status === 200 ? status : text))).toEqual(answers.map(() => 200));

@@ -9,6 +9,7 @@ from pathlib import Path
 SKILLS, LARK, CATEGORIES = "/mnt/skills", "/mnt/integrations/lark-cli", ("public", "custom", "legacy", "integrations")
 THREAD = "t1"  # of every user
 OLD_USER = "bob"  # with old skills; came before Lark was installed
+GATEWAY = "http://127.0.0.1:8155/{namespace}/{sandbox_id}/{token}"  # the URLs of the layout "gateway"
 
 
 class Checkout:
@@ -87,4 +88,5 @@ def describe_layouts(root: Path) -> dict[str, Layout]:
         "threads": Layout({**base, **threads, "USER_DATA_LAYOUT": "threads"}, state, threads=state / "threads"),
         "claims": Layout({**chart, **template}, claim / "deer-flow", home, f"{skills}/of/{{user}}", claims=claims),
         "cluster-ip": Layout({**base, "SANDBOX_SERVICE_TYPE": "ClusterIP"}, state),
+        "gateway": Layout({**base, "SANDBOX_SERVICE_TYPE": "Headless", "SANDBOX_URL_TEMPLATE": GATEWAY, "SANDBOX_URL_KEY": "k" * 64}, state),
     }

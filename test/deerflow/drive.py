@@ -63,6 +63,8 @@ def start(layout, stack, log):
     settings = {**given, "PORT": PORT, "K8S_NAMESPACE": NAMESPACE, "PROVISIONER_API_KEY": KEY, **layout.settings}
     server = subprocess.Popen(["npm", "start"], cwd=HERE, env=settings, stdout=log.open("w"), stderr=subprocess.STDOUT)
     stack.callback(server.terminate)
+    if "SANDBOX_URL_TEMPLATE" in settings:
+        stack.callback(subprocess.Popen([HERE / "../../node_modules/.bin/node", HERE / "gateway.ts"], env=settings).terminate)
     if check("npm start answers", 200, lambda: urllib.request.urlopen(f"{URL}/health").status, 120) != 200 or server.poll() is not None:
         raise SystemExit(log.read_text())
     return server
@@ -94,11 +96,13 @@ class Gateway:
 
     def check_life(self, user):
         sandbox_id, backend, sent = self.ids[user], self.backend, self.checkout.select_mounts(self.layout.list_mounts(user))
-        is_node_port = "SANDBOX_SERVICE_TYPE" not in self.layout.settings
-        host = rf"{os.environ['NODE_HOST']}:\d+" if is_node_port else f"sandbox-{sandbox_id}-svc.{NAMESPACE}.svc.cluster.local:8080"
+        in_cluster = self.layout.settings.get("SANDBOX_SERVICE_TYPE") == "ClusterIP"
+        host = f"sandbox-{sandbox_id}-svc.{NAMESPACE}.svc.cluster.local:8080" if in_cluster else rf"{os.environ['NODE_HOST']}:\d+"
+        if "SANDBOX_URL_TEMPLATE" in self.layout.settings:
+            host = f"127.0.0.1:8155/{NAMESPACE}/{sandbox_id}/[a-z2-7]{{34}}"
         check(f"{user}: discover before create", None, lambda: backend.discover(sandbox_id))
         info = check(f"{user}: create, {len(sent)} extra mounts", re.compile(f"sandbox_url='http://{host}'"), lambda: self.create(user))
-        if is_node_port:
+        if not in_cluster:
             check(f"{user}: ready within 60 s", True, lambda: self.checkout.wait_until_ready(info.sandbox_url, 60))
         check(f"{user}: is_alive", True, lambda: backend.is_alive(info), 60)
         check(f"{user}: discover, the same URL", info.sandbox_url, lambda: backend.discover(sandbox_id).sandbox_url)

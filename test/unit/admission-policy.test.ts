@@ -2,6 +2,7 @@ import { isCelError, run } from '@bufbuild/cel';
 import type { V1ValidatingAdmissionPolicy } from '@kubernetes/client-node';
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../lib/config/index.ts';
+import { passage } from '../../lib/model/manifests.ts';
 import { buildAdmissionPolicies } from '../../lib/tools/admission-policy.ts';
 import type { Subject } from '../../lib/tools/rbac-manifests.ts';
 import {
@@ -72,6 +73,7 @@ describe('the admission policy', () => {
     ['confined', { SANDBOX_POD_SECURITY: 'restricted', SANDBOX_RUN_AS_USER: '1000', SANDBOX_RUNTIME_CLASS: 'gvisor' }],
     ['with other folders', { SKILLS_HOST_PATH: '/mnt/$x|y', THREADS_HOST_PATH: '/' }],
     ['in another namespace', { K8S_NAMESPACE: 'others' }],
+    ['headless', { SANDBOX_SERVICE_TYPE: 'Headless' }],
   ])('lets through what the provisioner makes, changes and deletes: %s', (_what, some) => {
     const namespace = (some as Settings).K8S_NAMESPACE ?? 'agents';
     for (const operation of ['CREATE', 'UPDATE', 'DELETE'] as const) {
@@ -109,6 +111,12 @@ describe('the admission policy', () => {
     expect(judge({ ...addition, object: debugged, oldObject: podOf() })).toEqual([reasons.power]);
     expect(judge({ operation: 'UPDATE', object: mounting('/before') })).toEqual([]);
     expect(judge({ operation: 'DELETE', object: mounting('/before') })).toEqual([]);
+  });
+
+  it('lets a Service change its type by way of a name that leads nowhere', () => {
+    const made = serviceOf({ SANDBOX_SERVICE_TYPE: 'Headless' });
+    const object = { ...made, spec: { ...made.spec, ...passage } };
+    expect(judge({ resource: 'services', operation: 'UPDATE', object, oldObject: made })).toEqual([]);
   });
 
   it('lets a Pod mount a claim', () => {

@@ -90,6 +90,44 @@ const url = {
   rule: 'must be an http:// or https:// URL',
 };
 
+const aUrlKey = long(32);
+const signedUrl = 'https://a.example/{sandbox_id}/{token}';
+const urlTemplate: Kind[] = [
+  {
+    takes: [
+      'http://{service}.{namespace}.svc.cluster.local:{port}',
+      'https://{sandbox_id}.a.example',
+      'http://a/{service}',
+    ],
+    means: { 'https://a.example/{namespace}/{sandbox_id}//': 'https://a.example/{namespace}/{sandbox_id}' },
+    refuses: [
+      'https://a.example/{sandbox_id}/{id}',
+      'https://a.example/{sandbox_id}}',
+      'https://a.example/{{sandbox_id}}',
+    ],
+    rule: 'must have nothing in braces but {namespace}, {sandbox_id}, {service}, {port}, {token}',
+  },
+  { refuses: ['https://a.example', 'https://a.example/{namespace}/'], rule: 'must name {sandbox_id} or {service}' },
+  {
+    refuses: [
+      ...[
+        '{sandbox_id}',
+        'ftp://a/{sandbox_id}',
+        'https:/{sandbox_id}',
+        'https://a/{sandbox_id}?x',
+        'https://a/{sandbox_id}#x',
+      ],
+      ...['https://user@a/{sandbox_id}', 'https://a b/{sandbox_id}', 'https://a:x/{sandbox_id}', '//a/{sandbox_id}'],
+    ],
+    rule: 'must be an http:// or https:// URL, without a query',
+  },
+  {
+    takes: [`https://{sandbox_id}${long(47)}.a.example`],
+    refuses: [`https://{sandbox_id}${long(48)}.a.example`],
+    rule: 'must leave room for an id of 16 characters: a part of a host name has 63',
+  },
+].map((kind) => ({ of: { SANDBOX_URL_TEMPLATE: ['urlTemplate', undefined] }, ...kind }));
+
 const kinds: Kind[] = [
   {
     of: { K8S_NAMESPACE: ['namespace', 'deer-flow'] },
@@ -144,9 +182,37 @@ const kinds: Kind[] = [
   },
   {
     of: { SANDBOX_SERVICE_TYPE: ['serviceType', 'NodePort'] },
-    takes: ['NodePort', 'ClusterIP'],
+    takes: ['NodePort', 'ClusterIP', 'Headless'],
     refuses: ['LoadBalancer', 'nodeport'],
-    rule: "must be 'NodePort' or 'ClusterIP'",
+    rule: "must be 'NodePort', 'ClusterIP' or 'Headless'",
+  },
+  ...urlTemplate,
+  {
+    of: { SANDBOX_URL_KEY: [] },
+    takes: [aUrlKey, `["${aUrlKey}", "${aUrlKey}-old"]`],
+    refuses: [
+      'x'.repeat(31),
+      `[]`,
+      `["${aUrlKey}"`,
+      `["${aUrlKey}","short"]`,
+      JSON.stringify([1, 2, 3].map(() => aUrlKey)),
+    ],
+    rule: 'must be a key of at least 32 characters, or a JSON list of two such as ["new","old"]',
+    beside: { SANDBOX_URL_TEMPLATE: signedUrl },
+  },
+  { of: { SANDBOX_URL_KEY_SECRET_ID: [] }, ...secretId, beside: { SANDBOX_URL_TEMPLATE: signedUrl } },
+  { of: { SANDBOX_URL_KEY_PARAMETER: [] }, ...parameterName, beside: { SANDBOX_URL_TEMPLATE: signedUrl } },
+  {
+    of: { SANDBOX_URL_TTL_SECONDS: ['urlTtlSeconds', 0] },
+    ...seconds,
+    beside: { SANDBOX_URL_TEMPLATE: signedUrl, SANDBOX_URL_KEY: aUrlKey },
+  },
+  {
+    of: { SANDBOX_URL_PORTS: ['urlPorts', []] },
+    means: { 3000: [3000], '3000,5900 6080': [3000, 5900, 6080] },
+    refuses: ['0', '65536', '3000;4000', ','],
+    rule: 'must be ports, 1 to 65535, separated by commas or blanks',
+    beside: { SANDBOX_URL_TEMPLATE: 'https://a.example/{sandbox_id}/{port}', SANDBOX_SERVICE_TYPE: 'Headless' },
   },
   {
     of: { NODE_HOST: ['nodeHost', 'host.docker.internal'] },
@@ -197,6 +263,15 @@ const kinds: Kind[] = [
       SANDBOX_NETWORK_DNS_CIDRS: ['networkDnsCidrs', ['169.254.20.10/32']],
     },
     ...cidr,
+  },
+  {
+    of: { SANDBOX_NETWORK_INGRESS_PODS: ['networkIngressPods', undefined] },
+    means: {
+      'app.kubernetes.io/name=sandbox-gateway': { 'app.kubernetes.io/name': 'sandbox-gateway' },
+      'a=b': { a: 'b' },
+    },
+    refuses: ['gateway', 'a=', '=b', 'a=b,c=d', 'a=b=c', 'A/b/c=d', 'a= b', `a=${long(64)}`],
+    rule: 'must be a label such as app.kubernetes.io/name=sandbox-gateway',
   },
   {
     of: {
@@ -334,7 +409,13 @@ describe('the configuration', () => {
     };
     expect(config).toEqual({
       ...Object.fromEntries(perSetting.flatMap(({ field, unset }) => (field ? [[field, unset]] : []))),
-      ...{ volumes, eksCluster: undefined, authentication: { kind: 'api-key', keys: [] }, aws: noAws },
+      ...{
+        volumes,
+        eksCluster: undefined,
+        urlKeys: undefined,
+        authentication: { kind: 'api-key', keys: [] },
+        aws: noAws,
+      },
     });
     expect(Object.isFrozen(config)).toBe(true);
   });
@@ -452,6 +533,41 @@ describe('the configuration', () => {
       in: 'threads',
       root: '/threads',
     });
+  });
+});
+
+describe('the signing of URLs', () => {
+  const template = { SANDBOX_URL_TEMPLATE: signedUrl };
+  const [aSecret, aParameter] = [{ SANDBOX_URL_KEY_SECRET_ID: 'k' }, { SANDBOX_URL_KEY_PARAMETER: 'k' }];
+
+  it.each<[string, Env, object]>([
+    ['one', { SANDBOX_URL_KEY: ` ${aUrlKey}\n` }, { kind: 'given', keys: [aUrlKey] }],
+    ['two', { SANDBOX_URL_KEY: `["${aUrlKey}","${aUrlKey}2"]` }, { kind: 'given', keys: [aUrlKey, `${aUrlKey}2`] }],
+    ['a secret', aSecret, { kind: 'stored', source: { store: 'secrets-manager', id: 'k' } }],
+    ['a parameter', aParameter, { kind: 'stored', source: { store: 'parameter-store', id: 'k' } }],
+  ])('has its keys: %s', (_what, env, urlKeys) => {
+    expect(loadConfig({ ...template, ...env }).urlKeys).toEqual(urlKeys);
+  });
+
+  const sources = 'SANDBOX_URL_KEY, SANDBOX_URL_KEY_SECRET_ID, SANDBOX_URL_KEY_PARAMETER';
+  const ports = 'SANDBOX_URL_PORTS needs {port} in SANDBOX_URL_TEMPLATE, and SANDBOX_SERVICE_TYPE=Headless';
+  it.each<[string, Env, string]>([
+    ['no key', template, `{token} in SANDBOX_URL_TEMPLATE needs one of ${sources}`],
+    ['a key too many', { ...template, ...aSecret, ...aParameter }, `of ${sources.slice(17)} only one may be set`],
+    ['no template', aSecret, 'SANDBOX_URL_KEY_SECRET_ID is of no use without {token} in SANDBOX_URL_TEMPLATE'],
+    [
+      'a time for no token',
+      { SANDBOX_URL_TEMPLATE: 'https://a/{service}', SANDBOX_URL_TTL_SECONDS: '1' },
+      'SANDBOX_URL_TTL_SECONDS is of no use without {token} in SANDBOX_URL_TEMPLATE',
+    ],
+    ['ports for no template', { SANDBOX_URL_PORTS: '1', SANDBOX_SERVICE_TYPE: 'Headless' }, ports],
+    [
+      'ports that no Service has',
+      { SANDBOX_URL_PORTS: '1', SANDBOX_URL_TEMPLATE: 'https://a/{service}/{port}' },
+      ports,
+    ],
+  ])('is not with %s', (_what, env, problem) => {
+    expect(problemsOf(env)).toBe(`Misconfigured: ${problem}`);
   });
 });
 

@@ -89,6 +89,9 @@ describe('the environment of a deployed function', () => {
       PROVISIONER_API_KEY: ['callers', undefined],
       PROVISIONER_API_KEY_SECRET_ID: ['callers', 'secretsmanager'],
       PROVISIONER_API_KEY_PARAMETER: ['callers', 'ssm'],
+      SANDBOX_URL_KEY: ['kubernetes', undefined],
+      SANDBOX_URL_KEY_SECRET_ID: ['kubernetes', 'secretsmanager'],
+      SANDBOX_URL_KEY_PARAMETER: ['kubernetes', 'ssm'],
     });
   });
 });
@@ -309,6 +312,7 @@ describe('a deployment is refused', () => {
     ['without a place', noPlaceYet, missing(noPlace)],
     ['with one of this machine', { ...noPlaceYet, NODE_HOST: 'host.docker.internal' }, missing(noPlace)],
     ['with the same in capitals', { ...noPlaceYet, NODE_HOST: 'Host.Docker.Internal.' }, missing(noPlace)],
+    ['not where a gateway is the place', { ...noPlaceYet, SANDBOX_URL_TEMPLATE: 'https://a/{service}' }, none],
     ['not, but doubted, with AUTH=off', { ...noKeyYet, AUTH: 'off' }, { ...none, doubtful: [isOpen] }],
     [
       'not, but doubted, with a short key',

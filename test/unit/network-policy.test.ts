@@ -80,6 +80,21 @@ describe('the network policy', () => {
     ]);
   });
 
+  it('lets in the Pods of the label that is set, at each port that there are URLs for', () => {
+    const _from = [{ podSelector: { matchLabels: { 'app.kubernetes.io/name': 'sandbox-gateway' } } }];
+    const settings = { ...isolated, SANDBOX_NETWORK_INGRESS_PODS: 'app.kubernetes.io/name=sandbox-gateway' };
+    expect(policyOf(settings)?.spec?.ingress).toStrictEqual([{ _from, ports: port }]);
+    const both = policyOf({ ...settings, SANDBOX_NETWORK_INGRESS_CIDRS: '10.1.0.0/16' })?.spec?.ingress;
+    expect(both).toStrictEqual([{ _from: [{ ipBlock: { cidr: '10.1.0.0/16' } }, ..._from], ports: port }]);
+    const ported = {
+      SANDBOX_URL_PORTS: '3000 8080',
+      SANDBOX_SERVICE_TYPE: 'Headless',
+      SANDBOX_URL_TEMPLATE: 'https://a/{service}/{port}',
+    };
+    const ports = [...port, { protocol: 'TCP', port: 3000 }];
+    expect(policyOf({ ...isolated, ...ported })?.spec?.ingress).toStrictEqual([{ _from: fromOutside, ports }]);
+  });
+
   it('takes the addresses of DNS that are set', () => {
     const [dns] = policyOf({ ...isolated, SANDBOX_NETWORK_DNS_CIDRS: '10.96.0.10/32' })?.spec?.egress ?? [];
     expect(dns).toStrictEqual({ to: [dnsPods, { ipBlock: { cidr: '10.96.0.10/32' } }], ports: dnsPorts });

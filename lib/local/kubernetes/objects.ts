@@ -57,6 +57,9 @@ type ServiceSpec = Fields & {
   type: string;
   selector?: Record<string, string>;
   publishNotReadyAddresses?: boolean;
+  clusterIP?: string;
+  clusterIPs?: string[];
+  externalName?: string;
   ports: { name?: string; port: number; nodePort?: number }[];
 };
 type Amounts = Record<string, string>;

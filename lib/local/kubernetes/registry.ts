@@ -26,7 +26,7 @@ import {
   unsupported,
 } from './status.ts';
 import type { Store } from './store.ts';
-import { validate } from './validation.ts';
+import { validate, validateChange } from './validation.ts';
 
 /** What a caller sends: an object, or something that only looks like one. */
 export type Given = { kind?: string; metadata?: Partial<Metadata>; spec?: object; status?: object };
@@ -69,11 +69,27 @@ function fill(kind: Kind, spec: object = {}): object {
   // Nobody makes volumes here, and no kubelet looks for them.
   if (kind === 'PersistentVolumeClaim') return { spec, status: { phase: 'Pending' } };
   if (kind !== 'Service') return { spec };
-  const clusterIP = `10.96.${randomInt(256)}.${randomInt(1, 255)}`;
-  const addresses = { clusterIP, clusterIPs: [clusterIP] };
   const filled: Service['spec'] = { type: 'ClusterIP', sessionAffinity: 'None', ports: [], ...spec };
   const ports = filled.ports.map((port) => ({ protocol: 'TCP', targetPort: port.port, ...port }));
-  return { spec: { ...addresses, ...filled, ports }, status: { loadBalancer: {} } };
+  return { spec: giveAddress({ ...filled, ports }), status: { loadBalancer: {} } };
+}
+
+/** A Service of a name elsewhere has no address of the cluster; each other one has one, its own `None` included. */
+function giveAddress(spec: Service['spec']): Service['spec'] {
+  if (spec.type === 'ExternalName') {
+    const { clusterIP, clusterIPs, ...rest } = spec;
+    return rest;
+  }
+  const { clusterIP = `10.96.${randomInt(256)}.${randomInt(1, 255)}` } = spec;
+  return { ...spec, clusterIP, clusterIPs: [clusterIP] };
+}
+
+/** The spec of a Service that is changed: whoever changes its first address means the list of them. */
+function changeAddress(next: Service['spec'], old: Service['spec']): Service['spec'] {
+  if (next.type === 'ExternalName' || old.type === 'ExternalName') return giveAddress(next);
+  if (next.clusterIP === old.clusterIP) return next;
+  const { clusterIPs, ...rest } = next;
+  return next.clusterIP === undefined ? rest : { ...rest, clusterIPs: [next.clusterIP] };
 }
 
 /** Refuses an update that means another object than the stored one, or another version of it. */
@@ -94,7 +110,16 @@ function checkIdentity({ kind, metadata }: KubernetesObject, given: Partial<Meta
 function fixedSpecOf({ kind, spec }: KubernetesObject): object | undefined {
   if (kind === 'Pod') return spec;
   if (kind !== 'Service') return undefined;
-  const { publishNotReadyAddresses, type, ports, externalTrafficPolicy, ...fixed } = spec;
+  const {
+    publishNotReadyAddresses,
+    type,
+    ports,
+    externalTrafficPolicy,
+    clusterIP,
+    clusterIPs,
+    externalName,
+    ...fixed
+  } = spec;
   return fixed;
 }
 
@@ -202,7 +227,9 @@ export function createRegistry(
       const metadata = combine(old.metadata, given.metadata);
       const { spec = old.spec, status = old.status } = given;
       let next = { ...old, ...(isStatus ? { status } : { metadata, ...(spec && { spec }) }) } as KubernetesObject;
-      const errors = validate(next);
+      if (next.kind === 'Service' && old.kind === 'Service')
+        next = { ...next, spec: changeAddress(next.spec, old.spec) };
+      const errors = [...validate(next), ...validateChange(next, old)];
       if (errors.length > 0) throw invalid(kind, name, errors);
       if (isDeepStrictEqual(next, old)) return old;
       if (!isDeepStrictEqual(fixedSpecOf(next), fixedSpecOf(old))) {

@@ -69,6 +69,12 @@ export const invalidValue = (field: string, value: string, why: string): FieldEr
   field,
 });
 
+/** The same of a list, which Kubernetes writes as Go does. */
+export const invalidTexts = (field: string, values: readonly string[], why: string): FieldError => {
+  const list = values.length === 0 ? '(nil)' : `{${values.map((value) => JSON.stringify(value)).join(', ')}}`;
+  return { reason: 'FieldValueInvalid', message: `Invalid value: []string${list}: ${why}`, field };
+};
+
 export const requiredValue = (field: string, why?: string): FieldError => ({
   reason: 'FieldValueRequired',
   message: `Required value${why === undefined ? '' : `: ${why}`}`,

@@ -5,6 +5,7 @@ import {
   type KubernetesObject,
   type Metadata,
   type PodSpec,
+  type Service,
   type Volume,
 } from './objects.ts';
 import {
@@ -12,6 +13,7 @@ import {
   duplicateValue,
   type FieldError,
   forbiddenValue,
+  invalidTexts,
   invalidValue,
   requiredValue,
   unknownValue,
@@ -205,6 +207,25 @@ function validateContainers(
   return errors;
 }
 
+/** Of a Service, its address and its name elsewhere. */
+function validateServiceSpec({ type, clusterIP, externalName }: Service['spec']): FieldError[] {
+  if (type === 'ExternalName') return externalName ? [] : [requiredValue('spec.externalName')];
+  if (clusterIP !== 'None' || type === 'ClusterIP') return [];
+  return [invalidValue('spec.clusterIPs[0]', clusterIP, `may not be set to 'None' for ${type} services`)];
+}
+
+/** What Kubernetes would refuse for what the object was before: a Service keeps its address, or that it has none. */
+export function validateChange(next: KubernetesObject, old: KubernetesObject): FieldError[] {
+  if (next.kind !== 'Service' || old.kind !== 'Service') return [];
+  if (next.spec.type === 'ExternalName' || old.spec.type === 'ExternalName') return [];
+  const [before, after] = [old.spec.clusterIPs?.[0], next.spec.clusterIPs?.[0]];
+  if (before === after) return [];
+  const field = 'spec.clusterIPs[0]';
+  return after === undefined
+    ? [invalidTexts(field, [], 'primary clusterIP can not be unset')]
+    : [invalidTexts(field, [after], 'may not change once set')];
+}
+
 /** What Kubernetes would refuse an object for, in its order and words, as far as ours differ; empty when it would take it. */
 export function validate(object: KubernetesObject): FieldError[] {
   const errors = validateMetadata(object.kind, object.metadata);
@@ -214,6 +235,7 @@ export function validate(object: KubernetesObject): FieldError[] {
     const { conditions = [] } = object.status;
     if (!Array.isArray(conditions) || !conditions.every(isObject)) throw badRequest('conditions must be objects');
   }
+  if (object.kind === 'Service') errors.push(...validateServiceSpec(object.spec));
   if (object.kind === 'ResourceQuota') {
     for (const [name, amount] of Object.entries(object.spec.hard ?? {})) {
       if (!/^(count\/)?(pods|services)$|^services\.nodeports$/.test(name)) throw unsupported(`a quota of ${name}`);

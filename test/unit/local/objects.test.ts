@@ -356,6 +356,38 @@ it('lets the specs of Pods and Services not be changed, and a status only at its
   }
 });
 
+// As 1.20.2 was seen to do it.
+it('lets a Service lose and get its address by way of a name elsewhere alone', async () => {
+  const { path, service } = await makeService('address');
+  const patch = (spec: object) => call('PATCH', path, { spec }, MERGE_PATCH);
+  const field = 'spec.clusterIPs[0]';
+  const refusals: [spec: object, field: string, message: string][] = [
+    [{ type: 'ClusterIP', clusterIP: 'None' }, field, 'Invalid value: []string{"None"}: may not change once set'],
+    [{ clusterIP: null, clusterIPs: null }, field, 'Invalid value: []string(nil): primary clusterIP can not be unset'],
+  ];
+  for (const [spec, at, message] of refusals) {
+    expect(await patch(spec)).toEqual({ status: 422, body: invalid('Service', 'address', [[at, message]]) });
+  }
+  expect((await patch({ type: 'ExternalName' })).body.message).toMatch(
+    /is invalid: spec.externalName: Required value$/,
+  );
+  const passing = await patch({ type: 'ExternalName', externalName: 'sandbox.invalid' });
+  expect(passing.body.spec).toEqual({
+    externalName: 'sandbox.invalid',
+    ports: [{ name: 'http', port: 8080, protocol: 'TCP', targetPort: 8080 }],
+    selector: service.spec.selector,
+    sessionAffinity: 'None',
+    type: 'ExternalName',
+  });
+  const headless = await patch({ type: 'ClusterIP', externalName: null, clusterIP: 'None' });
+  expect(headless.body.spec).toMatchObject({ type: 'ClusterIP', clusterIP: 'None', clusterIPs: ['None'] });
+  const wrong = value('None', "may not be set to 'None' for NodePort services");
+  expect((await patch({ type: 'NodePort' })).body).toEqual(invalid('Service', 'address', [[field, wrong]]));
+  await patch({ type: 'ExternalName', externalName: 'sandbox.invalid' });
+  const { clusterIP, ports } = (await patch({ type: 'NodePort', externalName: null })).body.spec;
+  expect([clusterIP, ports[0].nodePort]).toEqual([expect.stringMatching(/^10\.96\./), expect.any(Number)]);
+});
+
 it.each([
   ['app=a', ['a1', 'a2']],
   ['app==a,tier!=one', ['a2']],
