@@ -209,6 +209,8 @@ describe.runIf(hasNginx)(`the gateway in nginx${why}`, () => {
   let sandbox: http.Server;
   let port: number;
   const seen: http.IncomingMessage[] = [];
+  /** Has the sandbox send the next of its events. */
+  let sendEvent: () => void;
   const settings = () => ({ K8S_NAMESPACE: namespace, SANDBOX_URL_KEY: keys, SANDBOX_CONTAINER_PORT: String(port) });
 
   beforeAll(async () => {
@@ -237,11 +239,11 @@ describe.runIf(hasNginx)(`the gateway in nginx${why}`, () => {
     if (pathname === '/events') {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       let count = 0;
-      const timer = setInterval(() => {
-        response.write(`data: ${count}\n\n`);
-        count += 1;
-        if (count === 5) response.end(() => clearInterval(timer));
-      }, 100);
+      sendEvent = () => {
+        if (count === 5) response.end();
+        else response.write(`data: ${count++}\n\n`);
+      };
+      sendEvent();
     } else if (pathname === '/upload') {
       let bytes = 0;
       request.on('data', (chunk: Buffer) => {
@@ -412,7 +414,11 @@ describe.runIf(hasNginx)(`the gateway in nginx${why}`, () => {
     const [response] = (await new Promise((resolve) => request.on('response', (...args) => resolve(args)))) as [
       http.IncomingMessage,
     ];
-    for await (const chunk of response) arrivals.push(String(chunk));
+    for await (const chunk of response) {
+      arrivals.push(String(chunk));
+      // The next one comes when this one has arrived: what kept it back would keep all.
+      sendEvent();
+    }
     expect(arrivals).toEqual([0, 1, 2, 3, 4].map((count) => `data: ${count}\n\n`));
   });
 

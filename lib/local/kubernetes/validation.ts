@@ -208,7 +208,7 @@ function validateContainers(
 }
 
 /** Of a Service, its address and its name elsewhere. */
-function validateServiceSpec({ type, clusterIP, externalName }: Service['spec']): FieldError[] {
+function validateServiceSpec({ type, clusterIP, externalName }: Partial<Service['spec']> = {}): FieldError[] {
   if (type === 'ExternalName') return externalName ? [] : [requiredValue('spec.externalName')];
   if (clusterIP !== 'None' || type === 'ClusterIP') return [];
   return [invalidValue('spec.clusterIPs[0]', clusterIP, `may not be set to 'None' for ${type} services`)];
