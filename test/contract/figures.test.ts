@@ -193,6 +193,12 @@ describe('the figures', () => {
     });
     const isCounted = (found: { status?: { used?: object } } | undefined) => found?.status?.used !== undefined;
     await eventually('counted', () => admin.find('resourcequotas', 'some'), isCounted);
+    // What is forbidden does not run low.
+    const forbid = (text: string) => text.replaceAll('"pods":"12"', '"pods":"12","services.loadbalancers":"0"');
+    place.proxy.injectFault({
+      when: ({ path }) => path.includes('/resourcequotas'),
+      action: { rewrite: (answer) => ({ ...answer, text: forbid(answer.text) }) },
+    });
     const { handler } = await import('../../functions/cleanup-sandboxes.ts');
     const { log, emf } = await printedBy(() => handler(scheduledEvent(), lambdaContext('cleanup', 120_000)));
     expect(sumUp(emf)).toMatchObject({

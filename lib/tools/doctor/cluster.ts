@@ -1,7 +1,7 @@
 import type { Config } from '../../config/index.ts';
 import { readQuantity } from '../../config/quantities.ts';
 import { KubernetesError } from '../../errors.ts';
-import type { Quota } from '../../kubernetes/inspection.ts';
+import type { Quota } from '../../kubernetes/quotas.ts';
 import { type Check, inspect, type Look, type Place } from '../../sandboxes/readiness.ts';
 import { advise } from './advice.ts';
 import { type Advice, type Finding, type Level, type Tell, timed } from './finding.ts';
