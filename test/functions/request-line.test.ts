@@ -1,10 +1,12 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { HttpEvent } from '../../lib/http/serve.ts';
+import { sandboxLabels } from '../../lib/model/names.ts';
 import { httpEvent, lambdaContext } from '../support/events.ts';
 import { keepSecret } from '../support/secrets.ts';
 import {
   type ApiServer,
   answerEmpty,
+  answerJson,
   answerNotFound,
   answerStatus,
   startApiServer,
@@ -103,6 +105,23 @@ describe('the line of a request', () => {
     expect(line?.kubernetesMs).toBeGreaterThan(200);
     expect(line?.kubernetesMs).toBeLessThanOrEqual(line?.durationMs as number);
     expect(others).toEqual([]);
+  });
+
+  it('is the only one of a wait that ends while Kubernetes is asked', async () => {
+    const labels = sandboxLabels('a1b2c3d4');
+    const annotations = { 'sandbox-provisioner/last-used-at': new Date().toISOString() };
+    const spec = { type: 'NodePort', ports: [{ name: 'http', port: 80, nodePort: 30_000 }] };
+    const service = { kind: 'Service', metadata: { name: 'sandbox-a1b2c3d4-svc', labels, annotations }, spec };
+    const pod = { kind: 'Pod', metadata: { name: 'sandbox-a1b2c3d4', labels }, status: { phase: 'Pending' } };
+    let looks = 0;
+    await startWith(({ url }, response) => {
+      if (!url.includes('/pods/')) return answerJson(response, service);
+      looks += 1;
+      if (looks === 1) answerJson(response, pod);
+    });
+    const lines = await linesOf(() => get('a1b2c3d4', lambdaContext('get-sandbox'), { wait_seconds: '1' }));
+    expect(lines).toMatchObject([{ message: 'Answered', statusCode: 200 }]);
+    expect(looks).toBeGreaterThan(1);
   });
 
   it.each<[string, object]>([

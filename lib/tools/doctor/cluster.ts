@@ -75,7 +75,7 @@ async function checkQuotas({ config, inspection }: Place, tell: Tell, signal: Ab
   if (error !== undefined) {
     const isForbidden = error instanceof KubernetesError && error.status?.code === 403;
     const message = isForbidden
-      ? 'not known: we may not list resourcequotas. The provisioner does without; to look, run this as an administrator'
+      ? 'not known: we may not list resourcequotas. With METRICS=off the provisioner does without; to look, run this as an administrator'
       : `cannot be looked at: ${error.message}`;
     tell({ check, level: isForbidden ? 'skipped' : 'warning', message, ...(!isForbidden && advise(error.message)) });
     return;
