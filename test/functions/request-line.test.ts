@@ -173,10 +173,12 @@ describe('the line of a request', () => {
     const [first, second] = [keepSecret('the-first-key-of-callers'), keepSecret('the-second-key-of-callers')];
     await startWith(answerNotFound, { PROVISIONER_API_KEY: JSON.stringify([first, second]), LOG_LEVEL: 'TRACE' });
     const secret = keepSecret('the-secret-of-a-thread');
+    // Its sender is told of it; in the log it has no business.
+    const metadata = { 'a-word-of-the-body!': '' };
     const lines = await linesOf(async () => {
       for (const key of [first, second, `${first}x`]) {
         await call('get-sandbox', one('GET', { headers: { 'x-api-key': key, authorization: key, cookie: key } }));
-        await create({ sandbox_id: 'No', environment: { secret, key } }, { headers: { 'x-api-key': key } });
+        await create({ sandbox_id: 'No', metadata, environment: { secret, key } }, { headers: { 'x-api-key': key } });
       }
     });
     expect(lines.map(({ caller }) => caller)).toEqual([
@@ -184,7 +186,7 @@ describe('the line of a request', () => {
       ...Array(2).fill('PROVISIONER_API_KEY#2'),
       ...Array(2).fill(undefined),
     ]);
-    for (const text of [first, second, secret]) expect(JSON.stringify(lines)).not.toContain(text);
+    for (const text of [first, second, secret, 'a-word']) expect(JSON.stringify(lines)).not.toContain(text);
   });
 
   const issuer = { JWT_ISSUER: 'https://issuer.example/', JWT_AUDIENCE: 'us' };
