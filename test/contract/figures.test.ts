@@ -254,6 +254,14 @@ describe('the figures', () => {
     const again = await printedBy(() => create(body));
     expect(again.log.at(-1)).toMatchObject({ did: 'found' });
     expect(sumUp(again.emf)).not.toHaveProperty('ReadyDuration');
+    // Its caller also waits while an older one has to go.
+    place.proxy.injectFault({
+      when: ({ method, path }) => method === 'POST' && path.endsWith('/services'),
+      action: { delayMs: 1_500, answer: kubernetesStatus(409, 'AlreadyExists', 'no', { kind: 'services' }) },
+      times: 1,
+    });
+    const late = await printedBy(() => create({ ...body, sandbox_id: newSandboxId() }));
+    expect(Number(late.log.at(-1)?.readyMs)).toBeGreaterThan(1_500);
   });
 
   it('are neither asked for nor written where they are off', async () => {
