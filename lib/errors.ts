@@ -42,15 +42,22 @@ export class ProvisionerError extends Error {
 
   constructor(kind: ErrorKind, detail: string | RequestIssue[], { cause, headers = {} }: Extras = {}) {
     // Of a request, only what is wrong and where: what it held is for its sender alone, and the message goes into the log.
-    super(typeof detail === 'string' ? detail : detail.map(({ type, loc }) => `${loc.join('.')}: ${type}`).join('; '), {
-      cause,
-    });
+    super(
+      typeof detail === 'string' ? detail : detail.map(({ type, loc }) => `${nameWhere(loc)}: ${type}`).join('; '),
+      {
+        cause,
+      },
+    );
     this.name = 'ProvisionerError';
     this.kind = kind;
     this.detail = detail;
     this.headers = headers;
   }
 }
+
+/** Where something is wrong, without the keys of metadata: these are the caller's own words. */
+const nameWhere = (loc: RequestIssue['loc']): string =>
+  loc.join('.').replace(/^((?:body|query)\.metadata)\b.*$/s, '$1');
 
 /** What the API server said with a refusal: the parts of its `Status` that decisions are made by. */
 export type KubernetesStatus = {

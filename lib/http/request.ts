@@ -94,6 +94,7 @@ export const pageQuery = () =>
 
 /** The query of a look at one sandbox. */
 export const lookQuery = () => z.object({ wait_seconds: z.string().check(z.regex(/^(1?[0-9]|20)$/)) });
+
 /** What a parameter of a query is called that says what metadata a sandbox is to have: `metadata.` and a key. */
 export const metadataParameterPattern = new RegExp(`^metadata\\.${metadataKeyPattern.source.slice(1)}`);
 

@@ -4,18 +4,11 @@ import type { Right } from '../model/rights.ts';
 import { foreignAnswerError, isNotFound } from './errors.ts';
 import { placeholderServer } from './exchange.ts';
 import type { Cluster } from './index.ts';
+import { listQuotas, type Quota } from './quotas.ts';
 import { isKubernetesJson } from './transport.ts';
 
 /** What is looked at of the namespace and of a claim. */
 export type Found = Readonly<{ phase: string | undefined; isGoing: boolean }>;
-
-/** What a quota of the namespace counts, by resource, as quantities; `scopes`, where it does not count every Pod. */
-export type Quota = Readonly<{
-  name: string;
-  scopes: readonly string[];
-  hard: Readonly<Record<string, string>>;
-  used: Readonly<Record<string, string>>;
-}>;
 
 /**
  * What tells whether the provisioner could work in one namespace. Each is one request, made once: who asks wants to know how it is
@@ -35,8 +28,7 @@ export type Inspection = {
 type Json = {
   kind?: string;
   metadata?: { name?: string; deletionTimestamp?: string };
-  spec?: { scopes?: string[]; scopeSelector?: { matchExpressions?: { scopeName?: string }[] } };
-  status?: { allowed?: boolean; phase?: string; hard?: Record<string, string>; used?: Record<string, string> };
+  status?: { allowed?: boolean; phase?: string };
   items?: Json[] | null;
 };
 
@@ -85,18 +77,6 @@ export function openInspection({ transport }: Cluster, namespace: string): Inspe
       const { items } = await get(`${own}/pods?${query}`, 'PodList', signal);
       return (items ?? []).length > 0;
     },
-    async listQuotas(signal) {
-      // With a question mark, as all lists have it: they take turns of their own.
-      const { items } = await get(`${own}/resourcequotas?limit=100`, 'ResourceQuotaList', signal);
-      return (items ?? []).map(({ metadata, spec, status }) => ({
-        name: metadata?.name ?? '',
-        scopes: [
-          ...(spec?.scopes ?? []),
-          ...(spec?.scopeSelector?.matchExpressions ?? []).map(({ scopeName = '' }) => scopeName),
-        ],
-        hard: status?.hard ?? {},
-        used: status?.used ?? {},
-      }));
-    },
+    listQuotas: (signal) => listQuotas({ transport }, namespace, signal),
   };
 }

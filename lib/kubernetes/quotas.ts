@@ -7,34 +7,69 @@ import { retry } from './retries.ts';
 import { isKubernetesJson } from './transport.ts';
 
 type Amounts = Readonly<Record<string, string>>;
-type QuotaList = { kind?: string; items?: { status?: { hard?: Amounts; used?: Amounts } }[] | null };
+
+/** What a quota of the namespace counts, by resource, as quantities; `scopes`, where it does not count every Pod. */
+export type Quota = Readonly<{ name: string; scopes: readonly string[]; hard: Amounts; used: Amounts }>;
+
+type QuotaList = {
+  kind?: string;
+  items?:
+    | {
+        metadata?: { name?: string };
+        spec?: { scopes?: string[]; scopeSelector?: { matchExpressions?: { scopeName?: string }[] } };
+        status?: { hard?: Amounts; used?: Amounts };
+      }[]
+    | null;
+};
+
+/**
+ * The namespace's ResourceQuotas, by one request that is made once. None of the client's calls, as in `diagnostics`: few functions
+ * make it. Throws as these do.
+ */
+export async function listQuotas(
+  { transport }: Pick<Cluster, 'transport'>,
+  namespace: string,
+  signal: AbortSignal,
+): Promise<Quota[]> {
+  // With a question mark, as all lists have it: they take turns of their own.
+  const url = `${placeholderServer}/api/v1/namespaces/${namespace}/resourcequotas?limit=100`;
+  const answer = await transport.call(new RequestContext(url, HttpMethod.GET), signal);
+  const text = answer.body.toString();
+  const { kind, items }: QuotaList = isKubernetesJson(answer, text) ? JSON.parse(text) : {};
+  if (kind !== 'ResourceQuotaList') throw foreignAnswerError(answer.code);
+  return (items ?? []).map(({ metadata, spec, status }) => ({
+    name: metadata?.name ?? '',
+    scopes: [
+      ...(spec?.scopes ?? []),
+      ...(spec?.scopeSelector?.matchExpressions ?? []).map(({ scopeName = '' }) => scopeName),
+    ],
+    hard: status?.hard ?? {},
+    used: status?.used ?? {},
+  }));
+}
 
 /**
  * What is left of the namespace's ResourceQuotas, by the resource, in percent; of several that limit the same, the least. Nothing where
- * there is none. None of the client's calls, as in `diagnostics`: the clean-up alone makes it. Throws as these do.
+ * there is none, nor of what is forbidden (none of 0 is used): it does not run low. Throws as `listQuotas` does.
  */
 export async function readQuotaLeft(
-  { transport }: Cluster,
+  cluster: Cluster,
   namespace: string,
   signal: AbortSignal,
 ): Promise<Record<string, number>> {
-  const url = `${placeholderServer}/api/v1/namespaces/${namespace}/resourcequotas?limit=100`;
-  const answer = await retry(() => transport.call(new RequestContext(url, HttpMethod.GET), signal), signal);
-  const text = answer.body.toString();
-  if (!isKubernetesJson(answer, text)) throw foreignAnswerError(answer.code);
-  const { kind, items } = JSON.parse(text) as QuotaList;
-  if (kind !== 'ResourceQuotaList') throw foreignAnswerError(answer.code);
   const left: Record<string, number> = {};
-  for (const { status: { hard = {}, used = {} } = {} } of items ?? []) {
+  for (const { hard, used } of await retry(() => listQuotas(cluster, namespace, signal), signal)) {
     for (const [resource, most] of Object.entries(hard)) {
-      left[resource] = Math.min(left[resource] ?? 100, percentLeft(most, used[resource]));
+      const percent = percentLeft(most, used[resource]);
+      if (percent !== undefined) left[resource] = Math.min(left[resource] ?? 100, percent);
     }
   }
   return left;
 }
 
-/** A quota can be exceeded: it may have been made smaller. Of nothing, nothing is left. */
-function percentLeft(most: string, used = '0'): number {
+/** A quota can be exceeded: it may have been made smaller. Undefined for what is forbidden. */
+function percentLeft(most: string, used = '0'): number | undefined {
   const [all, gone] = [Number(readQuantity(most) ?? 0n), Number(readQuantity(used) ?? 0n)];
-  return all === 0 ? 0 : Math.max(0, (1 - gone / all) * 100);
+  if (all === 0) return gone === 0 ? undefined : 0;
+  return Math.max(0, (1 - gone / all) * 100);
 }

@@ -45,6 +45,7 @@ export async function awaitReady(
     } catch (error) {
       const { kind, message } = error as ProvisionerError;
       if (kind === 'not-found') throw error;
+      if (endOfWait.aborted) break;
       log.info('Could not look at a sandbox', { sandboxId, cause: message });
       pauseMs = failedMs;
     }

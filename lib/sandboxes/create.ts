@@ -73,6 +73,7 @@ export type CreatedView = SandboxView & { created: boolean; unmet_mounts?: strin
  */
 export async function createSandbox(request: CreateSandboxRequest, operation: Operation): Promise<CreatedView> {
   operation.note?.({ sandboxId: request.sandboxId });
+  const begun = operation.now();
   refuseLarkBroker(request);
   // Throws for what must not be mounted, whether there is a sandbox or not.
   buildVolumes(request, operation.config.volumes);
@@ -80,7 +81,7 @@ export async function createSandbox(request: CreateSandboxRequest, operation: Op
   let earlier: unknown;
   for (let attempt = 0; ; attempt += 1) {
     try {
-      return await tryToCreate(request, operation);
+      return await tryToCreate(request, operation, begun);
     } catch (error) {
       if (!(error instanceof Obstacle)) {
         // What stood in the way before tells more than that time was over then.
@@ -122,9 +123,8 @@ async function outwait({ failure, cause }: PassingFailure, attempt: number, sign
   });
 }
 
-async function tryToCreate(request: CreateSandboxRequest, operation: Operation): Promise<CreatedView> {
+async function tryToCreate(request: CreateSandboxRequest, operation: Operation, begun: Date): Promise<CreatedView> {
   const { kubernetes, config, now, signal } = operation;
-  const begun = now();
   const reading = settle(kubernetes.readPod(podName(request.sandboxId), signal));
   const confining = settle(requireNetworkPolicy(kubernetes, config, now(), signal));
   const claim = await claimService(request, operation);

@@ -7,7 +7,8 @@ import { noteLook } from './uses.ts';
 
 /**
  * The sandbox as it is now: one round trip, two where it seems to have no Pod. Counts as a use, and notes it where that is
- * due: one more; where its caller waits, all looks are one use. Throws `not-found` only when Kubernetes says that its Service is not there, or has no Pod that stays.
+ * due: one more; where its caller waits, all looks are one use. Throws `not-found` only when Kubernetes says that its Service is
+ * not there, or has no Pod that stays.
  *
  * Of one without a Pod, DeerFlow's *discover* would hand out the address whatever its status is, for a turn that fails. Not found, it
  * creates, which brings the Pod back behind the same address; *is_alive* takes both for dead; and a list shows it still, so that who

@@ -73,14 +73,13 @@ export type CleanUpRun = Readonly<{
   leaked?: number;
   /** The sandboxes that it found, by their status, and those that are not ready by the reason. */
   census?: Readonly<{ status: Counts; reason: Counts }>;
-  /** What is left of the namespace's quotas, by the resource, in percent. */
+  /** What is left of the namespace's quotas, by the resource, in percent; nothing where there is none. */
   quotaLeft?: Counts;
 }>;
 
 /** Those of a run of the clean-up. Pure. */
 export function measureCleanUp(run: CleanUpRun): Figures[] {
-  const { succeeded, durationMs, removed, failures, leaked, census, quotaLeft = {} } = run;
-  const left = Object.values(quotaLeft);
+  const { succeeded, durationMs, removed, failures, leaked, census, quotaLeft } = run;
   return [
     {
       dimension: { Outcome: succeeded ? 'succeeded' : 'failed' },
@@ -97,7 +96,7 @@ export function measureCleanUp(run: CleanUpRun): Figures[] {
       : [{ values: { Sandboxes: sum(census.status), SandboxesNotReady: sum(census.reason) } }]),
     ...parts('Sandboxes', 'Status', census?.status),
     ...parts('SandboxesNotReady', 'Reason', census?.reason),
-    ...(left.length === 0 ? [] : [{ values: { QuotaLeft: Math.min(...left) } }]),
+    ...(quotaLeft === undefined ? [] : [{ values: { QuotaLeft: Math.min(100, ...Object.values(quotaLeft)) } }]),
     ...parts('QuotaLeft', 'Resource', quotaLeft),
   ];
 }

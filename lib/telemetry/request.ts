@@ -38,7 +38,7 @@ export function recordRequest<Answer extends { statusCode?: number | undefined }
 const isNoise = ({ routeKey = '' }: RequestRecord): boolean =>
   ['GET /health', 'GET /ready', 'GET /metrics'].includes(routeKey);
 
-/** Its caller belonged, and Kubernetes was asked for a change: even if it failed, it may have been done in part. */
+/** It is for a change, its caller belonged, and it came as far as Kubernetes: even if it failed, it may have been done in part. */
 const isChange = ({ method = 'GET', caller, kubernetes }: ClosedRecord): boolean =>
   !['GET', 'HEAD', 'OPTIONS'].includes(method) && caller !== undefined && kubernetes.calls > 0;
 

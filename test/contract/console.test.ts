@@ -148,7 +148,15 @@ describe.skipIf(noBrowser !== '')(`the console, in a browser${noBrowser}`, () =>
       const other = await page.context().newPage();
       await other.goto(`${world.provisioner.url}/console`);
       await other.getByLabel('Key').waitFor();
+      const held = Promise.withResolvers<void>();
+      await page.route('**/api/**', async (route) => {
+        await held.promise;
+        await route.continue();
+      });
       await page.getByRole('button', { name: 'Forget the key' }).click();
+      // What the key let see goes with it, before the next answer.
+      await soon(() => page.getByRole('link', { name: sandboxId, exact: true }).count()).toBe(0);
+      held.resolve();
       await page.getByLabel('Key').waitFor();
       await page.reload();
       await page.getByLabel('Key').waitFor();

@@ -193,6 +193,12 @@ describe('the figures', () => {
     });
     const isCounted = (found: { status?: { used?: object } } | undefined) => found?.status?.used !== undefined;
     await eventually('counted', () => admin.find('resourcequotas', 'some'), isCounted);
+    // What is forbidden does not run low.
+    const forbid = (text: string) => text.replaceAll('"pods":"12"', '"pods":"12","services.loadbalancers":"0"');
+    place.proxy.injectFault({
+      when: ({ path }) => path.includes('/resourcequotas'),
+      action: { rewrite: (answer) => ({ ...answer, text: forbid(answer.text) }) },
+    });
     const { handler } = await import('../../functions/cleanup-sandboxes.ts');
     const { log, emf } = await printedBy(() => handler(scheduledEvent(), lambdaContext('cleanup', 120_000)));
     expect(sumUp(emf)).toMatchObject({
@@ -248,6 +254,14 @@ describe('the figures', () => {
     const again = await printedBy(() => create(body));
     expect(again.log.at(-1)).toMatchObject({ did: 'found' });
     expect(sumUp(again.emf)).not.toHaveProperty('ReadyDuration');
+    // Its caller also waits while an older one has to go.
+    place.proxy.injectFault({
+      when: ({ method, path }) => method === 'POST' && path.endsWith('/services'),
+      action: { delayMs: 1_500, answer: kubernetesStatus(409, 'AlreadyExists', 'no', { kind: 'services' }) },
+      times: 1,
+    });
+    const late = await printedBy(() => create({ ...body, sandbox_id: newSandboxId() }));
+    expect(Number(late.log.at(-1)?.readyMs)).toBeGreaterThan(1_500);
   });
 
   it('are neither asked for nor written where they are off', async () => {

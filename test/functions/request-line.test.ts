@@ -1,10 +1,12 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { HttpEvent } from '../../lib/http/serve.ts';
+import { sandboxLabels } from '../../lib/model/names.ts';
 import { httpEvent, lambdaContext } from '../support/events.ts';
 import { keepSecret } from '../support/secrets.ts';
 import {
   type ApiServer,
   answerEmpty,
+  answerJson,
   answerNotFound,
   answerStatus,
   startApiServer,
@@ -105,6 +107,23 @@ describe('the line of a request', () => {
     expect(others).toEqual([]);
   });
 
+  it('is the only one of a wait that ends while Kubernetes is asked', async () => {
+    const labels = sandboxLabels('a1b2c3d4');
+    const annotations = { 'sandbox-provisioner/last-used-at': new Date().toISOString() };
+    const spec = { type: 'NodePort', ports: [{ name: 'http', port: 80, nodePort: 30_000 }] };
+    const service = { kind: 'Service', metadata: { name: 'sandbox-a1b2c3d4-svc', labels, annotations }, spec };
+    const pod = { kind: 'Pod', metadata: { name: 'sandbox-a1b2c3d4', labels }, status: { phase: 'Pending' } };
+    let looks = 0;
+    await startWith(({ url }, response) => {
+      if (!url.includes('/pods/')) return answerJson(response, service);
+      looks += 1;
+      if (looks === 1) answerJson(response, pod);
+    });
+    const lines = await linesOf(() => get('a1b2c3d4', lambdaContext('get-sandbox'), { wait_seconds: '1' }));
+    expect(lines).toMatchObject([{ message: 'Answered', statusCode: 200 }]);
+    expect(looks).toBeGreaterThan(1);
+  });
+
   it.each<[string, object]>([
     ['null', null as unknown as object],
     ['a ping', { ping: true }],
@@ -154,10 +173,12 @@ describe('the line of a request', () => {
     const [first, second] = [keepSecret('the-first-key-of-callers'), keepSecret('the-second-key-of-callers')];
     await startWith(answerNotFound, { PROVISIONER_API_KEY: JSON.stringify([first, second]), LOG_LEVEL: 'TRACE' });
     const secret = keepSecret('the-secret-of-a-thread');
+    // Its sender is told of it; in the log it has no business.
+    const metadata = { 'a-word-of-the-body!': '' };
     const lines = await linesOf(async () => {
       for (const key of [first, second, `${first}x`]) {
         await call('get-sandbox', one('GET', { headers: { 'x-api-key': key, authorization: key, cookie: key } }));
-        await create({ sandbox_id: 'No', environment: { secret, key } }, { headers: { 'x-api-key': key } });
+        await create({ sandbox_id: 'No', metadata, environment: { secret, key } }, { headers: { 'x-api-key': key } });
       }
     });
     expect(lines.map(({ caller }) => caller)).toEqual([
@@ -165,7 +186,7 @@ describe('the line of a request', () => {
       ...Array(2).fill('PROVISIONER_API_KEY#2'),
       ...Array(2).fill(undefined),
     ]);
-    for (const text of [first, second, secret]) expect(JSON.stringify(lines)).not.toContain(text);
+    for (const text of [first, second, secret, 'a-word']) expect(JSON.stringify(lines)).not.toContain(text);
   });
 
   const issuer = { JWT_ISSUER: 'https://issuer.example/', JWT_AUDIENCE: 'us' };

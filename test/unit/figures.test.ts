@@ -146,6 +146,14 @@ describe("Prometheus' text", () => {
     expect(shown).not.toHaveProperty('sandboxes_not_ready{reason="Scheduling"}');
   });
 
+  it('knows no quota any more that is gone, but the last one that could be read', async () => {
+    const leaving = (quotaLeft?: Record<string, number>) =>
+      measureCleanUp({ succeeded: true, durationMs: 500, ...(quotaLeft && { quotaLeft }) });
+    const name = 'quota_left_ratio{resource="pods"}';
+    expect(await told(leaving({ pods: 5 }), leaving())).toHaveProperty(name, 0.05);
+    expect(await told(leaving({ pods: 5 }), leaving({}))).not.toHaveProperty(name);
+  });
+
   // Prometheus sees no increase in what begins at 1: the first failed clean-up of a process raised no alarm.
   it('has what alarms count before it happens', async () => {
     expect(await told()).toMatchObject({

@@ -302,9 +302,11 @@ describe('metadata', () => {
 
   // The embedded Kubernetes' rules, which are those of the real one: test/contract/metadata goes to their edge there.
   it('is what Kubernetes takes for labels, and nothing else, in a create, in a change and in a query', () => {
+    // The parser of bodies refuses this one before: see test/contract/metadata.
+    const keys = text.filter((one) => one !== '__proto__');
     let taken = 0;
     fc.assert(
-      fc.property(text, text, (key, value) => {
+      fc.property(keys, text, (key, value) => {
         const isLegal = validate(labelled(key, value)).length === 0;
         const pair = { [key]: value };
         const parsers: (() => unknown)[] = [

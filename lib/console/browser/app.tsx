@@ -21,7 +21,15 @@ export function App() {
     setAsked(undefined);
   };
   if (asked !== undefined) return <SignIn asked={asked} wasRefused={credentials !== undefined} onEnter={enter} />;
-  return <Console client={client} credentials={credentials} onForget={() => enter(undefined)} />;
+  // By the key: what it let us see is forgotten with it.
+  return (
+    <Console
+      key={credentials?.secret ?? ''}
+      client={client}
+      credentials={credentials}
+      onForget={() => enter(undefined)}
+    />
+  );
 }
 
 type ConsoleProps = { client: SandboxClient; credentials: Credentials | undefined; onForget(): void };

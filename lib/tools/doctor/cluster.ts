@@ -1,7 +1,7 @@
 import type { Config } from '../../config/index.ts';
 import { readQuantity } from '../../config/quantities.ts';
 import { KubernetesError } from '../../errors.ts';
-import type { Quota } from '../../kubernetes/inspection.ts';
+import type { Quota } from '../../kubernetes/quotas.ts';
 import { type Check, inspect, type Look, type Place } from '../../sandboxes/readiness.ts';
 import { advise } from './advice.ts';
 import { type Advice, type Finding, type Level, type Tell, timed } from './finding.ts';
@@ -75,7 +75,7 @@ async function checkQuotas({ config, inspection }: Place, tell: Tell, signal: Ab
   if (error !== undefined) {
     const isForbidden = error instanceof KubernetesError && error.status?.code === 403;
     const message = isForbidden
-      ? 'not known: we may not list resourcequotas. The provisioner does without; to look, run this as an administrator'
+      ? 'not known: we may not list resourcequotas. With METRICS=off the provisioner does without; to look, run this as an administrator'
       : `cannot be looked at: ${error.message}`;
     tell({ check, level: isForbidden ? 'skipped' : 'warning', message, ...(!isForbidden && advise(error.message)) });
     return;
