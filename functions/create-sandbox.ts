@@ -1,4 +1,5 @@
 import { currentConfig } from '../lib/config/index.ts';
+import { tellOfRequest } from '../lib/events/index.ts';
 import { parseCreateRequest } from '../lib/http/request.ts';
 import { json, serve } from '../lib/http/serve.ts';
 import { withUrlKeys } from '../lib/http/url-keys.ts';
@@ -9,7 +10,7 @@ beginToConnect(currentConfig);
 
 /** `POST /api/sandboxes`: 200 with the sandbox, new or not; 400, 409, 413, 415, 422, 429, 5xx. */
 export const handler = serve(
-  { deadlineSeconds: 25, takeBackSeconds: 2.5, jsonBody: 'required' },
+  { deadlineSeconds: 25, takeBackSeconds: 2.5, jsonBody: 'required', tell: tellOfRequest },
   async (event, invocation) => {
     const config = currentConfig();
     const request = parseCreateRequest(event.body, config.sandboxMaxTtlSeconds);

@@ -1,4 +1,5 @@
 import { currentConfig } from '../lib/config/index.ts';
+import { tellOfRequest } from '../lib/events/index.ts';
 import { parseSandboxId } from '../lib/http/request.ts';
 import { json, serve } from '../lib/http/serve.ts';
 import { beginToConnect, connectToKubernetes } from '../lib/kubernetes/index.ts';
@@ -7,7 +8,7 @@ import { destroySandbox } from '../lib/sandboxes/destroy.ts';
 beginToConnect(currentConfig);
 
 /** `DELETE /api/sandboxes/{sandbox_id}`: 200 when the sandbox is gone or was not there; 422, 5xx. */
-export const handler = serve({ deadlineSeconds: 12 }, async (event, invocation) => {
+export const handler = serve({ deadlineSeconds: 12, tell: tellOfRequest }, async (event, invocation) => {
   const sandboxId = parseSandboxId(event.pathParameters);
   const config = currentConfig();
   const cluster = await connectToKubernetes(config, invocation.signal);

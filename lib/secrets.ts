@@ -115,3 +115,15 @@ function pickValue(text: string): string | undefined {
 
 const decode = (base64: string): string =>
   new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(base64, 'base64'));
+
+/** The text that a secret holds; of a JSON object, as Secrets Manager's console makes one, the field that is named as the setting. */
+export function pickField(secret: string, setting: string): string {
+  if (!secret.trimStart().startsWith('{')) return secret;
+  try {
+    const { [setting]: value } = JSON.parse(secret);
+    if (Array.isArray(value)) return JSON.stringify(value);
+    return typeof value === 'string' ? value : '';
+  } catch {
+    return '';
+  }
+}

@@ -1,5 +1,7 @@
 import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
+import type { Removed } from '../events/changes.ts';
+import { tellOfCleanUp } from '../events/index.ts';
 import { log } from '../log.ts';
 import type { Census } from '../model/census.ts';
 import { measureCleanUp } from '../telemetry/figures.ts';
@@ -16,6 +18,7 @@ export type ScheduledInvocation = Readonly<{
   requestId: string;
   /** Take what the run's figures tell beside its report. Where nobody wants figures, they are not there. */
   noteCensus?: (census: Census) => void;
+  noteRemoved?: (removed: Removed) => void;
   noteQuota?: (reading: Promise<Record<string, number>>) => void;
 }>;
 
@@ -26,13 +29,14 @@ const [reportMs, endMs] = [1_000, 10_000];
 const ownTimeMs = 120_000;
 
 /**
- * Wraps a clean-up for the schedule: gives it its time, logs its report and its figures, and fails the invocation if anything failed, so
+ * Wraps a clean-up for the schedule: gives it its time, logs its report and its figures, tells of what it removed, and fails the invocation if anything failed, so
  * that an alarm on the function's errors sees it. A failed one is not repeated: the next one comes soon.
  */
 export function runScheduled(cleanUp: (invocation: ScheduledInvocation) => Promise<CleanupReport>) {
   return middy(async (_event: unknown, context: Context): Promise<CleanupReport> => {
     const timeMs = context.getRemainingTimeInMillis?.() ?? ownTimeMs;
     const measuring = areMetricsOn() ? beginToMeasure() : undefined;
+    const removed: Removed[] = [];
     let report: CleanupReport | undefined;
     let failure = 'Kubernetes could not be asked';
     try {
@@ -41,11 +45,14 @@ export function runScheduled(cleanUp: (invocation: ScheduledInvocation) => Promi
         stop: AbortSignal.timeout(Math.max(1, timeMs - endMs)),
         now: () => new Date(),
         requestId: context.awsRequestId,
+        noteRemoved: (one) => void removed.push(one),
         ...measuring?.notes,
       });
       failure = findFailure(report);
     } finally {
       await measuring?.end(report, failure === '');
+      const leftMs = context.getRemainingTimeInMillis?.() ?? ownTimeMs;
+      await tellOfCleanUp(removed, context.awsRequestId, leftMs - reportMs / 2);
     }
     if (failure === '') {
       log.info('Cleaned up', { report });

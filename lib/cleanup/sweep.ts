@@ -1,5 +1,6 @@
 import type { SandboxSettings } from '../config/index.ts';
 import { KubernetesError } from '../errors.ts';
+import type { Removed } from '../events/changes.ts';
 import {
   type Deletion,
   isConflict,
@@ -38,6 +39,8 @@ export type Cleanup = Readonly<{
   requestId: string;
   /** Takes what there was when it began, where somebody counts that. */
   noteCensus?: (census: Census) => void;
+  /** Takes each sandbox that it removed, where somebody is to be told of that. */
+  noteRemoved?: (removed: Removed) => void;
   /** How many sandboxes it looks after side by side; 10 where it is not said. */
   width?: number;
 }>;
@@ -174,6 +177,11 @@ async function settleRemains({ remains, verdict }: ToDo, cleanup: Cleanup): Prom
   const line = { sandboxId, verdict, ...outcome };
   if ('kept' in outcome) log.info('Left a sandbox alone', line);
   else tell(cleanup, 'info', 'Settled a sandbox', line);
+  if ('deleted' in outcome && !cleanup.config.cleanupDryRun) {
+    const { service, pod } = remains;
+    const whose = { threadId: findThreadId(service, pod), userId: findUserId(service, pod) };
+    cleanup.noteRemoved?.({ sandboxId, ...whose, reason: outcome.deleted });
+  }
   return outcome;
 }
 

@@ -842,6 +842,164 @@ export interface components {
       /** @description API Gateway's own word for it. */
       message: string;
     };
+    SandboxCreated: {
+      /** @description Its id: the same each time that it is sent, and of no other event. */
+      id: string;
+      /**
+       * @description What happened.
+       * @constant
+       */
+      type: 'sandbox.created';
+      /**
+       * Format: date-time
+       * @description When.
+       */
+      timestamp: string;
+      data: {
+        /** @description The id of the sandbox. */
+        sandbox_id: string;
+        /** @description The thread that it was made for; null where nothing tells it. */
+        thread_id: string | null;
+        /** @description The user that it was made for; null where nobody said whose it is. */
+        user_id: string | null;
+        /** @description The request, or the run of the clean-up, that did or saw it: `requestId` in the log. */
+        request_id: string;
+      };
+    };
+    SandboxReady: {
+      /** @description Its id: the same each time that it is sent, and of no other event. */
+      id: string;
+      /**
+       * @description What happened.
+       * @constant
+       */
+      type: 'sandbox.ready';
+      /**
+       * Format: date-time
+       * @description When.
+       */
+      timestamp: string;
+      data: {
+        /** @description The id of the sandbox. */
+        sandbox_id: string;
+        /** @description The thread that it was made for; null where nothing tells it. */
+        thread_id: string | null;
+        /** @description The user that it was made for; null where nobody said whose it is. */
+        user_id: string | null;
+        /** @description The request, or the run of the clean-up, that did or saw it: `requestId` in the log. */
+        request_id: string;
+      };
+    };
+    SandboxHealed: {
+      /** @description Its id: the same each time that it is sent, and of no other event. */
+      id: string;
+      /**
+       * @description What happened.
+       * @constant
+       */
+      type: 'sandbox.healed';
+      /**
+       * Format: date-time
+       * @description When.
+       */
+      timestamp: string;
+      data: {
+        /** @description The id of the sandbox. */
+        sandbox_id: string;
+        /** @description The thread that it was made for; null where nothing tells it. */
+        thread_id: string | null;
+        /** @description The user that it was made for; null where nobody said whose it is. */
+        user_id: string | null;
+        /** @description The request, or the run of the clean-up, that did or saw it: `requestId` in the log. */
+        request_id: string;
+      };
+    };
+    SandboxFailed: {
+      /** @description Its id: the same each time that it is sent, and of no other event. */
+      id: string;
+      /**
+       * @description What happened.
+       * @constant
+       */
+      type: 'sandbox.failed';
+      /**
+       * Format: date-time
+       * @description When.
+       */
+      timestamp: string;
+      data: {
+        /** @description The id of the sandbox. */
+        sandbox_id: string;
+        /** @description The thread that it was made for; null where nothing tells it. */
+        thread_id: string | null;
+        /** @description The user that it was made for; null where nobody said whose it is. */
+        user_id: string | null;
+        /** @description Why, in one word. */
+        reason: string;
+        /** @description Why, in a sentence. */
+        message: string;
+        /** @description The request, or the run of the clean-up, that did or saw it: `requestId` in the log. */
+        request_id: string;
+      };
+    };
+    SandboxExpired: {
+      /** @description Its id: the same each time that it is sent, and of no other event. */
+      id: string;
+      /**
+       * @description What happened.
+       * @constant
+       */
+      type: 'sandbox.expired';
+      /**
+       * Format: date-time
+       * @description When.
+       */
+      timestamp: string;
+      data: {
+        /** @description The id of the sandbox. */
+        sandbox_id: string;
+        /** @description The thread that it was made for; null where nothing tells it. */
+        thread_id: string | null;
+        /** @description The user that it was made for; null where nobody said whose it is. */
+        user_id: string | null;
+        /**
+         * @description Why, in one word.
+         * @enum {string}
+         */
+        reason: 'expired' | 'too-old';
+        /** @description The request, or the run of the clean-up, that did or saw it: `requestId` in the log. */
+        request_id: string;
+      };
+    };
+    SandboxRemoved: {
+      /** @description Its id: the same each time that it is sent, and of no other event. */
+      id: string;
+      /**
+       * @description What happened.
+       * @constant
+       */
+      type: 'sandbox.removed';
+      /**
+       * Format: date-time
+       * @description When.
+       */
+      timestamp: string;
+      data: {
+        /** @description The id of the sandbox. */
+        sandbox_id: string;
+        /** @description The thread that it was made for; null where nothing tells it. */
+        thread_id: string | null;
+        /** @description The user that it was made for; null where nobody said whose it is. */
+        user_id: string | null;
+        /**
+         * @description Why, in one word.
+         * @enum {string}
+         */
+        reason: 'requested' | 'service-without-pod' | 'pod-without-service' | 'ended' | 'never-ran' | 'stuck';
+        /** @description The request, or the run of the clean-up, that did or saw it: `requestId` in the log. */
+        request_id: string;
+      };
+    };
   };
   responses: {
     /** @description A path must not be mounted, or a URL cannot be had: for this id, of this port, or at all with these settings. */
@@ -1124,6 +1282,12 @@ export type Issue = components['schemas']['Issue'];
 export type InvalidRequest = components['schemas']['InvalidRequest'];
 export type Failure = components['schemas']['Failure'];
 export type GatewayFailure = components['schemas']['GatewayFailure'];
+export type SandboxCreated = components['schemas']['SandboxCreated'];
+export type SandboxReady = components['schemas']['SandboxReady'];
+export type SandboxHealed = components['schemas']['SandboxHealed'];
+export type SandboxFailed = components['schemas']['SandboxFailed'];
+export type SandboxExpired = components['schemas']['SandboxExpired'];
+export type SandboxRemoved = components['schemas']['SandboxRemoved'];
 export type ResponseBadRequest = components['responses']['BadRequest'];
 export type ResponseUnauthenticated = components['responses']['Unauthenticated'];
 export type ResponseForbidden = components['responses']['Forbidden'];

@@ -1,12 +1,16 @@
 import type { Environment } from './setting.ts';
 
-/** What Lambda says of itself: the region, the credentials of the function's role, and where its secrets extension answers. */
+/**
+ * What Lambda says of itself: the region, the credentials of the function's role, and where its secrets extension answers; and another
+ * address than AWS' own for EventBridge, by the variable that AWS' programs have for it.
+ */
 export type AwsConfig = Readonly<{
   region: string | undefined;
   accessKeyId: string | undefined;
   secretAccessKey: string | undefined;
   sessionToken: string | undefined;
   secretsExtensionPort: number;
+  eventBridgeEndpoint: string | undefined;
 }>;
 
 /**
@@ -20,4 +24,5 @@ export const readAwsConfig = (env: Environment): AwsConfig => ({
   sessionToken: env.AWS_SESSION_TOKEN || undefined,
   // The extension's own variable, and its own default.
   secretsExtensionPort: Number(env.PARAMETERS_SECRETS_EXTENSION_HTTP_PORT || 2773),
+  eventBridgeEndpoint: env.AWS_ENDPOINT_URL_EVENTBRIDGE || undefined,
 });

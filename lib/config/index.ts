@@ -7,6 +7,7 @@ import { clusterSettings, type EksClusterConfig, findClusterProblems, readCluste
 import { confinementSettings } from './confinement.ts';
 import { consoleSettings } from './console.ts';
 import { descriptionSettings } from './description.ts';
+import { type EventTargets, eventSettings, findEventProblems, readEventTargets } from './events.ts';
 import { findLifetimeProblems, lifetimeSettings } from './lifetimes.ts';
 import { isLevelWritten } from './log.ts';
 import { metricsSettings } from './metrics.ts';
@@ -31,6 +32,7 @@ export type Config = Fields<typeof sandboxSettings> &
     eksCluster: EksClusterConfig | undefined;
     kubeconfigWaitSeconds: number;
     urlKeys: UrlKeys | undefined;
+    eventTargets: EventTargets | undefined;
   }> &
   AccessConfig;
 
@@ -52,6 +54,7 @@ export function loadConfig(env: Environment): Config {
     ...lifetimeSettings,
     ...callerSettings,
     ...metricsSettings,
+    ...eventSettings,
   };
   const values = read(settings, env);
   // serverless-offline sets AWS_LAMBDA_FUNCTION_NAME as Lambda does, and IS_OFFLINE beside it.
@@ -62,6 +65,7 @@ export function loadConfig(env: Environment): Config {
     urlKeys: readUrlKeys(values),
     ...readCluster(values, onLambda),
     authentication: readAuthentication(values),
+    eventTargets: readEventTargets(values),
     aws: readAwsConfig(env),
   };
   refuse([
@@ -71,6 +75,7 @@ export function loadConfig(env: Environment): Config {
     ...findResourceProblems(config),
     ...findLifetimeProblems(config),
     ...findCallerProblems(values),
+    ...findEventProblems(values),
   ]);
   return Object.freeze(config);
 }
@@ -105,6 +110,10 @@ export function currentConfig(): Config {
   remembered ??= loadConfig(process.env);
   return remembered;
 }
+
+/** Where the events of this process go, and what AWS' calls need; nowhere before it has read its settings, which come before any work. */
+export const currentEventTargets = (): Pick<Config, 'eventTargets' | 'aws'> | undefined =>
+  remembered?.eventTargets && remembered;
 
 /** Those that decide who may call, in the same way. */
 export function currentAccessConfig(): AccessConfig {

@@ -1,7 +1,10 @@
 import type * as z from 'zod/mini';
 
-/** What a function has to do with, as serverless.yml says: those who call, Kubernetes, the clean-up, the API's own description, the console. */
-export type Need = 'callers' | 'kubernetes' | 'cleanup' | 'description' | 'console';
+/**
+ * What a function has to do with, as serverless.yml says: those who call, Kubernetes, the clean-up, the API's own description, the console,
+ * events that it sends.
+ */
+export type Need = 'callers' | 'kubernetes' | 'cleanup' | 'description' | 'console' | 'events';
 
 /**
  * A setting: one variable of the environment, declared here and nowhere else. From its declaration follow what the functions read,

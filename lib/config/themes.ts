@@ -5,6 +5,7 @@ import { confinementSettings } from './confinement.ts';
 import { consoleSettings } from './console.ts';
 import { deploymentSettings } from './deployment.ts';
 import { descriptionSettings } from './description.ts';
+import { eventSettings } from './events.ts';
 import { lifetimeSettings } from './lifetimes.ts';
 import { localSettings } from './local.ts';
 import { logSettings } from './log.ts';
@@ -72,6 +73,11 @@ export const themes: readonly Theme[] = [
     introduction: '[Operations](operations.md) explains these.',
     settings: { ...logSettings, ...metricsSettings },
   },
+  {
+    title: 'Events',
+    introduction: '[Events](events.md) explains these.',
+    settings: eventSettings,
+  },
   { title: 'On your machine only', introduction: 'Only `npm start` reads these.', settings: localSettings },
   {
     title: 'For a deployment only',
@@ -118,6 +124,7 @@ const removed: Readonly<Record<string, string>> = {
 export const findStrays = (env: Environment): string[] =>
   Object.keys(env).flatMap((name) => {
     if (removed[name] !== undefined) return [`${name} is no setting any more: ${removed[name]}`];
-    if (!/^(SANDBOX|CLEANUP|PROVISIONER|KUBECONFIG|METRICS)_/.test(name) || allSettings[name] !== undefined) return [];
+    if (!/^(SANDBOX|CLEANUP|PROVISIONER|KUBECONFIG|METRICS|WEBHOOK)_/.test(name) || allSettings[name] !== undefined)
+      return [];
     return [`${name} is no setting: nothing reads it`];
   });

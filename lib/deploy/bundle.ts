@@ -59,9 +59,14 @@ export async function buildArtifact(root: string, module: string, outputFolder: 
     metafile: true,
     plugins: [trimClient(root), inlineConsole, leaveDocsOut],
   });
-  const packages = findSeldomCalled(metafile).map((name) => ({ name, path: `node_modules/${name}.js` }));
-  for (const { name, path } of packages) {
-    await build({ ...bundleOptions, absWorkingDir: root, entryPoints: [name], outfile: join(outputFolder, path) });
+  const packages = findSeldomCalled(metafile).map(({ name, ...one }) => ({ ...one, path: `node_modules/${name}.js` }));
+  for (const { entryPoint, path } of packages) {
+    await build({
+      ...bundleOptions,
+      absWorkingDir: root,
+      entryPoints: [entryPoint],
+      outfile: join(outputFolder, path),
+    });
   }
   const files = metafile.inputs['lib/openapi/page.ts'] === undefined ? [] : [`node_modules/${viewerFile}`];
   for (const path of files) {

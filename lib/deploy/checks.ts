@@ -78,12 +78,17 @@ export function checkEnvironment(environment: Environment): Findings {
 const defaultPath = clusterSettings.KUBECONFIG_PATH.default;
 
 /** What works under `npm start`, but not on AWS. */
-const findUnfit = ({ JWT_ISSUER, METRICS }: Environment): string[] => [
+const findUnfit = ({ JWT_ISSUER, METRICS, WEBHOOK_URL }: Environment): string[] => [
   ...(JWT_ISSUER === undefined || /^https:/i.test(JWT_ISSUER)
     ? []
     : ['JWT_ISSUER must be an https:// URL, as API Gateway asks']),
   ...(METRICS === 'prometheus' ? ['METRICS=prometheus is for the server: on AWS, set METRICS=emf'] : []),
+  ...(WEBHOOK_URL !== undefined && thisMachine.test(new URL(WEBHOOK_URL).hostname)
+    ? ['WEBHOOK_URL is an address of this machine: on AWS, that is the function itself']
+    : []),
 ];
+
+const thisMachine = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\]|host\.docker\.internal)$/;
 
 /** Looks for what is larger in a deployment than AWS takes. Pure. */
 export const findOverLimits = ({ functions, resources }: Deployment): string[] => [

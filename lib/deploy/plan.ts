@@ -117,6 +117,7 @@ function planFunction(
                 mayWriteLog(id),
                 ...secrets.map(({ setting, store }) => mayReadSecret(store, environment[setting] ?? '')),
                 ...mayDecrypt(secrets, settings.secretsKmsKeyArn),
+                ...mayPutEvents(environment.EVENT_BUS_NAME),
                 ...(vpc ? mayJoinVpc(lambdaName) : []),
               ],
             },
@@ -245,6 +246,12 @@ function mayDecrypt(secrets: Secret[], keyArn: string | undefined) {
       Condition: { StringLike: { 'kms:ViaService': stores.map((store) => `${store}.*.amazonaws.com*`) } },
     },
   ];
+}
+
+function mayPutEvents(bus: string | undefined) {
+  if (bus === undefined) return [];
+  const own = `arn:\${AWS::Partition}:events:\${AWS::Region}:\${AWS::AccountId}:event-bus/${bus}`;
+  return [{ Effect: 'Allow', Action: 'events:PutEvents', Resource: bus.startsWith('arn:') ? bus : { 'Fn::Sub': own } }];
 }
 
 // As AWSLambdaVPCAccessExecutionRole has them.

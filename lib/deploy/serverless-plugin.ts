@@ -56,7 +56,7 @@ export default class BuildPlugin {
       properties: {
         needs: {
           type: 'array',
-          items: { enum: ['callers', 'kubernetes', 'cleanup', 'description', 'console'] },
+          items: { enum: ['callers', 'kubernetes', 'cleanup', 'description', 'console', 'events'] },
           uniqueItems: true,
         },
       },

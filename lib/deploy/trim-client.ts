@@ -1,6 +1,6 @@
 import { access, readdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Metafile, Plugin } from 'esbuild';
 
@@ -20,6 +20,9 @@ const seldomCalled = [
   'prom-client',
   'socks-proxy-agent',
 ];
+
+/** What of our own they do without: the modules, by the names of the packages that they become beside the bundle. */
+const seldomCalledOfOurs: Readonly<Record<string, string>> = { '@sandbox-provisioner/events': 'lib/events/sending.ts' };
 
 /** What of Node most requests, or `health`, do without. */
 const seldomCalledOfNode = ['node:child_process', 'node:crypto', 'node:http', 'node:net'];
@@ -52,6 +55,8 @@ export function trimClient(root: string): Plugin {
       build.onResolve({ filter: /^/ }, async ({ path, importer, resolveDir, namespace }) => {
         if (namespace === 'when-called') return { path, external: true };
         if (seldomCalled.includes(path) || seldomCalledOfNode.includes(path)) return { path, namespace: 'when-called' };
+        const own = findOwn(relative(root, join(resolveDir, path)));
+        if (own !== undefined) return { path: own, namespace: 'when-called' };
         if (path !== client && !isInClient(importer)) return undefined;
         trimming = trimmings.get(root) ?? trim(root, dist);
         trimmings.set(root, trimming);
@@ -89,9 +94,16 @@ export function trimClient(root: string): Plugin {
   };
 }
 
-/** The packages that a bundle made with `trimClient` needs beside it, because it loads them when they are first called. */
-export const findSeldomCalled = ({ inputs }: Metafile): string[] =>
-  seldomCalled.filter((name) => inputs[`when-called:${name}`] !== undefined);
+const findOwn = (file: string) => Object.entries(seldomCalledOfOurs).find(([, module]) => module === file)?.[0];
+
+/**
+ * The packages that a bundle made with `trimClient` needs beside it, because it loads them when they are first called; and what each is
+ * made of.
+ */
+export const findSeldomCalled = ({ inputs }: Metafile): { name: string; entryPoint: string }[] =>
+  [...seldomCalled.map((name) => [name, name] as const), ...Object.entries(seldomCalledOfOurs)].flatMap(
+    ([name, entryPoint]) => (inputs[`when-called:${name}`] === undefined ? [] : [{ name, entryPoint }]),
+  );
 
 /** By the project's folder: every function has the same client. */
 const trimmings = new Map<string, ReturnType<typeof trim>>();

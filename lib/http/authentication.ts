@@ -2,8 +2,8 @@ import { apiKeysRule, isApiKey, isShortKey, parseApiKeys } from '../config/calle
 import type { AccessConfig } from '../config/index.ts';
 import { ProvisionerError } from '../errors.ts';
 import { log } from '../log.ts';
-import { readSecret } from '../secrets.ts';
-import { cacheKeys, findKey, pickField } from './stored-keys.ts';
+import { pickField, readSecret } from '../secrets.ts';
+import { cacheKeys, findKey } from './stored-keys.ts';
 
 /**
  * What a request bears of who sends it, unchecked: the header X-API-Key, and the claims that API Gateway has put beside

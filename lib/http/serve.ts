@@ -5,7 +5,7 @@ import type { APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import { type AccessConfig, currentAccessConfig } from '../config/index.ts';
 import { type ErrorKind, ProvisionerError } from '../errors.ts';
 import { sandboxIdPattern } from '../model/names.ts';
-import type { Facts, RequestRecord } from '../telemetry/record.ts';
+import type { ClosedRecord, Facts, RequestRecord } from '../telemetry/record.ts';
 import { recordRequest } from '../telemetry/request.ts';
 import { authenticate } from './authentication.ts';
 import { grantPage, isPreflight } from './cors.ts';
@@ -88,19 +88,22 @@ type Options = {
   jsonBody?: 'required' | 'optional';
   /** Which requests anybody may make; none where it says nothing. */
   isOpen?: (event: HttpEvent) => boolean;
+  /** Tells others of what the request did, within so many milliseconds; never rejects. */
+  tell?: (record: ClosedRecord, leftMs: number) => Promise<void>;
 };
 type PageHeaders = { pageHeaders?: Record<string, string> };
 type Stage = MiddlewareObj<HttpEvent, APIGatewayProxyStructuredResultV2, Error, Context, PageHeaders>;
 
-/** What Lambda needs to send an answer after our own time is up, in milliseconds. */
-const reserveMs = 1000;
+/** What Lambda needs to send an answer after our own time is up, in milliseconds; and what it needs at least, where others are told. */
+const [reserveMs, leastReserveMs] = [1000, 300];
 
 /**
  * Wraps an endpoint in what all endpoints wear: its deadline, the look at who calls, the JSON body where it takes one, JSON
- * answers with `detail` for everything that is thrown, and a line in the log. The handler it gives never throws.
+ * answers with `detail` for everything that is thrown, and a line in the log. The handler it gives never throws. It tells others before
+ * it answers, for on Lambda nothing goes on after that; where a server lets work go on, afterwards.
  */
 export function serve(
-  { deadlineSeconds, takeBackSeconds = 0, jsonBody, isOpen = () => false }: Options,
+  { deadlineSeconds, takeBackSeconds = 0, jsonBody, isOpen = () => false, tell }: Options,
   endpoint: Endpoint,
 ) {
   const handler = middy(
@@ -124,8 +127,16 @@ export function serve(
     .use(judgeWebPages())
     .use(requireAuthentication(isOpen))
     .use(jsonBody === undefined ? [] : [requireJson(jsonBody === 'optional'), httpJsonBodyParser()]);
-  return (event: HttpEvent, context: Context) =>
-    recordRequest(context.awsRequestId, (record) => handler(event, Object.assign(context, { record })));
+  return (event: HttpEvent, context: Context & ServerContext) =>
+    recordRequest(
+      context.awsRequestId,
+      (record) => handler(event, Object.assign(context, { record })),
+      tell &&
+        ((record) => {
+          const telling = tell(record, leftMsOf(context) - leastReserveMs);
+          return context.goOn === undefined ? telling : context.goOn(telling);
+        }),
+    );
 }
 
 /** Where the stages find what is gathered of the request. */
@@ -151,9 +162,11 @@ type Time = Pick<Invocation, 'signal' | 'answerBy' | 'waitFor'>;
 
 /**
  * What Lambda's context has beside its own where a server knows it: a signal that aborts when the caller has gone, or nobody is to be
- * kept waiting because the server is to stop.
+ * kept waiting because the server is to stop; and what lets work go on after the answer, which never rejects.
  */
-export type WaitingContext = Readonly<{ stopWaiting?: AbortSignal }>;
+export type ServerContext = Readonly<{ stopWaiting?: AbortSignal; goOn?: (work: Promise<void>) => void }>;
+
+const leftMsOf = (context: Context): number => context.getRemainingTimeInMillis?.() ?? Number.POSITIVE_INFINITY;
 
 /**
  * Used before all others: the look at who calls takes of the same time. Where Lambda leaves less than that, what is begun is ended
@@ -163,10 +176,10 @@ function startClock(deadlineMs: number, takeBackMs: number): Stage {
   const timeout = (ms: number) => AbortSignal.timeout(Math.max(0, Math.floor(ms)));
   return {
     before({ context }) {
-      const leftMs = (context.getRemainingTimeInMillis?.() ?? Number.POSITIVE_INFINITY) - reserveMs;
+      const leftMs = leftMsOf(context) - reserveMs;
       const endMs = Math.min(deadlineMs, Math.max(leftMs - takeBackMs, leftMs / 2));
       const begun = performance.now();
-      const { stopWaiting } = context as Context & WaitingContext;
+      const { stopWaiting } = context as Context & ServerContext;
       const time: Time = {
         signal: timeout(endMs),
         answerBy: timeout(Math.min(endMs + takeBackMs, leftMs)),

@@ -38,15 +38,3 @@ export function cacheKeys(
   const keys = cacheValue({ read, goodForMs, retryAfterMs, onStale() {}, now });
   return async (presented) => findKey(await keys.get(never), presented) ?? findKey(await keys.get(never, 0), presented);
 }
-
-/** Secrets Manager's console makes JSON objects; ours has one field that counts, named as the variable. */
-export function pickField(text: string, name: string): string {
-  if (!text.trimStart().startsWith('{')) return text;
-  try {
-    const { [name]: keys } = JSON.parse(text);
-    if (Array.isArray(keys)) return JSON.stringify(keys);
-    return typeof keys === 'string' ? keys : '';
-  } catch {
-    return '';
-  }
-}

@@ -3,8 +3,7 @@ import { parseUrlKeys, urlKeysRule } from '../config/addresses.ts';
 import type { Config } from '../config/index.ts';
 import { ProvisionerError } from '../errors.ts';
 import { log } from '../log.ts';
-import { readSecret } from '../secrets.ts';
-import { pickField } from './stored-keys.ts';
+import { pickField, readSecret } from '../secrets.ts';
 
 /** For how long keys that were read are good, and how soon after a reading there may be another one, in milliseconds. */
 const [goodForMs, retryAfterMs] = [60_000, 5_000];

@@ -7,15 +7,11 @@ import type { CreatedView } from '../sandboxes/create.ts';
 import type { SandboxEvents } from '../sandboxes/events.ts';
 import type { GivenUrl } from '../sandboxes/give-url.ts';
 import type { Presence } from '../sandboxes/presence.ts';
+import { time, value } from './words.ts';
 
 /** A schema for each field of an answer: the compiler misses one that is forgotten, and refuses one that is not there. */
 type FieldsOf<View> = { [Name in keyof View]-?: z.ZodMiniType<View[Name] | undefined> };
 
-/** A value and its words for the reader. */
-const value = <Schema extends z.ZodMiniType>(schema: Schema, description: string, ...examples: z.output<Schema>[]) =>
-  schema.check(z.meta({ description, ...(examples.length > 0 && { examples }) }));
-
-const time = () => z.string().check(z.meta({ format: 'date-time' }));
 const count = (least: number) => z.int().check(z.gte(least));
 
 const sandboxId = () => value(z.string(), 'Its id, as it was asked for.', '3f2a9c11');

@@ -12,6 +12,7 @@ import {
   tags,
 } from './operations.ts';
 import { requestBodies, requestParameters, type Words } from './requests.ts';
+import { describeWebhooks, eventSchemas } from './webhooks.ts';
 
 /** A JSON Schema, or another part of the description. */
 export type Json = { [name: string]: unknown };
@@ -31,6 +32,7 @@ type Response = {
 
 /** A description in OpenAPI 3.1. */
 export type Description = Json & {
+  webhooks: Json;
   paths: Record<string, Record<string, DescribedOperation>>;
   components: {
     securitySchemes?: Json;
@@ -91,6 +93,7 @@ export function describeApi({ authentication, maxTtlSeconds, basePath = '' }: Ci
     security: isForAnybody ? [] : [{ [scheme]: [] }],
     tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
     paths,
+    webhooks: describeWebhooks(),
     components: {
       ...(!isForAnybody && { securitySchemes: { [scheme]: securitySchemes[scheme] } }),
       schemas: describeSchemas(maxTtlSeconds, authentication === 'jwt'),
@@ -205,7 +208,7 @@ function describeParameters(name: keyof typeof requestParameters) {
 /** The schemas of all bodies, by their names. */
 function describeSchemas(maxTtlSeconds: number, hasGateway: boolean): Record<string, Json> {
   const registry = z.registry<{ id: string }>();
-  for (const [id, schema] of Object.entries(answers))
+  for (const [id, schema] of Object.entries({ ...answers, ...eventSchemas }))
     if (hasGateway || id !== 'GatewayFailure') registry.add(schema, { id });
   const { schemas } = z.toJSONSchema(registry, { uri: (id) => `#/components/schemas/${id}` });
   const described = Object.entries(requestBodies(maxTtlSeconds)).map(([name, { schema, words }]) => {

@@ -93,6 +93,7 @@ export type Operation = Readonly<{
 export const tags = {
   Sandboxes: 'Every thread of an agent has its own: a Pod and a Service in Kubernetes.',
   Service: 'The provisioner itself.',
+  Events: 'What it tells of sandboxes by itself, where its settings say to whom.',
 };
 
 /** What every operation can answer. */

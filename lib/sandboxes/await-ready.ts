@@ -30,10 +30,11 @@ export async function awaitReady(
   operation: Operation,
   findAgain?: (operation: Operation) => Promise<Seen>,
 ): Promise<SandboxView> {
-  const { kubernetes, endOfWait } = operation;
+  const { kubernetes, endOfWait, note } = operation;
   let { service, pod } = first;
   let view = present(sandboxId, service, pod, operation);
-  if (endOfWait === undefined) return view;
+  note?.({ threadId: view.thread_id, userId: view.user_id });
+  if (endOfWait === undefined || view.ready) return view;
   for (let pauseMs = pauseAfter(view); pauseMs !== undefined; ) {
     await wait(pauseMs, undefined, { signal: endOfWait }).catch(() => {});
     if (endOfWait.aborted) break;
@@ -50,6 +51,9 @@ export async function awaitReady(
       pauseMs = failedMs;
     }
   }
+  const { ready, reason, message = '' } = view;
+  if (ready) note?.({ waited: 'ready' });
+  else if (reason && !canBecomeReady(reason)) note?.({ waited: { reason, message } });
   return view;
 }
 

@@ -72,7 +72,8 @@ export type CreatedView = SandboxView & { created: boolean; unmet_mounts?: strin
  * back what this request made, unless another request uses it by now, as far as Kubernetes can still be reached.
  */
 export async function createSandbox(request: CreateSandboxRequest, operation: Operation): Promise<CreatedView> {
-  operation.note?.({ sandboxId: request.sandboxId });
+  const { sandboxId, threadId, userId } = request;
+  operation.note?.({ sandboxId, threadId, userId });
   const begun = operation.now();
   refuseLarkBroker(request);
   // Throws for what must not be mounted, whether there is a sandbox or not.

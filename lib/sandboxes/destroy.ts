@@ -1,9 +1,10 @@
 import type { V1Pod, V1Service } from '@kubernetes/client-node';
 import { describeFailure, KubernetesError } from '../errors.ts';
 import type { Deletion } from '../kubernetes/index.ts';
+import { findThreadId, findUserId } from '../model/adoption.ts';
 import { ifSandbox, podName, serviceName } from '../model/names.ts';
 import { isOwned, isOwnedByAnother } from '../model/ownership.ts';
-import { forgetAlive, type Operation, type Settled, settle } from './operation.ts';
+import { forgetAlive, type Operation, type Settled, settle, unwrap } from './operation.ts';
 
 /**
  * Removes the sandbox, its Service and its Pod: two round trips, because Kubernetes deletes by UID only what was read before.
@@ -32,11 +33,11 @@ export async function destroySandbox(sandboxId: string, operation: Operation): P
     ...('error' in pod ? [{ what: 'pod', error: pod.error }] : []),
   ];
   if (failures.length === 0) {
+    const [oldService, oldPod] = [unwrap('Service lookup failed', seen[0]), unwrap('Pod lookup failed', seen[1])];
     // A Pod has its grace period: what is going already was deleted by another.
-    const wasThere = seen.some(
-      (one) => 'value' in one && one.value !== undefined && !one.value.metadata?.deletionTimestamp,
-    );
-    note?.({ did: wasThere ? 'deleted' : 'absent' });
+    const wasThere = [oldService, oldPod].some((one) => one !== undefined && !one.metadata?.deletionTimestamp);
+    const whose = { threadId: findThreadId(oldService, oldPod), userId: findUserId(oldService, oldPod) };
+    note?.({ did: wasThere ? 'deleted' : 'absent', ...whose });
     return;
   }
   const reasons = failures.map(

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Context } from 'aws-lambda';
-import type { WaitingContext } from '../http/serve.ts';
+import type { ServerContext } from '../http/serve.ts';
 
 /** A function as Lambda calls it. */
 export type Handler<Event, Answer> = (event: Event, context: Context) => Promise<Answer>;
@@ -10,14 +10,15 @@ export class OutOfTime extends Error {}
 
 /**
  * Calls a function as Lambda does: it has so many milliseconds, and knows how many are left. Rejects with what it throws, or with
- * `OutOfTime`; what it does after that nobody looks at. It waits for nothing any more once `stopWaiting` aborts.
+ * `OutOfTime`; what it does after that nobody looks at. It waits for nothing any more once `stopWaiting` aborts, and hands to `goOn` what
+ * may go on after its answer.
  */
 export async function invoke<Event, Answer>(
   handler: Handler<Event, Answer>,
   event: Event,
   timeMs: number,
   requestId: string = randomUUID(),
-  stopWaiting?: AbortSignal,
+  server: ServerContext = {},
 ): Promise<Answer> {
   const end = performance.now() + timeMs;
   const { promise: late, reject } = Promise.withResolvers<never>();
@@ -26,8 +27,8 @@ export async function invoke<Event, Answer>(
   const context = {
     awsRequestId: requestId,
     getRemainingTimeInMillis: () => Math.floor(end - performance.now()),
-    ...(stopWaiting && { stopWaiting }),
-  } as Context & WaitingContext;
+    ...server,
+  } as Context & ServerContext;
   try {
     return await Promise.race([handler(event, context), late]);
   } finally {

@@ -32,6 +32,7 @@ async function run(): Promise<void> {
   const config = currentConfig();
   const { host, port, cleanupIntervalMs } = currentServerConfig();
   judgeCallers(config);
+  judgeEvents(config);
   const server = await startServer({ ...functions, ...collectFigures(config) }, { host, port });
   const { namespace, sandboxImage } = config;
   const volumes = describeVolumes(config.volumes);
@@ -77,6 +78,18 @@ function judgeCallers({ authentication }: Config): void {
   if (authentication.kind === 'off') log.warn('Anybody may call: AUTH is off', {});
   if (authentication.kind === 'api-key' && authentication.keys.length === 0) {
     log.error('Every caller is refused: no key is set', { set: 'PROVISIONER_API_KEY; or AUTH=off' });
+  }
+}
+
+/** Throws where no event could ever be sent. */
+function judgeEvents({ eventTargets, aws }: Config): void {
+  if (eventTargets?.webhook && 'source' in eventTargets.webhook.signing) {
+    const stored = 'WEBHOOK_SECRET_ID, WEBHOOK_SECRET_PARAMETER';
+    throw new Error(`${stored}: these are read through Lambda's extension. Set WEBHOOK_SECRET instead`);
+  }
+  const { bus } = eventTargets ?? {};
+  if (bus && !(aws.accessKeyId && aws.secretAccessKey && (aws.region || bus.startsWith('arn:')))) {
+    throw new Error('EVENT_BUS_NAME needs AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION beside it');
   }
 }
 

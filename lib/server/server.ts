@@ -47,8 +47,8 @@ export type Times = typeof defaultTimes;
 export type Server = Readonly<{
   address: AddressInfo;
   /**
-   * Takes no more calls after a second, answers those that are under way, without any waiting, and closes all connections. Gives the number of those
-   * that were cut because they took too long.
+   * Takes no more calls after a second, answers those that are under way, without any waiting, closes all connections, and ends what goes
+   * on after answers. Gives the number of those that were cut because they took too long.
    */
   stop(): Promise<number>;
 }>;
@@ -70,6 +70,12 @@ export async function startServer(
   let isStopping = false;
   /** Those of the requests that are under way. */
   const waits = new Set<AbortController>();
+  /** What goes on after their answers. */
+  const works = new Set<Promise<void>>();
+  const goOn = (work: Promise<void>) => {
+    works.add(work);
+    work.finally(() => works.delete(work));
+  };
   let onIdle = () => {};
 
   const server = createServer({
@@ -118,7 +124,7 @@ export async function startServer(
     }
     try {
       const handler = functions[event.routeKey] ?? functions[fallbackRoute];
-      return check(await invoke(handler, event, functionMs, requestId, stopWaiting));
+      return check(await invoke(handler, event, functionMs, requestId, { stopWaiting, goOn }));
     } catch (error) {
       log.error('A function failed', { requestId, cause: describe(error) });
       return error instanceof OutOfTime
@@ -149,6 +155,8 @@ export async function startServer(
       // Those that no call came on, or that their callers do not close.
       server.closeAllConnections();
       await closed;
+      // Each has a time of its own.
+      await Promise.all(works);
       return cut;
     },
   };

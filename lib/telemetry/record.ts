@@ -16,6 +16,11 @@ export type Facts = {
   did?: Deed;
   /** From the create until the sandbox was ready, where its caller waited for that, in milliseconds. */
   readyMs?: number;
+  /** Whose sandbox it is, as far as that was seen: an event tells it. */
+  threadId?: string | null | undefined;
+  userId?: string | null | undefined;
+  /** How a wait for it ended: it became ready, or is not and cannot become so as it is; nothing where the wait ended before that. */
+  waited?: 'ready' | Readonly<{ reason: string; message: string }>;
 };
 
 /** What is gathered of a request while it runs. */

@@ -9,11 +9,12 @@ let isCold = true;
 
 /**
  * Does the work of a request, and then writes its line and its figures: once, whatever comes of it. What it tells of itself is put into
- * the record that it is given.
+ * the record that it is given. What comes `after` that is waited for, and must not reject.
  */
 export function recordRequest<Answer extends { statusCode?: number | undefined }>(
   requestId: string,
   work: (record: RequestRecord) => Promise<Answer>,
+  after: (record: ClosedRecord) => Promise<void> | void = () => {},
 ): Promise<Answer> {
   const begun = uptimeMs();
   const coldStart = isCold;
@@ -30,6 +31,7 @@ export function recordRequest<Answer extends { statusCode?: number | undefined }
       const closed = { ...record, statusCode, durationMs, coldStart, kubernetes: readTally() };
       writeLine(closed);
       if (areMetricsOn() && !isNoise(closed)) publish(measureRequest(closed));
+      await after(closed);
     }
   });
 }

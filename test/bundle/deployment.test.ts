@@ -86,6 +86,7 @@ it('serverless.yml says what each function has to do with', () => {
   expect(needing('console')).toEqual(looking);
   expect(needing('kubernetes')).toEqual([...asking, 'get-ready', 'cleanup-sandboxes']);
   expect(needing('cleanup')).toEqual(['cleanup-sandboxes']);
+  expect(needing('events')).toEqual(['create-sandbox', 'get-sandbox', 'destroy-sandbox', 'cleanup-sandboxes']);
   expect(names).toEqual([
     ...asking,
     'get-capabilities',
@@ -192,6 +193,7 @@ describe('a package with every setting', () => {
     EKS_CLUSTER_NAME: 'cluster',
   };
   const forCleanup = { CLEANUP_DRY_RUN: 'true' };
+  const forEvents = { EVENT_BUS_NAME: 'agents', WEBHOOK_URL: 'https://hooks.example', WEBHOOK_SECRET_ID: 'hooks' };
   let template: Template;
 
   beforeAll(async () => {
@@ -199,7 +201,7 @@ describe('a package with every setting', () => {
     const { code, output } = await run('package --stage test', {
       ...{ AWS_REGION: 'eu-west-1', AWS_ACCESS_KEY_ID: 'id', AWS_SECRET_ACCESS_KEY: 'secret' },
       AWS_ENDPOINT_URL_EKS: `http://127.0.0.1:${(eks.address() as AddressInfo).port}`,
-      ...{ ...forAll, ...forCallers, ...forKubernetes, ...forCleanup },
+      ...{ ...forAll, ...forCallers, ...forKubernetes, ...forCleanup, ...forEvents },
       ...{ EKS_ACCESS_ENTRIES: 'true', VPC_SUBNET_IDS: 'subnet-0a,subnet-0b', VPC_SECURITY_GROUP_IDS: 'sg-0c' },
       ...{ API_THROTTLE_RATE: '20', API_THROTTLE_BURST: '40', CLEANUP_RESERVED_CONCURRENCY: '2', ALARM_TOPIC_ARN },
       ...{ CLEANUP_SCHEDULE: 'rate(1 hour)', LOG_RETENTION_DAYS: '14' },
@@ -228,6 +230,7 @@ describe('a package with every setting', () => {
       ...(needing('callers').includes(name) && forCallers),
       ...(needing('kubernetes').includes(name) && { ...forKubernetes, ...cluster }),
       ...(needing('cleanup').includes(name) && forCleanup),
+      ...(needing('events').includes(name) && forEvents),
     }));
     expect(readEach(template, 'Environment')).toEqual(given.map((Variables) => ({ Variables })));
   });

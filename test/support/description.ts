@@ -95,3 +95,12 @@ function resolve(part: Json | undefined): Json | undefined {
     .slice(1)
     .reduce<Json>((found, name) => found[name] as Json, description);
 }
+
+/** What of an event is not as it is described. */
+export function findEventFaults(event: { type: string }): string[] {
+  const { post } = (description.webhooks[event.type] ?? {}) as {
+    post?: { requestBody: { content: Record<string, { schema: Json }> } };
+  };
+  const schema = post?.requestBody.content['application/json']?.schema;
+  return schema === undefined ? [`there is no event ${event.type}`] : findBodyFaults(schema, event);
+}

@@ -27,6 +27,7 @@ const eks = {
 };
 const tokens = { JWT_ISSUER: 'https://issuer.example/', JWT_AUDIENCE: 'one,two three' };
 const long = (length: number) => 'x'.repeat(length);
+const whsec = (bytes: number) => `whsec_${Buffer.alloc(bytes, 7).toString('base64')}`;
 
 /** Settings with one rule. */
 type Kind = {
@@ -389,6 +390,66 @@ const kinds: Kind[] = [
     ],
     rule: 'must be origins such as https://app.example, separated by commas or blanks',
   },
+  {
+    of: { EVENT_BUS_NAME: [] },
+    takes: ['default', 'aws.partner/example.com/a', 'arn:aws:events:eu-west-1:123456789012:event-bus/agents'],
+    refuses: [
+      'a b',
+      '*',
+      'arn:aws:events:eu-west-1:123456789012:rule/a',
+      'arn:aws:events:x.example:123456789012:event-bus/a',
+    ],
+    rule: 'must be the name or the ARN of an event bus',
+  },
+  {
+    of: { WEBHOOK_URL: [] },
+    takes: [
+      ...[
+        'https://hooks.example/a?b=c',
+        'http://gateway:8001/hook',
+        'http://localhost:1',
+        'http://127.0.0.1:1',
+        'http://[::1]:1',
+      ],
+      ...['http://hook.agents.svc', 'http://hook.agents.svc.cluster.local:80/x', 'http://host.docker.internal:1'],
+    ],
+    refuses: [
+      ...[
+        'hooks.example',
+        'ftp://hooks.example',
+        'http://hooks.example',
+        'http://192.0.2.7',
+        'http://10',
+        'http://svc.example',
+      ],
+      ...['https://user:pass@hooks.example', 'http://:pass@localhost'],
+    ],
+    rule: 'must be an https:// URL without a user, or an http:// one within your own network',
+    beside: { WEBHOOK_SECRET: whsec(24) },
+  },
+  {
+    of: { WEBHOOK_SECRET: [] },
+    takes: [whsec(24), whsec(64), `${whsec(32)}, ${whsec(33)}`],
+    refuses: [
+      whsec(23),
+      whsec(65),
+      'whsec_',
+      'x'.repeat(40),
+      whsec(32).slice(6),
+      `${whsec(32)} ${whsec(8)}`,
+      `${whsec(30)}!`,
+    ],
+    rule: "must be 'whsec_' and 24 to 64 random bytes in base64, or several of these, separated by commas or blanks",
+    beside: { WEBHOOK_URL: 'https://hooks.example' },
+  },
+  { of: { WEBHOOK_SECRET_ID: [] }, ...secretId, beside: { WEBHOOK_URL: 'https://hooks.example' } },
+  { of: { WEBHOOK_SECRET_PARAMETER: [] }, ...parameterName, beside: { WEBHOOK_URL: 'https://hooks.example' } },
+  {
+    of: { EVENT_DELIVERY_SECONDS: [] },
+    means: { 1: 1, 10: 10 },
+    refuses: ['0', '11', '1.5', '-1', ' 1'],
+    rule: 'must be a whole number of seconds from 1 to 10',
+  },
 ];
 
 const perSetting = kinds.flatMap(({ of, ...kind }) =>
@@ -464,9 +525,10 @@ describe('the configuration', () => {
     const env = {
       ...{ AWS_REGION: 'eu-central-1', AWS_ACCESS_KEY_ID: 'an id', AWS_SECRET_ACCESS_KEY: 'a secret' },
       ...{ AWS_SESSION_TOKEN: 'a token', PARAMETERS_SECRETS_EXTENSION_HTTP_PORT: '2774' },
+      AWS_ENDPOINT_URL_EVENTBRIDGE: 'http://events',
     };
     const aws = { region: 'eu-central-1', accessKeyId: 'an id', secretAccessKey: 'a secret', sessionToken: 'a token' };
-    expect(loadConfig(env).aws).toEqual({ ...aws, secretsExtensionPort: 2774 });
+    expect(loadConfig(env).aws).toEqual({ ...aws, secretsExtensionPort: 2774, eventBridgeEndpoint: 'http://events' });
     expect(loadConfig(Object.fromEntries(Object.keys(env).map((name) => [name, '']))).aws).toEqual(noAws);
   });
 
@@ -498,6 +560,36 @@ describe('the configuration', () => {
     if (problem === undefined) return expect(() => loadConfig(env)).not.toThrow();
     expect(problemsOf(env)).toMatch(/^Misconfigured: \S+ \(\S+\) must not be larger than SANDBOX_\w+ \(\S+\)$/);
     expect(problemsOf(env)).toContain(`SANDBOX${problem}`);
+  });
+
+  const [hook, key] = [{ WEBHOOK_URL: 'https://hooks.example' }, { WEBHOOK_SECRET: whsec(24) }];
+  const source = { store: 'secrets-manager', id: 'a' };
+  it.each<[string, Env, object | undefined]>([
+    ['nowhere', { EVENT_DELIVERY_SECONDS: '3' }, undefined],
+    ['to a bus', { EVENT_BUS_NAME: 'a' }, { bus: 'a', webhook: undefined, deliverySeconds: 1 }],
+    [
+      'to both',
+      { EVENT_BUS_NAME: 'a', ...hook, ...key, EVENT_DELIVERY_SECONDS: '3' },
+      { bus: 'a', webhook: { url: hook.WEBHOOK_URL, signing: { secrets: [key.WEBHOOK_SECRET] } }, deliverySeconds: 3 },
+    ],
+    [
+      'to a webhook whose secret AWS keeps',
+      { ...hook, WEBHOOK_SECRET_ID: 'a' },
+      { bus: undefined, webhook: { url: hook.WEBHOOK_URL, signing: { source } }, deliverySeconds: 1 },
+    ],
+  ])('has events go %s', (_where, env, targets) => {
+    expect(loadConfig(env).eventTargets).toEqual(targets);
+  });
+
+  it.each<[Env, string]>([
+    [
+      hook,
+      'WEBHOOK_URL needs one of WEBHOOK_SECRET, WEBHOOK_SECRET_ID, WEBHOOK_SECRET_PARAMETER beside it: every webhook is signed',
+    ],
+    [key, 'WEBHOOK_SECRET needs WEBHOOK_URL beside it'],
+    [{ ...hook, ...key, WEBHOOK_SECRET_ID: 'a' }, 'of WEBHOOK_SECRET, WEBHOOK_SECRET_ID only one may be set'],
+  ])('has no webhook that cannot be signed: %o', (env, problem) => {
+    expect(problemsOf(env)).toBe(`Misconfigured: ${problem}`);
   });
 
   it('tells every request that is larger than its limit, and what else does not fit', () => {

@@ -15,11 +15,11 @@ const define = (id: string, needs: Need[], event: Event): DeployedFunction => ({
   ...{ id, lambdaName: `service-stage-${id}`, roleName: `service-stage-${id}-region`, needs, events: [event] },
 });
 const functions = {
-  get: define('Get', ['callers', 'kubernetes'], { httpApi: 'GET /api/sandboxes/{sandbox_id}' }),
+  get: define('Get', ['callers', 'kubernetes', 'events'], { httpApi: 'GET /api/sandboxes/{sandbox_id}' }),
   health: define('Health', [], { httpApi: 'GET /health' }),
   docs: define('Docs', ['callers', 'description'], { httpApi: 'GET /docs' }),
   fallback: define('Fallback', ['callers'], { httpApi: '*' }),
-  cleanup: define('Cleanup', ['kubernetes', 'cleanup'], { schedule: 'rate(5 minutes)' }),
+  cleanup: define('Cleanup', ['kubernetes', 'cleanup', 'events'], { schedule: 'rate(5 minutes)' }),
 };
 type Name = keyof typeof functions;
 const names = Object.keys(functions) as Name[];
@@ -80,7 +80,8 @@ describe('the environment of a deployed function', () => {
 
   it('never has a secret for every function, and knows where AWS keeps one', () => {
     const secret = Object.entries(allSettings).filter(
-      ([name, setting]) => isForFunctions(setting) && /KEY|SECRET_|TOKEN|PASSWORD|CONTENT|PARAMETER$/.test(name),
+      ([name, setting]) =>
+        isForFunctions(setting) && /KEY|SECRET_|TOKEN|PASSWORD|SECRET$|CONTENT|PARAMETER$/.test(name),
     );
     expect(Object.fromEntries(secret.map(([name, { neededBy, keptIn }]) => [name, [neededBy, keptIn]]))).toEqual({
       KUBECONFIG_CONTENT: ['kubernetes', undefined],
@@ -92,6 +93,9 @@ describe('the environment of a deployed function', () => {
       SANDBOX_URL_KEY: ['kubernetes', undefined],
       SANDBOX_URL_KEY_SECRET_ID: ['kubernetes', 'secretsmanager'],
       SANDBOX_URL_KEY_PARAMETER: ['kubernetes', 'ssm'],
+      WEBHOOK_SECRET: ['events', undefined],
+      WEBHOOK_SECRET_ID: ['events', 'secretsmanager'],
+      WEBHOOK_SECRET_PARAMETER: ['events', 'ssm'],
     });
   });
 });
@@ -155,6 +159,23 @@ describe('the role of a function', () => {
     [{ PROVISIONER_API_KEY_PARAMETER: 'a' }, parameter(arnOf('ssm', 'parameter/a'))],
   ])('names the secret exactly, given %o', (environment, expected) => {
     expect(rightsOf(plan(environment), 'fallback')).toEqual([expected]);
+  });
+
+  const busArn = 'arn:aws:events:eu-west-1:123456789012:event-bus/agents';
+  it.each<[string, unknown]>([
+    ['agents', arnOf('events', 'event-bus/agents')],
+    [busArn, busArn],
+  ])('may put events on the bus, and read what signs webhooks, if the function sends any: %s', (bus, Resource) => {
+    const environment = { EVENT_BUS_NAME: bus, WEBHOOK_URL: 'https://hooks.example', WEBHOOK_SECRET_PARAMETER: 'a' };
+    const planned = plan(environment);
+    const rights = [parameter(arnOf('ssm', 'parameter/a')), { Effect: 'Allow', Action: 'events:PutEvents', Resource }];
+    const sending = ['get', 'cleanup'];
+    expect(perFunction((name) => rightsOf(planned, name))).toEqual(
+      perFunction((name) => (sending.includes(name) ? rights : [])),
+    );
+    expect(perFunction((name) => planned.functions[name]?.environment)).toEqual(
+      perFunction((name) => (sending.includes(name) ? environment : {})),
+    );
   });
 
   it('lets Lambda join the VPC, and not the code of the function', () => {
@@ -302,6 +323,11 @@ describe('a deployment is refused', () => {
       'if that is one of this machine',
       { ...noKeyYet, ...localIssuer },
       { ...none, wrong: ['JWT_ISSUER must be an https:// URL, as API Gateway asks'] },
+    ],
+    [
+      'with a webhook to this machine',
+      { ...complete, WEBHOOK_URL: 'http://localhost:8001/hook', WEBHOOK_SECRET_ID: 's' },
+      { ...none, wrong: ['WEBHOOK_URL is an address of this machine: on AWS, that is the function itself'] },
     ],
     [
       'with metrics that nobody could ask for',

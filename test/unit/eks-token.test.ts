@@ -2,12 +2,8 @@ import { Sha256 } from '@aws-crypto/sha256-js';
 import { SignatureV4 } from '@smithy/signature-v4';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  type AwsCredentials,
-  type EksCluster,
-  isRegion,
-  makeEksToken,
-} from '../../lib/kubernetes/credentials/eks-token.ts';
+import { isRegion } from '../../lib/aws-regions.ts';
+import { type AwsCredentials, type EksCluster, makeEksToken } from '../../lib/kubernetes/credentials/eks-token.ts';
 
 const cluster: EksCluster = { name: 'agents', region: 'eu-central-1' };
 const role: AwsCredentials = {

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { loadYaml } from '@kubernetes/client-node';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { loadServerConfig } from '../../lib/config/server.ts';
-import type { WaitingContext } from '../../lib/http/serve.ts';
+import type { ServerContext } from '../../lib/http/serve.ts';
 import { functions } from '../../lib/server/functions.ts';
 import { invoke } from '../../lib/server/invoke.ts';
 import { runEvery } from '../../lib/server/schedule.ts';
@@ -100,7 +100,7 @@ it('a function is told its time as Lambda tells it: in whole milliseconds', asyn
 });
 
 describe('a function that waits for something', () => {
-  const stopOf = (context: object) => (context as WaitingContext).stopWaiting as AbortSignal;
+  const stopOf = (context: object) => (context as ServerContext).stopWaiting as AbortSignal;
 
   it.each(['its caller goes', 'the server is to stop', 'the server was to stop before'])(
     'is told when %s',
@@ -134,6 +134,24 @@ describe('a function that waits for something', () => {
       expect(await stop()).toBe(0);
     },
   );
+});
+
+it('what a function leaves to go on is not waited for by its caller, but by who ends the server', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const { stop, ask } = await serve(async (_event, context) => {
+    (context as ServerContext).goOn?.(promise);
+    return { statusCode: 200, body: 'answered' };
+  });
+  expect(await ask()).toMatchObject({ status: 200, text: 'answered' });
+  let isOver = false;
+  const stopped = stop().then(() => {
+    isOver = true;
+  });
+  await expect(ask()).rejects.toMatchObject({ code: expect.any(String) });
+  await new Promise((wait) => setTimeout(wait, 200));
+  expect(isOver).toBe(false);
+  resolve();
+  await stopped;
 });
 
 describe('what callers send', () => {
@@ -268,6 +286,8 @@ describe('the settings of the server', () => {
     [{ PORT: 'x' }, 'PORT must be a port'],
     [{ JWT_ISSUER: 'https://x.example', JWT_AUDIENCE: 'a' }, 'JWT_ISSUER: API Gateway checks tokens'],
     [{ PROVISIONER_API_KEY_SECRET_ID: 'keys' }, "these are read through Lambda's extension"],
+    [{ WEBHOOK_URL: 'https://hooks.example', WEBHOOK_SECRET_ID: 'hook' }, 'Set WEBHOOK_SECRET instead'],
+    [{ EVENT_BUS_NAME: 'agents' }, 'EVENT_BUS_NAME needs AWS_ACCESS_KEY_ID'],
     [{ PORT: '0', HOST: '203.0.113.1' }, 'EADDRNOTAVAIL'],
   ])('end it at its start, with one line that says why: %o', (given, problem) => {
     const { status, stdout, stderr } = spawnSync(process.execPath, ['lib/server/main.ts'], {

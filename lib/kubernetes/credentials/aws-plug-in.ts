@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
+import { isRegion } from '../../aws-regions.ts';
 import type { AwsConfig } from '../../config/aws.ts';
-import { type AwsCredentials, type EksCluster, isRegion } from './eks-token.ts';
+import type { AwsCredentials, EksCluster } from './eks-token.ts';
 import type { ExecPlugIn } from './exec-plug-in.ts';
 
 /** What an AWS program is asked for, if we can do that ourselves; or why not. */

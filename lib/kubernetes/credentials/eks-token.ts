@@ -1,4 +1,5 @@
 import { AwsV4Signer } from 'aws4fetch';
+import { hostOf } from '../../aws-regions.ts';
 
 /** An EKS cluster, by its name, and the region of the STS endpoint that is to say who we are. */
 export type EksCluster = Readonly<{ name: string; region: string }>;
@@ -13,23 +14,6 @@ export type AwsCredentials = Readonly<{
 /** EKS takes a token for 15 minutes after it was signed; this leaves room for clocks that differ. In milliseconds. */
 export const eksTokenLifetimeMs = 10 * 60_000;
 
-/** What AWS' regions look like. One goes into a host name, so nothing else may. */
-const regionPattern = /^[a-z]{2,5}(-[a-z]{2,12})+-\d{1,2}$/;
-
-/** The domains of AWS' partitions, by how the names of their regions begin; the last one is that of all others. */
-const domains: [RegExp, string][] = [
-  [/^cn-/, 'amazonaws.com.cn'],
-  [/^us-iso-/, 'c2s.ic.gov'],
-  [/^us-isob-/, 'sc2s.sgov.gov'],
-  [/^us-isof-/, 'csp.hci.ic.gov'],
-  [/^eu-isoe-/, 'cloud.adc-e.uk'],
-  [/^eusc-/, 'amazonaws.eu'],
-  [/^/, 'amazonaws.com'],
-];
-
-/** Whether this can be the name of a region of AWS. */
-export const isRegion = (text: string): boolean => regionPattern.test(text);
-
 /**
  * The token by which EKS knows us (aws-iam-authenticator's `k8s-aws-v1`): a GetCallerIdentity request to STS that we have
  * signed and EKS sends. It is made without a call to anybody, and is the same for the same second.
@@ -39,9 +23,8 @@ export async function makeEksToken(
   credentials: AwsCredentials,
   now: Date,
 ): Promise<string> {
-  const domain = domains.find(([beginning]) => beginning.test(region))?.[1];
   const signer = new AwsV4Signer({
-    url: `https://sts.${region}.${domain}/?Action=GetCallerIdentity&Version=2011-06-15&X-Amz-Expires=60`,
+    url: `https://${hostOf('sts', region)}/?Action=GetCallerIdentity&Version=2011-06-15&X-Amz-Expires=60`,
     headers: { 'x-k8s-aws-id': name },
     accessKeyId: credentials.accessKeyId,
     secretAccessKey: credentials.secretAccessKey,

@@ -1,11 +1,11 @@
 import { delimiter } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { isRegion } from '../../aws-regions.ts';
 import { type CachedValue, cacheValue } from '../../cached-value.ts';
 import { apiServerOfPod, type Config } from '../../config/index.ts';
 import { ProvisionerError } from '../../errors.ts';
 import { log } from '../../log.ts';
 import { readSecret } from '../../secrets.ts';
-import { isRegion } from './eks-token.ts';
 import { type ClusterAccess, findAccess, parseKubeconfig } from './kubeconfig.ts';
 import { fileGoodForMs, readFile, stat } from './watched-file.ts';
 
