@@ -18,6 +18,7 @@ export type ScheduledInvocation = Readonly<{
   requestId: string;
   /** Take what the run's figures tell beside its report. Where nobody wants figures, they are not there. */
   noteCensus?: (census: Census) => void;
+  noteLeaked?: (leaked: number) => void;
   noteRemoved?: (removed: Removed) => void;
   noteQuota?: (reading: Promise<Record<string, number>>) => void;
 }>;
@@ -77,11 +78,15 @@ const count = (numbers: Record<string, number>): number =>
 function beginToMeasure() {
   const begun = performance.now();
   let census: Census | undefined;
+  let leaked = 0;
   let quota: Promise<Record<string, number> | undefined> = Promise.resolve(undefined);
   return {
     notes: {
       noteCensus(taken: Census) {
         census = taken;
+      },
+      noteLeaked(found: number) {
+        leaked = found;
       },
       noteQuota(reading: Promise<Record<string, number>>) {
         quota = reading.catch((error: unknown) => {
@@ -92,12 +97,11 @@ function beginToMeasure() {
     },
     async end(report: CleanupReport | undefined, succeeded: boolean): Promise<void> {
       const quotaLeft = await quota;
-      const { 'pod-without-service': lost = 0, stuck = 0 } = report?.deleted ?? {};
       publish(
         measureCleanUp({
           succeeded,
           durationMs: performance.now() - begun,
-          ...(report && { removed: report.deleted, failures: count(report.failed), leaked: lost + stuck }),
+          ...(report && { removed: report.deleted, failures: count(report.failed), leaked }),
           ...(census && { census }),
           ...(quotaLeft && { quotaLeft }),
         }),

@@ -39,6 +39,8 @@ export type Cleanup = Readonly<{
   requestId: string;
   /** Takes what there was when it began, where somebody counts that. */
   noteCensus?: (census: Census) => void;
+  /** Takes how many Pods it found without their Service, past their grace: removed or not. */
+  noteLeaked?: (leaked: number) => void;
   /** Takes each sandbox that it removed, where somebody is to be told of that. */
   noteRemoved?: (removed: Removed) => void;
   /** How many sandboxes it looks after side by side; 10 where it is not said. */
@@ -99,6 +101,7 @@ export async function cleanUpSandboxes(cleanup: Cleanup): Promise<CleanupReport>
     count(report, { kept: verdict.keep });
     return [];
   });
+  cleanup.noteLeaked?.(queue.filter(({ remains }) => remains.service === undefined).length);
   const worker = async () => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       if (stop.aborted) {

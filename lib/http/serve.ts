@@ -359,7 +359,7 @@ function answerErrors(): MiddlewareObj<HttpEvent> {
       const error = toProvisionerError(request.error, request.event);
       const statusCode = statusCodes[error.kind];
       const { record } = request.context as Context & Recorded;
-      record.error = { kind: error.kind, message: error.message, cause: findCause(error) };
+      record.error = { kind: error.kind, message: error.message, cause: findCause(error, statusCode) };
       request.error = Object.assign(new Error(JSON.stringify({ detail: error.detail }), { cause: error }), {
         statusCode,
         expose: true,
@@ -382,9 +382,11 @@ function toProvisionerError(error: unknown, event: HttpEvent): ProvisionerError 
   return new ProvisionerError('failed', 'Internal Server Error', { cause: error });
 }
 
-/** Where an error began: what Kubernetes said, or what the system did. */
-function findCause(error: ProvisionerError): unknown {
+/** Where an error began: what Kubernetes said, or what the system did; of what a caller did wrong, without the stack. */
+function findCause(error: ProvisionerError, statusCode: number): unknown {
   let cause: unknown = error.cause;
   while (cause instanceof ProvisionerError && cause.cause !== undefined) cause = cause.cause;
-  return cause instanceof Error ? { name: cause.name, message: cause.message, stack: cause.stack } : cause;
+  if (!(cause instanceof Error)) return cause;
+  const { name, message, stack } = cause;
+  return { name, message, ...(statusCode >= 500 && { stack }) };
 }

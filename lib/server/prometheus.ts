@@ -8,7 +8,7 @@ type Taken = { take(labels: Record<string, string>, value: number): void; forget
 
 /** What a metric is for, in the words of docs/operations.md. */
 const help: Readonly<Record<MetricName, string>> = {
-  Requests: 'Requests, but for /health, /ready and /metrics',
+  Requests: 'Requests, but for /health and /metrics',
   ServerErrors: 'Answers of 5xx',
   Errors: 'Answers that were errors',
   Duration: 'How long a request took',

@@ -30,15 +30,17 @@ export function recordRequest<Answer extends { statusCode?: number | undefined }
       const durationMs = uptimeMs() - begun;
       const closed = { ...record, statusCode, durationMs, coldStart, kubernetes: readTally() };
       writeLine(closed);
-      if (areMetricsOn() && !isNoise(closed)) publish(measureRequest(closed));
+      if (areMetricsOn() && !uncounted.includes(closed.routeKey)) publish(measureRequest(closed));
       await after(closed);
     }
   });
 }
 
-/** Who asks these every few seconds would fill the log, and hide in the figures what others ask for. */
-const isNoise = ({ routeKey = '' }: RequestRecord): boolean =>
-  ['GET /health', 'GET /ready', 'GET /metrics'].includes(routeKey);
+/** Who asks these every few seconds would hide in the figures what others ask for. A failure of /ready is one that counts. */
+const uncounted: (string | undefined)[] = ['GET /health', 'GET /metrics'];
+
+/** And would fill the log. */
+const isNoise = ({ routeKey }: RequestRecord): boolean => routeKey === 'GET /ready' || uncounted.includes(routeKey);
 
 /** It is for a change, its caller belonged, and it came as far as Kubernetes: even if it failed, it may have been done in part. */
 const isChange = ({ method = 'GET', caller, kubernetes }: ClosedRecord): boolean =>

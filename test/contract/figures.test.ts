@@ -245,6 +245,19 @@ describe('the figures', () => {
     expect(sumUp(failed.emf)).not.toHaveProperty('Sandboxes');
   });
 
+  it('of a clean-up count what leaked, though it cannot be removed', async () => {
+    start();
+    const lost = originalPod({ sandboxId: newSandboxId(), threadId: 't' }, place.cluster.settings);
+    await place.cluster.kubernetes.create('pods', alter(lost, { metadata: { annotations: usedAgo(7_200) } }));
+    place.proxy.injectFault({
+      when: ({ method }) => method === 'DELETE',
+      action: { answer: kubernetesStatus(403, 'Forbidden', 'no') },
+    });
+    const { handler } = await import('../../functions/cleanup-sandboxes.ts');
+    const { emf } = await printedBy(() => handler(scheduledEvent(), lambdaContext('cleanup', 120_000)).catch(() => {}));
+    expect(sumUp(emf)).toMatchObject({ Leaked: 1, Removed: 0, RemovalFailures: 1 });
+  });
+
   it('tell how long it took to a sandbox that is ready, where somebody waited for that', async () => {
     start();
     const body = { sandbox_id: newSandboxId(), thread_id: newThreadId(), wait_seconds: 20 };

@@ -97,6 +97,13 @@ describe('the line of a request', () => {
     expect(lines).toMatchObject([{ level: 'ERROR', message: 'Internal Server Error', statusCode: 500, cause }]);
   });
 
+  it('has no stack of what a caller did wrong', async () => {
+    startCold();
+    const lines = await linesOf(() => call('create-sandbox', { method: 'POST', path: '/api/sandboxes', body: '{' }));
+    expect(lines).toMatchObject([{ level: 'INFO', statusCode: 422, cause: { message: expect.any(String) } }]);
+    expect(lines[0]?.cause).not.toHaveProperty('stack');
+  });
+
   it('is written in time where Kubernetes hangs: its time counts as far as it has come', async () => {
     await startWith(() => {});
     await load('get-sandbox');
