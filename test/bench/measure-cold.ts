@@ -27,7 +27,13 @@ export async function buildAll(folder: string): Promise<Built[]> {
   for (const file of await readdir(path.join(root, 'functions'))) {
     const name = path.basename(file, '.ts');
     const plain = path.join(folder, 'plain', `${name}.cjs`);
-    await build({ ...bundleOptions, absWorkingDir: root, entryPoints: [`functions/${file}`], outfile: plain });
+    await build({
+      ...bundleOptions,
+      absWorkingDir: root,
+      entryPoints: [`functions/${file}`],
+      outfile: plain,
+      logLevel: 'error',
+    });
     built.push({
       name,
       ...(await buildArtifact(root, `functions/${name}`, path.join(folder, 'shipped', name))),

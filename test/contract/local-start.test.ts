@@ -78,7 +78,9 @@ describe.skipIf(!isEmbeddedCluster)('npm start on a machine without Kubernetes',
       expect(ofFirst[0]).toMatch(
         /^\d\d:\d\d:\d\d INFO {2}POST \/api\/sandboxes 200 \d+ ms \(Kubernetes: \d+ calls, \d+ ms\) \w+ created$/,
       );
-      expect(ofFirst.at(-1)).toMatch(/^\S+ INFO {2}GET \/api\/sandboxes\/\{sandbox_id\} 404 .* not found \(request \S+\)$/);
+      expect(ofFirst.at(-1)).toMatch(
+        /^\S+ INFO {2}GET \/api\/sandboxes\/\{sandbox_id\} 404 .* not found \(request \S+\)$/,
+      );
       expect(lines.filter((line) => /\u03bb|RequestId|Billed|^\{/.test(line))).toEqual([]);
     }
 
