@@ -1,6 +1,6 @@
 import { currentConfig } from '../lib/config/index.ts';
-import { parseListQuery } from '../lib/http/request.ts';
-import { json, serve } from '../lib/http/serve.ts';
+import { listTooLong, parseListQuery } from '../lib/http/request.ts';
+import { isTooLargeForLambda, json, serve } from '../lib/http/serve.ts';
 import { withUrlKeys } from '../lib/http/url-keys.ts';
 import { beginToConnect, connectToKubernetes } from '../lib/kubernetes/index.ts';
 import { listSandboxes, listSandboxPage } from '../lib/sandboxes/list.ts';
@@ -17,5 +17,7 @@ export const handler = serve({ deadlineSeconds: 8 }, async (event, invocation) =
   const found = page
     ? await listSandboxPage(page, operation, filter)
     : { sandboxes: await listSandboxes(operation, filter) };
-  return json({ ...found, count: found.sandboxes.length });
+  const answer = json({ ...found, count: found.sandboxes.length });
+  if (config.aws.isLambda && isTooLargeForLambda(answer)) throw listTooLong(found.sandboxes.length);
+  return answer;
 });

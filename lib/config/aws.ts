@@ -1,10 +1,11 @@
 import type { Environment } from './setting.ts';
 
 /**
- * What Lambda says of itself: the region, the credentials of the function's role, and where its secrets extension answers; and another
+ * What Lambda says of itself: that it is there, the region, the credentials of the function's role, and where its secrets extension answers; and another
  * address than AWS' own for EventBridge, by the variable that AWS' programs have for it.
  */
 export type AwsConfig = Readonly<{
+  isLambda: boolean;
   region: string | undefined;
   accessKeyId: string | undefined;
   secretAccessKey: string | undefined;
@@ -18,6 +19,7 @@ export type AwsConfig = Readonly<{
  * that is empty is as good as unset.
  */
 export const readAwsConfig = (env: Environment): AwsConfig => ({
+  isLambda: Boolean(env.AWS_LAMBDA_FUNCTION_NAME),
   region: env.AWS_REGION || undefined,
   accessKeyId: env.AWS_ACCESS_KEY_ID || undefined,
   secretAccessKey: env.AWS_SECRET_ACCESS_KEY || undefined,

@@ -216,6 +216,12 @@ export function parseListQuery(query: Readonly<Record<string, string | undefined
   };
 }
 
+/** A list that no answer has room for. In the shape of what is wrong with a request: it lacks a `limit`. */
+export function listTooLong(count: number): ProvisionerError {
+  const msg = `Value error, an answer has no room for ${count} sandboxes: ask for them in pages, or for fewer by a filter`;
+  return new ProvisionerError('invalid-request', [{ type: 'value_error', loc: ['query', 'limit'], msg, input: null }]);
+}
+
 /** For how many seconds a look waits for the sandbox to be ready; 0 where the query says nothing. Throws `invalid-request`. */
 export function parseWaitSeconds(query: Readonly<Record<string, string | undefined>> | undefined): number {
   if (query?.wait_seconds === undefined) return 0;

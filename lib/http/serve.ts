@@ -147,6 +147,13 @@ export function json(body: unknown): APIGatewayProxyStructuredResultV2 {
   return { statusCode: 200, headers: { ...jsonType }, body: JSON.stringify(body) };
 }
 
+/** What Lambda takes of an answer, in bytes of the JSON that it is sent as, less what the rest of it has. More would be a 502 of API Gateway's. */
+const mostLambdaBytes = 6 * 1024 * 1024 - 16_384;
+
+/** Whether Lambda would not take an answer with this body. */
+export const isTooLargeForLambda = ({ body = '' }: APIGatewayProxyStructuredResultV2): boolean =>
+  body.length > mostLambdaBytes / 2 && Buffer.byteLength(JSON.stringify(body)) > mostLambdaBytes;
+
 /** The answer 200 with this plain text. */
 export function text(body: string): APIGatewayProxyStructuredResultV2 {
   return { statusCode: 200, headers: { 'content-type': 'text/plain; charset=utf-8' }, body };

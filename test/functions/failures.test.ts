@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { lambdaContext } from '../support/events.ts';
 import { type ApiServer, answerStatus, startApiServer, writeKubeconfig } from '../unit/api-server.ts';
-import { askingFunctions, type FunctionName, get, keepPrinted, load, startCold } from './handlers.ts';
+import { askingFunctions, type FunctionName, get, keepPrinted, list, load, startCold } from './handlers.ts';
 
 const json = { 'content-type': 'application/json' };
 
@@ -95,4 +95,33 @@ describe('a failure', () => {
       cause: { code: 403, reason: 'Forbidden', message: 'secret words: Forbidden' },
     });
   });
+});
+
+// API Gateway made a 502 of it, which says nothing.
+it('a list that Lambda has no room for says to ask for pages; one that it has room for is whole', async () => {
+  const service = (id: number) => ({
+    metadata: {
+      name: `sandbox-${id}-svc`,
+      namespace: 'deer-flow',
+      uid: `${id}`,
+      labels: { app: 'deer-flow-sandbox', 'sandbox-id': `${id}` },
+      annotations: { 'sandbox-provisioner/thread-id': 't'.repeat(64), 'sandbox-provisioner/user-id': 'u'.repeat(64) },
+    },
+    spec: { type: 'NodePort', ports: [{ name: 'http', port: 8080, nodePort: 30_000 }] },
+  });
+  const listOf = (count: number) => Array.from({ length: count }, (_, id) => service(id));
+  let count = 8_000;
+  const answer: Parameters<typeof startApiServer>[0] = ({ url }, response) => {
+    response.writeHead(200, json);
+    const kind = url.includes('/services') ? 'ServiceList' : 'PodList';
+    const items = kind === 'ServiceList' ? listOf(count) : [];
+    response.end(JSON.stringify({ kind, apiVersion: 'v1', metadata: {}, items }));
+  };
+  await startWith(answer, { AWS_LAMBDA_FUNCTION_NAME: 'list-sandboxes' });
+  expect((await list()).body).toMatchObject({ count });
+  count = 16_000;
+  const msg = 'Value error, an answer has no room for 16000 sandboxes: ask for them in pages, or for fewer by a filter';
+  expect(await list()).toMatchObject({ status: 422, body: { detail: [{ loc: ['query', 'limit'], msg }] } });
+  await startWith(answer);
+  expect((await list()).body).toMatchObject({ count });
 });

@@ -458,6 +458,7 @@ const perSetting = kinds.flatMap(({ of, ...kind }) =>
 const noAws = {
   ...{ region: undefined, accessKeyId: undefined, secretAccessKey: undefined, sessionToken: undefined },
   secretsExtensionPort: 2773,
+  isLambda: false,
 };
 
 describe('the configuration', () => {
@@ -525,10 +526,13 @@ describe('the configuration', () => {
     const env = {
       ...{ AWS_REGION: 'eu-central-1', AWS_ACCESS_KEY_ID: 'an id', AWS_SECRET_ACCESS_KEY: 'a secret' },
       ...{ AWS_SESSION_TOKEN: 'a token', PARAMETERS_SECRETS_EXTENSION_HTTP_PORT: '2774' },
-      AWS_ENDPOINT_URL_EVENTBRIDGE: 'http://events',
+      ...{ AWS_ENDPOINT_URL_EVENTBRIDGE: 'http://events', AWS_LAMBDA_FUNCTION_NAME: 'f' },
     };
     const aws = { region: 'eu-central-1', accessKeyId: 'an id', secretAccessKey: 'a secret', sessionToken: 'a token' };
-    expect(loadConfig(env).aws).toEqual({ ...aws, secretsExtensionPort: 2774, eventBridgeEndpoint: 'http://events' });
+    expect(loadConfig(env).aws).toEqual({
+      ...aws,
+      ...{ isLambda: true, secretsExtensionPort: 2774, eventBridgeEndpoint: 'http://events' },
+    });
     expect(loadConfig(Object.fromEntries(Object.keys(env).map((name) => [name, '']))).aws).toEqual(noAws);
   });
 
