@@ -7,12 +7,21 @@ import net from 'node:net';
  */
 const [first, last] = [10_000, 29_999];
 
-/** Ports of 127.0.0.1 that nobody listens on; all are held until the last is found, so that they differ. */
+/** Each of the workers, whose tests run side by side, has some of them for itself: a port is not in use from when it is found. */
+const workers = 16;
+const width = Math.floor((last - first + 1) / workers);
+const firstOfWorker = first + (Number(process.env.VITEST_POOL_ID ?? 0) % workers) * width;
+const given = new Set<number>();
+
+/** Ports of 127.0.0.1 that nobody listens on, and that no test of this process was given before. */
 export async function findFreePorts(count: number): Promise<number[]> {
   const servers: net.Server[] = [];
   while (servers.length < count) {
     const server = net.createServer();
-    if (await tryToListen(server, randomInt(first, last + 1))) servers.push(server);
+    const port = firstOfWorker + randomInt(width);
+    if (given.has(port) || !(await tryToListen(server, port))) continue;
+    given.add(port);
+    servers.push(server);
   }
   const ports = servers.map((server) => (server.address() as net.AddressInfo).port);
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
