@@ -13,8 +13,8 @@ const isReal = Boolean(process.env.KUBECONFIG_PATH);
 
 const contract = {
   globalSetup: ['test/support/namespaces.ts', 'test/support/bundles.ts'],
-  // Each file runs a provisioner of its own, which mostly waits.
-  maxWorkers: isReal ? 6 : 8,
+  // Each file runs a provisioner of its own, which mostly waits. A real node has room for so many sandboxes, and starts so many in time.
+  maxWorkers: isReal ? 4 : 8,
   testTimeout: 60_000,
   hookTimeout: 60_000,
 };

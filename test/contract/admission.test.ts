@@ -7,9 +7,9 @@ import { eventually } from '../support/eventually.ts';
 import type { HttpAnswer } from '../support/http-call.ts';
 import { type KubernetesAnswer, readKubeconfig } from '../support/kubernetes-client.ts';
 import { callTo, kubernetesStatus } from '../support/kubernetes-proxy.ts';
-import { newSandboxId, newThreadId, useWorld } from '../support/world.ts';
+import { lean, newSandboxId, newThreadId, useWorld } from '../support/world.ts';
 
-const world = useWorld();
+const world = useWorld(lean);
 
 beforeAll(async () => {
   await world.givenSandbox();

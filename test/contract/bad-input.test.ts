@@ -2,9 +2,9 @@ import { afterEach, describe, expect, it } from 'vitest';
 
 import { expectError, expectUnprocessable } from '../support/answers.ts';
 import { findListeningPorts } from '../support/listening-ports.ts';
-import { useWorld } from '../support/world.ts';
+import { lean, useWorld } from '../support/world.ts';
 
-const world = useWorld();
+const world = useWorld(lean);
 
 // Whatever a test here sends, Kubernetes is not asked: the original found out what was wrong after it had made a Pod.
 afterEach(() => {

@@ -5,9 +5,9 @@ import { patience } from '../support/callers.ts';
 import { makeUnused } from '../support/clean-up.ts';
 import type { HttpAnswer } from '../support/http-call.ts';
 import { callTo, holdCalls, kubernetesStatus, writesAmong } from '../support/kubernetes-proxy.ts';
-import { newSandboxId, newThreadId, useWorld } from '../support/world.ts';
+import { lean, newSandboxId, newThreadId, useWorld } from '../support/world.ts';
 
-const world = useWorld();
+const world = useWorld(lean);
 
 afterEach(async () => {
   world.proxy.reset();

@@ -4,9 +4,9 @@ import { answerOf, type Outcome, outcomeOf, patience } from '../support/callers.
 import { eventually } from '../support/eventually.ts';
 import { callTo, type FaultAction, isAbout, type KubernetesCall } from '../support/kubernetes-proxy.ts';
 import type { SandboxNames } from '../support/original.ts';
-import { newSandboxId, newThreadId, type SandboxView, useWorld } from '../support/world.ts';
+import { lean, newSandboxId, newThreadId, type SandboxView, useWorld } from '../support/world.ts';
 
-const world = useWorld();
+const world = useWorld(lean);
 
 const minute = 60_000;
 const hangs = { when: () => true, action: { delayMs: minute } };

@@ -5,9 +5,9 @@ import type { HttpAnswer } from '../support/http-call.ts';
 import type { KubernetesAnswer } from '../support/kubernetes-client.ts';
 import { callTo, type FaultAction, kubernetesStatus } from '../support/kubernetes-proxy.ts';
 import type { SandboxNames } from '../support/original.ts';
-import { newSandboxId, newThreadId, type SandboxView, useWorld } from '../support/world.ts';
+import { lean, newSandboxId, newThreadId, type SandboxView, useWorld } from '../support/world.ts';
 
-const world = useWorld();
+const world = useWorld(lean);
 
 let given: SandboxNames & { view: SandboxView };
 

@@ -13,9 +13,9 @@ import {
 } from '../support/kubernetes-proxy.ts';
 import { alter, onNoNode, originalPod, originalService, ownedBy, type SandboxNames } from '../support/original.ts';
 import { expectWholeSandbox } from '../support/whole-sandbox.ts';
-import { newSandboxId, newThreadId, useWorld } from '../support/world.ts';
+import { lean, newSandboxId, newThreadId, useWorld } from '../support/world.ts';
 
-const world = useWorld();
+const world = useWorld(lean);
 
 afterEach(async () => {
   world.proxy.reset();

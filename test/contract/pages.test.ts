@@ -2,9 +2,9 @@ import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { expectError } from '../support/answers.ts';
 import { isFor, kubernetesStatus, roundTripsInARow } from '../support/kubernetes-proxy.ts';
-import { type SandboxView, useWorld } from '../support/world.ts';
+import { lean, type SandboxView, useWorld } from '../support/world.ts';
 
-const world = useWorld();
+const world = useWorld(lean);
 
 const ids = ['a', 'a-b', 'a1', 'b', 'c'];
 

@@ -6,9 +6,9 @@ import type { HttpAnswer } from '../support/http-call.ts';
 import { callTo, holdCalls } from '../support/kubernetes-proxy.ts';
 import type { SandboxNames } from '../support/original.ts';
 import { expectWholeSandbox } from '../support/whole-sandbox.ts';
-import { useWorld } from '../support/world.ts';
+import { lean, useWorld } from '../support/world.ts';
 
-const world = useWorld();
+const world = useWorld(lean);
 
 const finalizer = 'example.com/held';
 const held = new Set<string>();

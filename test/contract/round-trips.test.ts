@@ -2,9 +2,9 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 import { isFor, type KubernetesCall, roundTripsInARow } from '../support/kubernetes-proxy.ts';
 import { alter, onNoNode, originalPod, originalService } from '../support/original.ts';
-import { newSandboxId, newThreadId, useWorld } from '../support/world.ts';
+import { lean, newSandboxId, newThreadId, useWorld } from '../support/world.ts';
 
-const world = useWorld();
+const world = useWorld(lean);
 
 // Warm: whatever is made once per cold start is made before.
 beforeAll(async () => {

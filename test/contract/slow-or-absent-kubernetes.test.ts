@@ -5,9 +5,9 @@ import { patience } from '../support/callers.ts';
 import type { HttpAnswer } from '../support/http-call.ts';
 import { callTo } from '../support/kubernetes-proxy.ts';
 import type { SandboxNames } from '../support/original.ts';
-import { newSandboxId, newThreadId, type SandboxView, useWorld } from '../support/world.ts';
+import { lean, newSandboxId, newThreadId, type SandboxView, useWorld } from '../support/world.ts';
 
-const world = useWorld();
+const world = useWorld(lean);
 
 type Given = SandboxNames & { view: SandboxView };
 

@@ -4,9 +4,9 @@ import { aTime, expectError } from '../support/answers.ts';
 import { eventually } from '../support/eventually.ts';
 import { callTo, holdCalls } from '../support/kubernetes-proxy.ts';
 import { alter, originalPod, originalService, ownedBy, type SandboxNames } from '../support/original.ts';
-import { newSandboxId, newThreadId, useWorld } from '../support/world.ts';
+import { lean, newSandboxId, newThreadId, useWorld } from '../support/world.ts';
 
-const world = useWorld();
+const world = useWorld(lean);
 
 // Whatever is made once, the namespace too, is made before.
 beforeAll(async () => {
